@@ -1,0 +1,105 @@
+# Needs only make, bash and Python 3.11 or 3.12. `make demo ARGS=--once`: ARGS is passed on.
+#   setup  the environments            demo   the whole loop, from raw text to a live model
+#   test   all tests                   check  style, types, layers, definitions
+#   bench  the figures that we claim   lock   new versions into requirements/
+#   clean  removes environments and caches, never the state under ML_ASSETS_HOME
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := setup
+.PHONY: setup environments demo test check bench clean lock browser
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DO_NOT_TRACK := 1
+# a stamp lies in the environment that it speaks of, so that they go together
+MAIN := .venv/.installed
+ANNOTATION := label_studio/.venv/.installed
+EMPTY := label_studio/.venv/empty/label_studio.sqlite3
+VENV_PACKAGES = $(@D)/bin/python -m pip install --quiet --no-input
+
+setup:
+	@$(MAKE) --no-print-directory -j2 environments
+
+environments: $(MAIN) $(EMPTY)
+
+demo: setup
+	@.venv/bin/ml-assets demo $(ARGS)
+
+test: setup browser
+	.venv/bin/python -m pytest $(ARGS)
+
+# without an instance of its own, Dagster would send telemetry
+check: export DAGSTER_HOME := $(CURDIR)/.setup/dagster
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q tests/test_layers.py
+	@mkdir -p $(DAGSTER_HOME) && cp ml_assets/services/dagster.yaml $(DAGSTER_HOME)/
+	.venv/bin/dg check yaml
+	.venv/bin/dg check defs
+	.venv/bin/dagster definitions validate -w workspace.yaml
+
+bench: setup
+	@for file in benchmarks/*.py; do echo "$$file"; .venv/bin/python "$$file" $(ARGS) || exit 1; done
+
+clean:
+	rm -rf .venv label_studio/.venv .setup .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- environments ----
+
+# One line when a step begins, one when it ends; what it prints goes to a log that is shown only if it fails.
+# The recipe sets $$what, and a function `run` that chains its commands with &&.
+timed = mkdir -p .setup; log=.setup/$$(echo $@ | tr -c 'a-zA-Z0-9\n' -).log; began=$$(date +%s); echo "· $$what …"; \
+	if run > $$log 2>&1 < /dev/null; then echo "✓ $$what: $$(( $$(date +%s) - began )) s"; \
+	else echo "✗ $$what failed; the end of $$log:" >&2; tail -n 20 $$log >&2; exit 1; fi
+
+.venv/bin/python label_studio/.venv/bin/python:
+	@for python in "$(PYTHON)" python3.11 python3.12 python3; do \
+	  "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2> /dev/null || continue; \
+	  what="$(@:%/bin/python=%) from $$("$$python" --version)"; run() { "$$python" -m venv $(@:%/bin/python=%); }; $(timed); exit 0; \
+	done; \
+	echo "Python 3.11 or 3.12 with its venv module is needed and was not found: install it, or say make PYTHON=/path/to/python3.11" >&2; exit 1
+
+$(MAIN): requirements/dev.txt pyproject.toml | .venv/bin/python
+	@what="packages of the project (some minutes the first time)"; \
+	run() { $(VENV_PACKAGES) -r requirements/dev.txt && $(VENV_PACKAGES) --no-deps -e .; }; $(timed)
+	@touch $@
+
+$(ANNOTATION): label_studio/requirements.txt | label_studio/.venv/bin/python
+	@what="packages of Label Studio, in an environment of their own"; \
+	run() { $(VENV_PACKAGES) -r label_studio/requirements.txt; }; $(timed)
+	@touch $@
+
+# Its migrations take half a minute: run once here, copied at each home's first start.
+$(EMPTY): $(ANNOTATION) label_studio/settings.env
+	@what="an empty database for Label Studio"; \
+	run() { rm -rf $(@D) && mkdir $(@D) && set -a && . label_studio/settings.env && set +a && \
+	  LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/$(@D) label_studio/.venv/bin/python -m label_studio.server version; }; $(timed)
+	@touch $@
+
+# ---- what the tests need from the system ----
+
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name > /dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  what="Chromium, from the system's packages"; export DEBIAN_FRONTEND=noninteractive; \
+	  run() { apt-get update -q && apt-get install -q -y --no-install-recommends chromium; }; $(timed); \
+	else echo "The browser tests need Chromium or Chrome on the PATH: install it (Debian: sudo apt-get install chromium)" >&2; exit 1; fi
+
+# ---- locks: plain name==version lines, no package host ----
+
+# a CUDA build of torch brings these itself, and a CPU build does not want them
+CUDA := ^(nvidia-c|nvidia-n[cv]|cuda-|triton)
+EXPORT := uv export --quiet --frozen --no-hashes --no-annotate --no-header --no-emit-project
+
+lock: $(MAIN)
+	@export PATH="$(CURDIR)/.venv/bin:$$PATH" UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"; \
+	[ -n "$$UV_FIND_LINKS" ] || unset UV_FIND_LINKS; \
+	what="newest versions that fit together"; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	run() { cp pyproject.toml README.md $$folder && (cd $$folder && uv lock --quiet && $(EXPORT) --no-dev > run.txt && \
+	  $(EXPORT) --all-groups > dev.txt && echo 'label-studio==1.23.2' | uv pip compile --quiet --universal --python-version 3.11 \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links - > label_studio.txt); }; $(timed); \
+	for name in run dev; do grep -vE '$(CUDA)' $$folder/$$name.txt | sed 's/+cpu//' > requirements/$$name.txt; done; \
+	sed 's/+cpu//' $$folder/label_studio.txt > label_studio/requirements.txt; wc -l requirements/*.txt label_studio/requirements.txt

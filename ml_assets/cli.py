@@ -1,0 +1,229 @@
+"""The commands of `ml-assets`. Each prints for people; with `--json` it prints one JSON object. Logs go to standard error."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    help="From raw text to a model in production that stays right: every step a Dagster asset.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+keys_app = typer.Typer(help="API keys of the endpoint.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+console = Console(stderr=True)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Project = Annotated[str, typer.Argument(help="Name of the project: its folder in ml_assets/defs/.", show_default=False)]
+
+
+def main() -> None:
+    """The entry point: every expected error is one sentence on standard error and exit code 1."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.ClickException):
+            error.show()
+            sys.exit(error.exit_code)
+        if not _expected(error):
+            raise
+        console.print(f"[red]error:[/red] {str(error).strip()}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _expected(error: Exception) -> bool:
+    """Whether the error's message was written for people: ours are, and those of the operating system."""
+    return type(error).__module__.startswith("ml_assets.") or isinstance(error, OSError | ValueError | LookupError)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End when the loop has run, instead of staying up until Ctrl-C.")] = False,
+) -> None:
+    """Start everything and run the whole loop on real text: 20 Newsgroups, six classes, 400 labels."""
+    from ml_assets.demo.show import show
+
+    show(once, Console())
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all servers are ready; `down` ends them.")] = False,
+) -> None:
+    """Start the servers and watch them until Ctrl-C."""
+    from ml_assets.commands.up import start, stay
+
+    start(console)
+    if not detach:
+        stay(console)
+
+
+@app.command()
+def down() -> None:
+    """End all servers of this home."""
+    from ml_assets.services import supervisor
+
+    supervisor.down()
+    console.print("all servers are down")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """What runs, and how each project stands."""
+    from ml_assets.commands import status as standing
+
+    found = standing.collect()
+    if as_json:
+        _print_json(found)
+    else:
+        standing.show(found, Console())
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="Name of the new project: a-z, 0-9 and _.", show_default=False)]) -> None:
+    """Make a new project: a YAML file with every stage, to fill in."""
+    from ml_assets.commands.new import scaffold
+
+    path = scaffold(name)
+    console.print(f"made {path}\nfill it in, then: ml-assets run {name}", highlight=False)
+
+
+@app.command()
+def invite(
+    project: Project, email: Annotated[str, typer.Argument(help="The annotator's e-mail address.", show_default=False)], as_json: Json = False
+) -> None:
+    """Make an annotator who can log in to Label Studio; prints the password once."""
+    from ml_assets import settings
+    from ml_assets.home import url
+    from ml_assets.labeling.accounts import invite as make
+    from ml_assets.labeling.connect import connect
+    from ml_assets.labeling.queue import ls_project_of
+    from ml_assets.store import ProjectStore
+
+    settings.load(project)
+    login = make(connect(), email)
+    ls_project = ls_project_of(ProjectStore(project))
+    page = f"{url('label_studio')}/projects/{ls_project}/data" if ls_project is not None else url("label_studio")
+    if as_json:
+        _print_json({"email": login.email, "password": login.password, "url": page})
+    else:
+        print(f"{login.email} can log in at {page}\npassword: {login.password}\nIt is shown only now.")
+
+
+@app.command()
+def run(
+    project: Project,
+    stages: Annotated[list[str] | None, typer.Argument(help="Stages to run; all of them by default.", show_default=False)] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait while another run of the project is writing.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Run what is stale, level by level. What did not change does not run."""
+    from ml_assets.commands.run import follow
+
+    outcome = follow(project, stages or [], wait, console)
+    if as_json:
+        _print_json(outcome.as_json())
+    if not outcome.succeeded:
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    project: Project,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify; without any, lines of standard input.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the endpoint, as an application would."""
+    from ml_assets.commands.predict import predict as ask
+
+    samples = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    if not samples:
+        raise ValueError("there is nothing to predict: give texts, or lines on standard input")
+    answer = ask(project, samples)
+    if as_json:
+        _print_json(answer)
+        return
+    table = Table("text", "label", "confidence", "id", title=str(answer["model"]))
+    for text, found in zip(samples, answer["predictions"], strict=True):
+        table.add_row(text[:60], found["label"], f"{found['confidence']:.3f}", found["id"])
+    Console().print(table)
+
+
+@app.command()
+def trace(
+    prediction_id: Annotated[str, typer.Argument(help="The id that came with the prediction.", show_default=False)], as_json: Json = False
+) -> None:
+    """The way down from a prediction: model, run, dataset, annotations and annotators, raw items."""
+    from ml_assets.commands.trace import find
+
+    found = find(prediction_id)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        from ml_assets.monitoring.trace_tree import tree
+
+        Console().print(tree(found))
+
+
+@keys_app.command("add")
+def add_key(
+    project: Project,
+    scope: Annotated[list[str], typer.Option(help="What it may do: predict, collect, label, feedback. Repeat for several.")],
+    name: Annotated[str, typer.Option(help="Who uses it; logs and labels carry this name.")] = "application",
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it, once."""
+    from ml_assets import settings
+    from ml_assets.deployment import keys
+    from ml_assets.records import now
+
+    settings.load(project)
+    secret = keys.add(project, scope, name, now())
+    _print_json({"key": secret}) if as_json else print(secret)
+
+
+@keys_app.command("list")
+def list_keys(project: Annotated[str | None, typer.Argument(help="Only of this project.")] = None, as_json: Json = False) -> None:
+    """The keys, without their secrets."""
+    from ml_assets.deployment import keys
+
+    found = keys.list_keys(project)
+    if as_json:
+        _print_json([{"id": k.id, "project": k.project, "name": k.name, "scopes": sorted(k.scopes)} for k in found])
+        return
+    table = Table("id", "project", "name", "scopes")
+    for k in found:
+        table.add_row(k.id, k.project, k.name, ", ".join(sorted(k.scopes)))
+    Console().print(table)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id, as `keys list` shows it.", show_default=False)]) -> None:
+    """Make a key invalid at once."""
+    from ml_assets.deployment import keys
+
+    gone = keys.revoke(key_id)
+    console.print(f"revoked {gone.id} ({gone.name}, {gone.project})")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=lambda v: str(v) if isinstance(v, Path) else v.isoformat()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Sees new files in the sources and new records in the inbox."""
+
+import dagster as dg
+
+from ml_assets.collection.collect import all_sources, new_files
+from ml_assets.collection.settings import CollectionSettings
+from ml_assets.records import content_id
+from ml_assets.resources import key, request
+from ml_assets.store import ProjectStore
+
+CHAIN = ["samples", "embeddings", "label_tasks", "annotations", "labels", "dataset"]
+
+
+def collection_sensors(project: str, settings: CollectionSettings) -> list[dg.SensorDefinition]:
+    """One sensor: a run for each new set of files."""
+
+    @dg.sensor(
+        name=f"{project}_new_files",
+        asset_selection=[key(project, noun) for noun in CHAIN],
+        minimum_interval_seconds=settings.poll_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def new_files_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """Compares the listing of every source with what was read before."""
+        found, problems = new_files(ProjectStore(project), all_sources(project, settings))
+        for problem in problems:
+            context.log.warning(problem)
+        if not found:
+            return dg.SkipReason(problems[0] if problems else "no new files")
+        digest = content_id(*sorted(f"{s.name} {f.uri} {f.fingerprint}" for s, f in found))
+        return request(context, project, f"{len(found)} new or changed files ({digest[:8]}), such as {found[0][1].uri}")
+
+    return [new_files_sensor]

@@ -1,0 +1,12 @@
+"""Sources. A new one is one file here and its name in this list."""
+
+from ml_assets.collection.sources.base import BadRecord, Source, SourceError, SourceFile
+from ml_assets.collection.sources.files import Files
+from ml_assets.collection.sources.table import TableSource
+from ml_assets.collection.sources.upload import Upload
+from ml_assets.registry import Registry
+
+SOURCES: Registry[Source] = Registry("source", Files, TableSource, Upload)
+SourceField = SOURCES.field(Source)
+
+__all__ = ["SOURCES", "BadRecord", "Source", "SourceError", "SourceField", "SourceFile", "Upload"]

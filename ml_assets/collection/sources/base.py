@@ -1,0 +1,88 @@
+"""What a source is: named files, each with a fingerprint, each read as batches of records."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ml_assets.home import expand
+from ml_assets.records import Record
+from ml_assets.registry import Plugin
+
+BATCH = 1000
+"""Records a source yields at a time."""
+
+
+class SourceError(ValueError):
+    """The source cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source.
+
+    Args:
+        uri: Where it is.
+        fingerprint: Changes when the file does (size and time of change, or the object store's ETag).
+    """
+
+    uri: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record that could not even be read."""
+
+    origin: str
+    reason: str
+    excerpt: str
+
+
+class Source(Plugin):
+    """Where samples come from."""
+
+    name: str
+    """Name of the source: samples, rejects and reports carry it."""
+    split: Literal["train", "test"] | None = None
+    """Fixes the split of all its records (an official test set); by default the hash of each sample decides."""
+
+    @abstractmethod
+    def files(self) -> list[SourceFile]:
+        """What there is to read now, in a stable order. Raises `SourceError` if the place cannot be listed."""
+
+    @abstractmethod
+    def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
+        """The records of one file in batches. Raises `SourceError` if the file as a whole cannot be read."""
+
+
+def listing(pattern: str) -> list[SourceFile]:
+    """The files at a path, below a folder or that match a glob, on any file system that fsspec knows, sorted."""
+    import fsspec
+
+    pattern = expand(pattern)
+    try:
+        fs, path = fsspec.url_to_fs(pattern)
+        if any(c in path for c in "*?["):
+            found = fs.glob(path, detail=True)
+        elif fs.isdir(path):
+            found = fs.find(path, detail=True)
+        elif fs.exists(path):
+            found = {path: fs.info(path)}
+        else:
+            raise SourceError(f"there is nothing at {pattern}")
+    except (OSError, ImportError, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"{pattern} cannot be listed: {error}") from error
+    files = [info for info in found.values() if info.get("type") == "file" and not _hidden(str(info["name"]))]
+    return sorted((SourceFile(fs.unstrip_protocol(i["name"]), _fingerprint(i)) for i in files), key=lambda f: f.uri)
+
+
+def _hidden(name: str) -> bool:
+    return name.rsplit("/", 1)[-1].startswith(".")
+
+
+def _fingerprint(info: dict[str, Any]) -> str:
+    changed = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
+    return f"{info.get('size')}-{changed}"

@@ -1,0 +1,133 @@
+"""Tables in which every row is one sample: CSV, TSV, Parquet, JSON lines."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import IO, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ml_assets.collection.sources.base import BATCH, BadRecord, Source, SourceError, SourceFile, listing
+from ml_assets.records import Record
+
+FORMATS = ("csv", "tsv", "parquet", "jsonl")
+MAX_FIELD = 64 * 1024 * 1024
+csv.field_size_limit(MAX_FIELD)
+
+Row = dict[str, Any] | BadRecord
+
+
+class TableSource(Source):
+    """One sample per row."""
+
+    name_in_yaml: ClassVar[str] = "table"
+
+    path: str
+    """A file, a folder, a glob or any fsspec URI; the ending of each file tells its format."""
+    format: Literal["csv", "tsv", "parquet", "jsonl"] | None = None
+    """The format, where the ending does not tell it."""
+    content: str = "text"
+    """The column that holds the sample."""
+    label: str | None = None
+    """The column that holds its label, if labels come with the data."""
+    labeler: str = Field("published", min_length=1)
+    """Who gave the labels that come with the data."""
+    group: str | None = None
+    """The column whose equal values share a split (a speaker, a document)."""
+    columns: tuple[str, ...] = ()
+    """Further columns that are kept with each sample."""
+
+    def files(self) -> list[SourceFile]:
+        """The files, sorted by URI."""
+        return listing(self.path)
+
+    def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
+        """Batches of records; `origin` is the file's URI and the row's number from 1."""
+        numbered = enumerate(rows_of(uri, self._format(uri), [self.content, *filter(None, [self.label, self.group]), *self.columns]), 1)
+        while batch := list(islice(numbered, BATCH)):
+            yield [self.record(row, f"{uri}#{number}") for number, row in batch]
+
+    def _format(self, uri: str) -> str:
+        ending = self.format or uri.rsplit("?", 1)[0].rsplit(".", 1)[-1].lower()
+        if ending not in FORMATS:
+            raise SourceError(f"{uri} has an unknown format: name it with `format`, one of {', '.join(FORMATS)}")
+        return ending
+
+    def record(self, row: Row, origin: str) -> Record | BadRecord:
+        """What a row says, if it says it well."""
+        if isinstance(row, BadRecord):
+            return BadRecord(origin, row.reason, row.excerpt)
+        content = row.get(self.content)
+        if not isinstance(content, str | bytes):
+            return BadRecord(origin, f"no text in column {self.content!r}", repr(content)[:200])
+        label = row.get(self.label) if self.label else None
+        return Record(
+            content,
+            origin,
+            split=self.split,
+            group=str(row[self.group]) if self.group and row.get(self.group) is not None else None,
+            label=None if label in (None, "") else label,
+            labeler=self.labeler,
+            columns={name: row.get(name) for name in self.columns} or None,
+        )
+
+
+def rows_of(uri: str, format: str, needed: Iterable[str]) -> Iterator[Row]:
+    """The rows of a table as dictionaries. Raises `SourceError` if it cannot be read or lacks a needed column."""
+    import fsspec
+    import pyarrow as pa
+
+    readers = {"csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet}
+    try:
+        with fsspec.open(uri, "rb") as file:
+            yield from readers[format](file, uri, list(needed))
+    except (OSError, csv.Error, pa.ArrowInvalid) as error:
+        raise SourceError(f"{uri} cannot be read as {format}: {error}") from error
+
+
+def _need(have: Iterable[str], needed: list[str], uri: str) -> None:
+    have = list(have)
+    if missing := [name for name in needed if name not in have]:
+        raise SourceError(f"{uri} has no column {missing[0]!r}: it has {', '.join(map(repr, have[:20])) or 'none'}")
+
+
+def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> Iterator[Row]:
+    # bytes that are not UTF-8 pass through as surrogates, so that one bad record is set aside and not the whole file
+    import io
+
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.DictReader(text, delimiter=delimiter)
+    _need(reader.fieldnames or [], needed, uri)
+    for row in reader:
+        if None in row or None in row.values():
+            count = sum(v is not None for k, v in row.items() if k is not None) + len(row.get(None) or ())  # type: ignore[call-overload]
+            yield BadRecord("", f"{count} fields where the header has {len(reader.fieldnames or [])}", str(next(iter(row.values())))[:200])
+        else:
+            yield dict(row)
+
+
+def _tsv(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
+    return _csv(file, uri, needed, delimiter="\t")
+
+
+def _jsonl(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
+    for line in file:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:  # broken JSON, or bytes that are no text
+            yield BadRecord("", f"not a line of JSON: {error}", line[:200].decode("utf-8", "replace"))
+            continue
+        missing = [name for name in needed if name not in row] if isinstance(row, dict) else needed
+        yield BadRecord("", f"no field {missing[0]!r}", line[:200].decode("utf-8", "replace")) if missing else row
+
+
+def _parquet(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(file)
+    _need(table.schema_arrow.names, needed, uri)
+    for batch in table.iter_batches(batch_size=BATCH, columns=needed):
+        yield from batch.to_pylist()

@@ -1,0 +1,56 @@
+"""`ml-assets predict`: asks the endpoint as an application would, with a key of its own."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from ml_assets.deployment import keys
+from ml_assets.home import home, url
+from ml_assets.records import now
+
+TIMEOUT = 60.0
+
+
+class EndpointError(RuntimeError):
+    """The endpoint does not answer, or answers no; the message is its own sentence."""
+
+
+def predict(project: str, samples: Sequence[str]) -> Any:
+    """The endpoint's answer. Raises `EndpointError`."""
+    return call(project, "predict", {"samples": list(samples)}, key(project))
+
+
+def call(project: str, route: str, body: Any, secret: str, client: httpx.Client | None = None) -> Any:
+    """POST a body to a project's route and return the JSON of the answer. Raises `EndpointError`."""
+    address = f"{url('endpoint')}/{project}/{route}"
+    post = client.post if client else httpx.post
+    try:
+        answer = post(address, json=body, headers={"Authorization": f"Bearer {secret}"}, timeout=TIMEOUT)
+    except httpx.HTTPError as error:
+        raise EndpointError(f"the endpoint does not answer at {url('endpoint')}: start it with `ml-assets up`") from error
+    try:
+        content = answer.json()
+    except json.JSONDecodeError as error:
+        raise EndpointError(f"{address} answered {answer.status_code} and no JSON") from error
+    if answer.is_error:
+        raise EndpointError(f"the endpoint refused ({answer.status_code}): {content.get('error', content)}")
+    return content
+
+
+def key(project: str) -> str:
+    """The key of this home's own commands: `ML_ASSETS_API_KEY`, or one made at first use and kept readable by its owner alone."""
+    if secret := os.environ.get("ML_ASSETS_API_KEY"):
+        return secret
+    path = home() / "command_keys.json"
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if project in known and keys.verify(known[project]):
+        return known[project]
+    known[project] = keys.add(project, keys.SCOPES, "ml-assets command", now())
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(known, file)
+    os.replace(part, path)
+    return known[project]

@@ -1,0 +1,82 @@
+"""`ml-assets status`: what runs, and how each project stands."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ml_assets import settings
+from ml_assets.records import now
+from ml_assets.services import supervisor
+from ml_assets.store import ProjectStore
+
+
+def collect() -> dict[str, Any]:
+    """Services and projects. A broken project says what is wrong and does not hide the others."""
+    services = {name: {"url": s.url, "ready": s.ready, "problem": s.problem} for name, s in supervisor.status().items()}
+    return {"services": services, "projects": {name: _project(name) for name in settings.project_names()}}
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """Two tables."""
+    services = Table("service", "address", "state", box=None)
+    for name, s in found["services"].items():
+        services.add_row(name, s["url"], "[green]ready[/green]" if s["ready"] else f"[red]{s['problem'] or 'down'}[/red]")
+    console.print(services)
+    projects = Table("project", "samples", "labelled", "waiting", "rejects", "serves", "last day", box=None)
+    for name, p in found["projects"].items():
+        if "broken" in p:
+            projects.add_row(name, f"[red]{p['broken']}[/red]")
+            continue
+        serves = f"{p['serving']['model']} since {p['serving']['since']:%Y-%m-%d %H:%M}" if p["serving"] else "nothing"
+        day = p["last_day"]
+        drift = f", drift in {', '.join(day['drift'])}" if day["drift"] else ""
+        accuracy = f", accuracy {day['accuracy']:.3f}" if day["accuracy"] is not None else ""
+        projects.add_row(name, str(p["samples"]), str(sum(p["labels"].values())), str(p["waiting"]), str(p["rejects"]), serves,
+                         f"{day['predictions']} predictions{accuracy}{drift}")  # fmt: skip
+    console.print(projects)
+
+
+def _project(name: str) -> dict[str, Any]:
+    try:
+        settings.load(name)
+    except settings.ProjectError as error:
+        return {"broken": str(error)}
+    store = ProjectStore(name)
+    labels = store.table("labels").read(["value"], "conflict = false")["value"].to_pylist()
+    answered = set(store.table("annotations").read(["sample_id"], "deleted = false")["sample_id"].to_pylist())
+    tags = store.table("dataset").tags()
+    return {
+        "samples": store.table("samples").count(),
+        "labels": {value: labels.count(value) for value in sorted(set(labels))},
+        "waiting": len(store.table("label_tasks").ids() - answered),
+        "rejects": store.table("rejects").count(),
+        "dataset": tags[-1] if tags else None,
+        "serving": _serving(store),
+        "last_day": _last_day(store),
+    }
+
+
+def _serving(store: ProjectStore) -> dict[str, Any] | None:
+    live = store.table("deployments").read(where="state = 'live'").to_pylist()
+    if not live:
+        return None
+    row = max(live, key=lambda r: r["live_at"])
+    metrics = store.table("evaluations").take([row["model"]], ["metrics"])["metrics"].to_pylist()
+    return {"model": row["model"], "since": row["live_at"], "metrics": json.loads(metrics[0]) if metrics else {}}
+
+
+def _last_day(store: ProjectStore) -> dict[str, Any]:
+    since = now() - timedelta(days=1)
+    where = f"at >= timestamp '{since:%Y-%m-%d %H:%M:%S}'"
+    feedback = store.table("live_accuracy").read(["feedback", "correct", "day"], f"day >= '{since:%Y-%m-%d}'").to_pylist()
+    answers = sum(row["feedback"] for row in feedback)
+    drift = store.table("drift").read(["day", "column"], "drifted = true").to_pylist()
+    newest = max((row["day"] for row in store.table("drift").read(["day"]).to_pylist()), default=None)
+    return {
+        "predictions": store.table("inference_log").count(where),
+        "accuracy": sum(row["correct"] for row in feedback) / answers if answers else None,
+        "drift": sorted({row["column"] for row in drift if row["day"] == newest}),
+    }

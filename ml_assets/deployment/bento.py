@@ -1,0 +1,195 @@
+"""Packages a model as a Bento: the service, the model, and the part of this package that they need. Nothing else goes in."""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_assets.deployment.predictor import LIMITS_FILE, Limits
+from ml_assets.deployment.settings import DeploymentSettings
+from ml_assets.home import home
+from ml_assets.records import content_id
+from ml_assets.tasks import Task
+
+SERVICE = Path(__file__).parents[2] / "bento" / "service.py"
+ENTRY = "ml_assets.deployment.endpoint"
+REQUIREMENTS = (
+    "bentoml", "fastapi", "filelock", "numpy", "prometheus-client", "psutil", "pyarrow", "pydantic", "pylance",
+    "safetensors", "scikit-learn", "sentence-transformers", "torch", "transformers",
+)  # fmt: skip
+"""What the packaged code imports. They are pinned to what is installed here, which is what was tested."""
+
+
+class BuildFailed(RuntimeError):
+    """BentoML could not build it; the message is its last line."""
+
+
+class Built(NamedTuple):
+    """A Bento in the local store.
+
+    Args:
+        tag: `<project>:<version>-<digest>`.
+        path: Its folder.
+        bytes: Size of all its files.
+    """
+
+    tag: str
+    path: Path
+    bytes: int
+
+
+def build(
+    model_folder: Path,
+    project: str,
+    version: str,
+    settings: DeploymentSettings | None = None,
+    task: Task | None = None,
+) -> Built:
+    """Build a Bento with BentoML, or return the one that exists: the same model, settings and code give the same tag.
+
+    Args:
+        model_folder: `model.json` and `model.safetensors`.
+        project: Its project.
+        version: The model's version, such as `newsgroups-3`.
+        settings: The project's limits go into the Bento.
+        task: The project's label task, against which the endpoint checks labels and feedback.
+    """
+    settings = settings or DeploymentSettings()
+    limits = Limits(
+        max_batch=settings.max_batch,
+        max_characters=settings.max_characters,
+        task={"type": task.type, **task.model_dump(mode="json")} if task else None,
+    )
+    with tempfile.TemporaryDirectory(prefix="ml-assets-bento-") as folder:
+        context = Path(folder)
+        _lay_out(context, model_folder, limits)
+        config = {
+            "service": "service:Inference",
+            "name": _tag_name(project),
+            "description": f"Model {version} of project {project}.",
+            "labels": {"project": project, "model": version},
+            "include": ["service.py", "model/", "ml_assets/"],
+            "python": {"packages": _pinned(model_folder), "lock_packages": False},
+        }
+        digest = _digest(context, json.dumps(config))
+        tag = f"{_tag_name(project)}:{version.lower()}-{digest[:8]}"
+        path = _folder(tag)
+        if not (path / "bento.yaml").exists():
+            (context / "bentofile.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+            _run_bentoml(context, "build", ".", "--version", tag.split(":")[1], "--output", "tag")
+    return Built(tag, path, sum(f.stat().st_size for f in path.rglob("*") if f.is_file()))
+
+
+def model_folder_of(tag: str) -> Path:
+    """The folder of the model in the Bento of this tag. Raises `FileNotFoundError`."""
+    folder = _folder(tag) / "src" / "model"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the Bento {tag} is not in {bentoml_home()}")
+    return folder
+
+
+def bentoml_home() -> Path:
+    """BentoML's own folder: `BENTOML_HOME`, by default `<home>/bentoml`."""
+    return Path(os.environ.get("BENTOML_HOME") or home() / "bentoml").expanduser().absolute()
+
+
+def environment() -> dict[str, str]:
+    """Environment for BentoML's commands: its home, and no telemetry."""
+    return {**os.environ, "BENTOML_HOME": str(bentoml_home()), "BENTOML_DO_NOT_TRACK": "true", "ML_ASSETS_HOME": str(home())}
+
+
+def needed_modules(entry: str = ENTRY) -> dict[str, Path]:
+    """The modules of this package that `entry` imports, at any depth and anywhere in a file, with their files."""
+    found: dict[str, Path] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name)
+        if path is not None and name not in found:
+            found[name] = path
+            waiting += [*_imports(path), *filter(None, [name.rpartition(".")[0]])]
+    return found
+
+
+def _imports(path: Path) -> list[str]:
+    """What a file imports of this package; `from package import name` may mean a module of that name."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.partition(".")[0] == "ml_assets"]
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module of this package; None if it is no module but a name in one."""
+    base = Path(__file__).parents[2].joinpath(*module.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()), None)
+
+
+def _lay_out(context: Path, model_folder: Path, limits: Limits) -> None:
+    """Fill a fresh folder with what goes into the Bento."""
+    if not SERVICE.exists():
+        raise BuildFailed(f"{SERVICE} is missing: Bentos are built from a checkout")
+    shutil.copy(SERVICE, context / "service.py")
+    shutil.copytree(model_folder, context / "model")
+    (context / "model" / LIMITS_FILE).write_text(limits.model_dump_json(), encoding="utf-8")
+    root = Path(__file__).parents[1]
+    for path in needed_modules().values():
+        target = context / "ml_assets" / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+def _digest(folder: Path, config: str) -> str:
+    parts: list[str | bytes] = [config]
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        parts += [path.relative_to(folder).as_posix(), path.read_bytes()]
+    return content_id(*parts)
+
+
+def _pinned(model_folder: Path) -> list[str]:
+    names = {*REQUIREMENTS, *_packages_of_weights(json.loads((model_folder / "model.json").read_text(encoding="utf-8")))}
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in sorted(names)]
+
+
+def _packages_of_weights(description: dict[str, Any]) -> list[str]:
+    """The distribution that holds the encoder's weights, if they come as a package."""
+    from ml_assets.modalities import MODALITIES
+
+    encoder = MODALITIES.parse(description["modality"]).encoder(description["encoder"]["name"])
+    weights = Path(str(getattr(encoder, "weights", "")))
+    top = next((p for p in weights.parents if p.parent.name in ("site-packages", "dist-packages")), None)
+    return metadata.packages_distributions().get(top.name, []) if top else []
+
+
+def _tag_name(project: str) -> str:
+    """A project's name as BentoML allows it: not with `_` at its end."""
+    return project if not project.endswith("_") else f"{project.rstrip('_')}.{len(project)}"
+
+
+def _folder(tag: str) -> Path:
+    name, _, version = tag.partition(":")
+    return bentoml_home() / "bentos" / name / version
+
+
+def _run_bentoml(folder: Path, *arguments: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "bentoml", *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode != 0:
+        lines = (ran.stderr.strip() or ran.stdout.strip()).splitlines()
+        raise BuildFailed(f"bentoml {arguments[0]} failed: {lines[-1] if lines else ran.returncode}")
+    return ran.stdout

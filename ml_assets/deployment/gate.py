@@ -1,0 +1,137 @@
+"""Who may ask what, how much may be sent, and how a refusal looks: `{"error": "<one sentence>", "detail": …}`."""
+
+import logging
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ml_assets.deployment.keys import Key, KeyRing, UnreadableKeys
+
+logger = logging.getLogger("ml_assets.endpoint")
+
+MAX_BODY = 10_000_000
+"""Bytes of a request's body."""
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Refused(Exception):
+    """A request that is not answered with what it asked for."""
+
+    def __init__(self, status: int, error: str, detail: Any = None, headers: dict[str, str] | None = None):
+        super().__init__(error)
+        self.status, self.error, self.detail, self.headers = status, error, detail, headers
+
+    def response(self) -> JSONResponse:
+        """What the client gets."""
+        return JSONResponse({"error": self.error, "detail": self.detail}, self.status, headers=self.headers)
+
+
+def caller(request: Request, keys: KeyRing) -> Key:
+    """The key that the request carries. Raises `Refused` (401), the same whatever was asked for."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    try:
+        key = keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
+    except UnreadableKeys as error:
+        raise Refused(503, "the keys cannot be read") from error
+    if key is None:
+        raise Refused(
+            401, "a valid API key is needed: send `Authorization: Bearer <key>`", headers={"WWW-Authenticate": "Bearer"}
+        )
+    return key
+
+
+def admit(request: Request, keys: KeyRing, scope: str | None) -> Key:
+    """The key, if it opens this project and may do this. Raises `Refused` (401, 403); never says whether the project exists."""
+    key = caller(request, keys)
+    if key.project != request.path_params["project"]:
+        raise Refused(403, "this key does not open this project")
+    if scope is not None and scope not in key.scopes:
+        raise Refused(403, f"this key may not do that: it lacks the scope {scope!r}, it has {', '.join(key.scopes)}")
+    return key
+
+
+async def read(request: Request, shape: type[B]) -> B:
+    """The request's JSON body. Raises `Refused` (413, 422); the details name places and problems, not values."""
+    body = await request.body()
+    try:
+        return shape.model_validate_json(body)
+    except ValidationError as error:
+        problems = [
+            {"at": ".".join(map(str, e["loc"])), "problem": e["msg"]}
+            for e in error.errors(include_url=False, include_input=False, include_context=False)[:20]
+        ]
+        where = problems[0]["at"] or "the body"
+        raise Refused(422, f"the body is not as it should be: {where}: {problems[0]['problem']}", problems) from error
+
+
+class BodyLimit:
+    """ASGI middleware: refuses a body above `limit` bytes, by its announced length or as soon as so much has come."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY):
+        self.app, self.limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refusal = Refused(413, f"the body is too large: at most {self.limit:,} bytes")
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.limit:
+            await refusal.response()(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise refusal
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Make every error of the app look the same, and keep what clients sent out of the logs."""
+
+    async def refused(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Refused)
+        return error.response()
+
+    async def http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return Refused(error.status_code, str(error.detail), headers=dict(error.headers or {})).response()
+
+    async def disk(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OSError)
+        logger.error("cannot write: %s", error.strerror)
+        return Refused(503, "the request cannot be stored at the moment", headers={"Retry-After": "10"}).response()
+
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        return Refused(500, "the endpoint failed on this request").response()
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(OSError, disk)
+    app.add_exception_handler(Exception, unexpected)
+    for name in ("uvicorn.error", "bentoml.serve"):
+        logging.getLogger(name).addFilter(_without_values)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """Replace a traceback, whose message may quote a sample, by the kind of error and the place."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+        record.msg, record.args, record.exc_info, record.exc_text = f"{type(error).__name__} at {place}", (), None, None
+    return True

@@ -1,0 +1,163 @@
+"""A model that answers requests, and records each answer before it is given. Knows nothing of HTTP, nor of Dagster."""
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ml_assets.deployment.batcher import Finished
+from ml_assets.deployment.segments import SegmentWriter
+from ml_assets.deployment.settings import DeploymentSettings
+from ml_assets.modalities import Encoder, Undecodable
+from ml_assets.records import content_id
+from ml_assets.registry import Settings
+from ml_assets.tasks import TASKS, InvalidLabel, Task
+from ml_assets.training.trained import TrainedModel
+
+LIMITS_FILE = "limits.json"
+"""Beside the model in a Bento: its project's `Limits`."""
+DIGITS = 6
+"""Decimal places of probabilities."""
+_warm: list[Encoder] = []
+"""Encoders that this process has loaded."""
+
+
+class Limits(Settings):
+    """What one request may ask."""
+
+    max_batch: int = DeploymentSettings.model_fields["max_batch"].default
+    """Samples."""
+    max_characters: int = DeploymentSettings.model_fields["max_characters"].default
+    """Characters of one sample."""
+    task: dict[str, Any] | None = None
+    """The project's label task. Its classes may be more than those that the model tells apart."""
+
+
+class BadSample(ValueError):
+    """A sample that cannot be predicted; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the model says of one sample.
+
+    Args:
+        label: The class.
+        confidence: Its probability.
+        scores: The probability of each class.
+    """
+
+    label: str
+    confidence: float
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The predictions of one request, as they are sent."""
+
+    model: str
+    at: datetime
+    predictions: list[dict[str, Any]]
+
+
+class Predictor:
+    """One loaded model.
+
+    Args:
+        model: The model.
+        limits: What one request may ask.
+        segments: Where its predictions are recorded.
+        clock: The current time in UTC.
+    """
+
+    def __init__(self, model: TrainedModel, limits: Limits, segments: SegmentWriter, clock: Callable[[], datetime]):
+        self.model, self.limits, self.segments, self._clock = model, limits, segments, clock
+        self.project = str(model.description["project"])
+        self.version = model.version
+        self.classes = model.classes
+        self._task: Task | None = TASKS.parse(limits.task) if limits.task else None
+
+    @classmethod
+    def load(cls, folder: Path, segments: Callable[[str], SegmentWriter], clock: Callable[[], datetime]) -> "Predictor":
+        """The model in the folder with its encoder; not yet checked on its examples. Raises `ModelError`.
+
+        Args:
+            folder: `model.json`, `model.safetensors` and, in a Bento, `limits.json`.
+            segments: Where a project's predictions are recorded.
+            clock: The current time in UTC.
+        """
+        import torch
+
+        torch.set_num_threads(1)  # one thread per worker: several on a busy machine slow each other down
+        model = TrainedModel.load(folder)
+        if model.encoder not in _warm:  # nothing in this process uses it yet, so it may be loaded in any thread
+            model.encoder.encode(["."])
+            _warm.append(model.encoder)
+        limits = folder / LIMITS_FILE
+        chosen = Limits(**json.loads(limits.read_text(encoding="utf-8"))) if limits.exists() else Limits()
+        return cls(model, chosen, segments(str(model.description["project"])), clock)
+
+    def decode(self, content: str) -> Any:
+        """The sample ready for the model. Raises `BadSample`."""
+        try:
+            item = self.model.modality.decode(content)
+        except Undecodable as error:
+            raise BadSample(str(error)) from error
+        length = self.model.modality.length(item)
+        if length > self.limits.max_characters:
+            raise BadSample(f"too long: {length:,.0f} characters, more than {self.limits.max_characters:,}")
+        return item
+
+    def sample_id(self, item: Any) -> str:
+        """The id under which this sample is collected."""
+        return content_id(self.model.modality.type, item)
+
+    def check_label(self, label: Any) -> str:
+        """The value of a label from outside. Raises `InvalidLabel` with the choices."""
+        if self._task is not None:
+            return self._task.check(label)
+        if label not in self.classes:
+            raise InvalidLabel(f"unknown class: choose one of {', '.join(self.classes)}")
+        return str(label)
+
+    def run(self, items: Sequence[Any]) -> list[Outcome]:
+        """What the model says of decoded samples, in their order."""
+        predicted = self.model.predict(items)
+        return [
+            Outcome(
+                label,
+                round(float(confidence), DIGITS),
+                {name: round(float(score), DIGITS) for name, score in zip(self.classes, scores, strict=True)},
+            )
+            for label, confidence, scores in zip(predicted.labels, predicted.confidence, predicted.scores, strict=True)
+        ]
+
+    def settle(self, finished: Sequence[Finished[Any, Outcome, str]]) -> list[Answer]:
+        """Record the predictions of these requests in one write, and return their answers. Raises `OSError`."""
+        at = self._clock()
+        answers, records = [], []
+        for request in finished:
+            predictions = []
+            for item, outcome in zip(request.items, request.results, strict=True):
+                prediction = {"id": prediction_id(at), **vars(outcome)}
+                predictions.append(prediction)
+                records.append({"kind": "prediction", "at": at.isoformat(), "model": self.version, **prediction,
+                                "sample_id": self.sample_id(item), "text": item, "client": request.context})  # fmt: skip
+            answers.append(Answer(self.version, at, predictions))
+        self.segments.append(records, at)
+        return answers
+
+
+def prediction_id(at: datetime) -> str:
+    """32 hexadecimal digits: the time in milliseconds, then 80 random bits. Unique across workers; sorts by time."""
+    return f"{int(at.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+
+
+def feedback_record(prediction: str, label: str, client: str, at: datetime) -> dict[str, Any]:
+    """The segment record of what turned out to be right. The same answer by the same client keeps its id."""
+    return {"kind": "feedback", "id": content_id("feedback", prediction, label, client), "prediction_id": prediction,
+            "label": label, "at": at.isoformat(), "client": client}  # fmt: skip

@@ -1,0 +1,188 @@
+"""The shapes of the endpoint's requests and answers, and the OpenAPI document made from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
+
+MOST = 4096
+"""Entries in a list at most, whatever the project allows."""
+Text = Annotated[str, Field(min_length=1, max_length=10_000_000)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Shape(BaseModel):
+    """A JSON object without unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class PredictRequest(Shape):
+    """Samples to predict."""
+
+    samples: list[str] = Field(min_length=1, max_length=MOST)
+
+
+class Prediction(Shape):
+    """What the model says of one sample. `id` is what feedback refers to."""
+
+    id: str
+    label: str
+    confidence: float
+    scores: dict[str, float]
+
+
+class PredictAnswer(Shape):
+    """Predictions in the order of the samples."""
+
+    model: str
+    at: datetime
+    predictions: list[Prediction]
+
+
+class NewSample(Shape):
+    """A sample to collect, with what is known of it."""
+
+    content: Text
+    label: JsonValue = None
+    labeler: Name | None = None
+    group: Name | None = None
+    columns: dict[str, JsonValue] | None = None
+
+
+class SamplesRequest(Shape):
+    """Samples to collect: plain texts, or objects."""
+
+    samples: list[Text | NewSample] = Field(min_length=1, max_length=MOST)
+
+
+class NewLabel(Shape):
+    """Somebody's label of a sample, which is named by its id or by its content."""
+
+    sample_id: Name | None = None
+    content: Text | None = None
+    label: JsonValue
+    labeler: Name
+    labeler_kind: Literal["published", "person", "program"] = "program"
+
+    @model_validator(mode="after")
+    def _one_name(self) -> "NewLabel":
+        if (self.sample_id is None) == (self.content is None):
+            raise ValueError("give either sample_id or content")
+        return self
+
+
+class LabelsRequest(Shape):
+    """Labels that exist already."""
+
+    labels: list[NewLabel] = Field(min_length=1, max_length=MOST)
+
+
+class FeedbackRequest(Shape):
+    """What turned out to be right."""
+
+    prediction_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    label: JsonValue
+
+
+class Accepted(Shape):
+    """The records are stored, once, however often they are sent. `ids` are those of the samples."""
+
+    accepted: int
+    ids: list[str] | None = None
+
+
+class FeedbackAccepted(Shape):
+    """The feedback is stored."""
+
+    id: str
+    prediction_id: str
+
+
+class ProjectAnswer(Shape):
+    """What serves, and what it takes."""
+
+    project: str
+    model: str | None
+    deployment: str | None
+    since: datetime | None
+    classes: list[str] | None
+    limits: dict[str, int] | None
+    input: dict[str, Any]
+
+
+class Problem(Shape):
+    """Every error: one sentence, and details where there are any."""
+
+    error: str
+    detail: JsonValue = None
+
+
+@dataclass(frozen=True)
+class Described:
+    """A project as its part of the document shows it. `path` is its first segment."""
+
+    path: str
+    classes: Sequence[str] = ()
+    max_batch: int = MOST
+
+
+def routes(project: Described) -> list[APIRoute]:
+    """Routes that only document: the shapes of this project, with its classes and limits."""
+    predict = create_model(
+        f"PredictRequest_{project.path.strip('{}')}",
+        __base__=PredictRequest,
+        __doc__=PredictRequest.__doc__,
+        samples=(list[str], Field(min_length=1, max_length=project.max_batch)),
+    )
+    label: Any = Literal[tuple(project.classes)] if project.classes else str
+    prediction = create_model(
+        f"Prediction_{project.path.strip('{}')}", __base__=Prediction, __doc__=Prediction.__doc__, label=(label, ...)
+    )
+    answer = create_model(
+        f"PredictAnswer_{project.path.strip('{}')}",
+        __base__=PredictAnswer,
+        __doc__=PredictAnswer.__doc__,
+        predictions=(list[prediction], ...),
+    )
+    prefix = f"/{project.path}"
+    return [
+        _route(prefix, "GET", None, ProjectAnswer, 200, "What serves, and what it takes."),
+        _route(f"{prefix}/predict", "POST", predict, answer, 200, "Predict samples. Scope: predict."),
+        _route(f"{prefix}/samples", "POST", SamplesRequest, Accepted, 202, "Push samples to collect. Scope: collect."),
+        _route(f"{prefix}/labels", "POST", LabelsRequest, Accepted, 202, "Push labels that exist. Scope: label."),
+        _route(f"{prefix}/feedback", "POST", FeedbackRequest, FeedbackAccepted, 202, "Say what was right. Scope: feedback."),
+    ]
+
+
+def document(app: FastAPI, described: Sequence[Described]) -> dict[str, Any]:
+    """The OpenAPI document of these projects."""
+    found = get_openapi(title=app.title, version=app.version, routes=[r for project in described for r in routes(project)])
+    found.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    return found | {"security": [{"key": []}]}
+
+
+def _route(path: str, method: str, body: type[Shape] | None, answer: type[Shape], status: int, summary: str) -> APIRoute:
+    def without_body() -> Any:
+        raise NotImplementedError("this route is only there to be documented")
+
+    def with_body(body: Any) -> Any:
+        raise NotImplementedError("this route is only there to be documented")
+
+    with_body.__annotations__["body"] = body
+    codes = (401, 403, 404) if body is None else (401, 403, 404, 413, 422, 503)
+    return APIRoute(
+        path,
+        without_body if body is None else with_body,
+        name=path.rsplit("/", 1)[-1].strip("{}"),
+        methods=[method],
+        response_model=answer,
+        status_code=status,
+        summary=summary,
+        responses={code: {"model": Problem} for code in codes},
+    )

@@ -1,0 +1,40 @@
+"""The options of the deployment stage."""
+
+from pathlib import PurePosixPath
+
+from pydantic import Field, field_validator
+
+from ml_assets.registry import Settings
+
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+
+class BatchSettings(Settings):
+    """What is predicted in bulk, and where the answers go."""
+
+    input: str | None = None
+    """A table (.csv, .tsv, .parquet, .jsonl) to predict. Without it: the project's samples that have no label yet."""
+    content: str = "text"
+    """The column of the table that holds the content."""
+    output: str | None = None
+    """File for the table with its predictions, in the format of its ending. Without it they are only kept as an asset."""
+
+    @field_validator("input", "output")
+    @classmethod
+    def _table(cls, path: str | None) -> str | None:
+        if path is not None and PurePosixPath(path).suffix.lower() not in TABLES:
+            raise ValueError(f"{path!r} is not a table: its name must end in one of {', '.join(TABLES)}")
+        return path
+
+
+class DeploymentSettings(Settings):
+    """How the model is served."""
+
+    max_batch: int = Field(256, ge=1, le=4096)
+    """Samples in one request at most."""
+    max_characters: int = Field(100_000, ge=1, le=10_000_000)
+    """Length of one sample at most, in characters."""
+    batch: BatchSettings = BatchSettings()
+    """Prediction in bulk."""
+    wait_seconds: float = Field(120, gt=0, le=3600)
+    """How long a deployment waits until every worker of the endpoint serves the model, in seconds."""

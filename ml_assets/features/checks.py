@@ -1,0 +1,34 @@
+"""What must hold of a feature set before a model is trained on it."""
+
+import dagster as dg
+
+from ml_assets.features import feature_set as sets
+from ml_assets.features.embeddings import table_of
+from ml_assets.features.settings import FeaturesSettings
+from ml_assets.modalities import Modality
+from ml_assets.resources import Workspace, key
+
+
+def features_checks(project: str, settings: FeaturesSettings, modality: Modality) -> list[dg.AssetChecksDefinition]:
+    """The checks of the features stage; both are blocking."""
+
+    @dg.asset_check(asset=key(project, "embeddings"), blocking=True)
+    def every_sample_embedded(workspace: Workspace) -> dg.AssetCheckResult:
+        """Each sample has a vector."""
+        store = workspace.store(project)
+        missing = store.table("samples").ids() - table_of(store, modality.encoder(settings.encoder)).ids()
+        return dg.AssetCheckResult(passed=not missing, metadata={"samples without a vector": len(missing)})
+
+    @dg.asset_check(asset=key(project, "feature_set"), blocking=True)
+    def splits_disjoint(workspace: Workspace) -> dg.AssetCheckResult:
+        """No sample stands in two splits, and every class has at least two training samples."""
+        store = workspace.store(project)
+        newest = store.table("feature_set").tags()[-1]
+        chosen = sets.load(store, newest)
+        ids = chosen.rows["id"].to_pylist()
+        few = [name for name, count in chosen.counts("train").items() if count < 2]
+        wrong = [f"{len(ids) - len(set(ids))} samples stand twice"] * (len(ids) != len(set(ids)))
+        wrong += [f"fewer than 2 training samples of {', '.join(few)}"] * bool(few)
+        return dg.AssetCheckResult(passed=not wrong, description="; ".join(wrong))
+
+    return [every_sample_embedded, splits_disjoint]

@@ -1,0 +1,46 @@
+"""Embeddings: one vector per sample and encoder, computed once."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ml_assets.modalities import Encoder, Modality
+from ml_assets.store import ProjectStore, Table
+
+BATCH = 512
+
+
+def table_of(store: ProjectStore, encoder: Encoder) -> Table:
+    """The table of this encoder's vectors."""
+    return store.embeddings(encoder.name, encoder.dimensions)
+
+
+def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progress: Callable[[int, int], None]) -> int:
+    """Embed the samples that have no vector yet; return how many. A batch is stored as soon as it is there."""
+    table = table_of(store, encoder)
+    samples = store.table("samples").read(["id", "text"])
+    known = table.ids()
+    missing = [(i, t) for i, t in zip(samples["id"].to_pylist(), samples["text"].to_pylist(), strict=True) if i not in known]
+    missing.sort(key=lambda pair: len(pair[1]))  # batches of equal lengths waste no padding
+    for start in range(0, len(missing), BATCH):
+        ids, texts = zip(*missing[start : start + BATCH], strict=True)
+        table.insert(as_rows(list(ids), encoder.encode(texts)))
+        progress(start + len(ids), len(missing))
+    return len(missing)
+
+
+def as_rows(ids: Sequence[str], vectors: NDArray[np.float32]) -> pa.Table:
+    """Rows of an embedding table from `(n, d)` vectors."""
+    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1), pa.float32())
+    return pa.table({"id": pa.array(ids, pa.string()), "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+
+
+def vectors_of(table: Table, ids: Sequence[str]) -> NDArray[np.float32]:
+    """`(n, d) float32` vectors in the order of `ids`. Raises `LookupError` if one is missing."""
+    found = table.take(ids, ["id", "vector"])
+    if found.num_rows != len(ids):
+        raise LookupError(f"{len(ids) - found.num_rows} of {len(ids)} samples have no embedding yet: run the asset embeddings")
+    column = found["vector"].combine_chunks()
+    return np.array(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(ids), -1)

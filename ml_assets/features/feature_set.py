@@ -1,0 +1,64 @@
+"""A feature set: which samples of a dataset, which inputs, which classes."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ml_assets.features.settings import FeaturesSettings
+from ml_assets.records import content_id, rows
+from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """What training needs to know, and where it stands.
+
+    Args:
+        id: `fs-<digest>`, the tag of its rows.
+        dataset: Tag of the dataset it was made from.
+        encoder: Name of the encoder of its vectors.
+        classes: What the model tells apart, in order.
+        rows: Table `feature_set`: `id`, `target`, `split`.
+    """
+
+    id: str
+    dataset: str
+    encoder: str
+    classes: tuple[str, ...]
+    rows: pa.Table
+
+    def counts(self, split: str) -> dict[str, int]:
+        """Samples of each class in the split."""
+        targets = [r["target"] for r in self.rows.to_pylist() if r["split"] == split]
+        return {name: targets.count(name) for name in self.classes}
+
+
+def choose(dataset: pa.Table, tag: str, settings: FeaturesSettings, task: Task) -> tuple[FeatureSet, dict[str, Any]]:
+    """The feature set of a dataset's rows, with its recipe."""
+    targets = settings.targets(task.classes)
+    classes = tuple(dict.fromkeys(targets.values()))
+    kept = [{"id": r["id"], "target": targets[r["value"]], "split": r["split"]} for r in dataset.to_pylist() if r["value"] in targets]
+    recipe = {"inputs": list(settings.inputs), "encoder": settings.encoder, "classes": list(classes), "targets": targets}
+    table = rows("feature_set", sorted(kept, key=lambda r: r["id"]))
+    digest = content_id(tag, json.dumps(recipe, sort_keys=True))[:12]
+    return FeatureSet(f"fs-{digest}", tag, settings.encoder, classes, table), recipe
+
+
+def save(store: ProjectStore, chosen: FeatureSet, recipe: dict[str, Any], at: Any) -> None:
+    """Write the rows under their tag and the recipe beside them."""
+    store.table("feature_set").replace(chosen.rows, chosen.id)
+    row = {"id": chosen.id, "dataset": chosen.dataset, "recipe": json.dumps(recipe), "samples": chosen.rows.num_rows, "at": at}
+    store.table("feature_sets").upsert(rows("feature_sets", [row]), ignore=["at"])
+
+
+def load(store: ProjectStore, feature_set: str) -> FeatureSet:
+    """A feature set by its id. Raises `LookupError` if there is none."""
+    found = store.table("feature_sets").take([feature_set]).to_pylist()
+    if not found:
+        raise LookupError(f"there is no feature set {feature_set!r} in project {store.project!r}")
+    recipe = json.loads(found[0]["recipe"])
+    table = store.table("feature_set").read(tag=feature_set).sort_by("id")
+    return FeatureSet(feature_set, found[0]["dataset"], recipe["encoder"], tuple(recipe["classes"]), table)

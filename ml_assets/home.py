@@ -1,0 +1,37 @@
+"""Where state lives and where the servers listen. Reads the environment once per call, so that tests can move it."""
+
+import os
+from pathlib import Path
+
+PORTS = {"dagster": 3000, "label_studio": 8080, "mlflow": 5000, "endpoint": 8000, "explorer": 8501}
+
+
+def home() -> Path:
+    """Folder that holds all local state: `ML_ASSETS_HOME`, by default `.ml_assets` in the current folder."""
+    return Path(os.environ.get("ML_ASSETS_HOME") or ".ml_assets").expanduser().absolute()
+
+
+def store_root() -> str:
+    """Folder or object store URI of the tables: `ML_ASSETS_STORE`, by default `store` in the home."""
+    return os.environ.get("ML_ASSETS_STORE") or str(home() / "store")
+
+
+def port(service: str) -> int:
+    """TCP port of a service: `ML_ASSETS_<SERVICE>_PORT` or its default."""
+    name = f"ML_ASSETS_{service.upper()}_PORT"
+    value = os.environ.get(name) or str(PORTS[service])
+    if not value.isdigit() or not 0 < int(value) < 65536:
+        raise ValueError(f"{name}={value!r} is not a port: choose a number from 1 to 65535")
+    return int(value)
+
+
+def url(service: str) -> str:
+    """Base URL of a service: its own variable where it has one (an existing server), else the loopback port."""
+    existing = {"label_studio": "LABEL_STUDIO_URL", "mlflow": "MLFLOW_TRACKING_URI"}.get(service)
+    return (existing and os.environ.get(existing)) or f"http://127.0.0.1:{port(service)}"
+
+
+def expand(path: str) -> str:
+    """`path` with `~` and environment variables filled in; `$ML_ASSETS_HOME` always has a value."""
+    path = path.replace("${ML_ASSETS_HOME}", "$ML_ASSETS_HOME").replace("$ML_ASSETS_HOME", str(home()))
+    return os.path.expanduser(os.path.expandvars(path))

@@ -1,0 +1,86 @@
+"""Accounts of annotators. Label Studio makes users who can log in by its sign-up page alone, so that page is filled in here."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from html import unescape
+
+import httpx
+
+from ml_assets.labeling.label_studio import LabelStudio, LabelStudioRefused, LabelStudioUnavailable
+
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Login:
+    """What an annotator needs to log in."""
+
+    url: str
+    email: str
+    password: str
+
+
+def invite(client: LabelStudio, email: str, password: str | None = None) -> Login:
+    """Make an account that can log in; the password is made up if none is given.
+
+    Raises:
+        LabelStudioRefused: The address has an account already (Label Studio tells nobody its password), is none, or the
+            password is too short.
+    """
+    email = email.strip().lower()
+    if email in {known.lower() for known in client.users().values()}:
+        raise LabelStudioRefused(f"{email} has an account already: log in at {client.url}/user/login")
+    password = password or secrets.token_urlsafe(12)
+    with httpx.Client(timeout=TIMEOUT) as browser:
+        _submit(browser, client.url, client.invite_link(), email, password, "make an account for")
+    return Login(client.url, email, password)
+
+
+def sign_in(url: str, email: str, password: str) -> LabelStudio:
+    """A client that acts as this user, with a token of the user's own.
+
+    Raises:
+        LabelStudioRefused: The password is wrong, or the user's only token is one that the server shows once.
+    """
+    url = url.rstrip("/")
+    with httpx.Client(timeout=TIMEOUT, base_url=url) as browser:
+        _submit(browser, url, f"{url}/user/login/", email, password, "log in")
+        try:
+            if browser.get("/api/jwt/settings").json().get("legacy_api_tokens_enabled"):
+                return LabelStudio(url, browser.get("/api/current-user/token").json()["token"])
+            made = browser.post("/api/token/")
+        except httpx.HTTPError as error:
+            raise _silent(url, error) from error
+    if made.status_code == 409:
+        raise LabelStudioRefused(
+            f"{email} has a personal access token already, which Label Studio shows only once: revoke it first"
+        )
+    return LabelStudio(url, made.json()["token"])
+
+
+def ensure_annotator(client: LabelStudio, email: str, password: str) -> LabelStudio:
+    """A client that acts as this user, who is made first if there is none."""
+    if email.lower() not in {known.lower() for known in client.users().values()}:
+        invite(client, email, password)
+    return sign_in(client.url, email, password)
+
+
+def _submit(browser: httpx.Client, url: str, form: str, email: str, password: str, what: str) -> None:
+    """Fill in the form and send it; a page that comes back instead of a redirect says what is wrong."""
+    try:
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(form).text)
+        fields = {"email": email, "password": password, "csrfmiddlewaretoken": token.group(1) if token else ""}
+        answer = browser.post(form, data=fields, headers={"Referer": url})
+    except httpx.HTTPError as error:
+        raise _silent(url, error) from error
+    if answer.status_code in (301, 302, 303):
+        return
+    said = re.findall(r"<li>\s*(.*?)\s*</li>|class=\"error\"[^>]*>\s*(.*?)\s*<", answer.text, re.S)
+    reasons = [unescape(re.sub(r"<[^>]+>", "", a or b)).strip() for a, b in said]
+    reason = "; ".join(r for r in reasons if r) or f"status {answer.status_code}"
+    raise LabelStudioRefused(f"Label Studio does not {what} {email}: {' '.join(reason.split())}")
+
+
+def _silent(url: str, error: httpx.HTTPError) -> LabelStudioUnavailable:
+    return LabelStudioUnavailable(f"Label Studio at {url} does not answer ({type(error).__name__}): is it running?")

@@ -1,0 +1,116 @@
+"""Annotations: what Label Studio's tasks and given labels become in the table `annotations`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml_assets.records import rows
+from ml_assets.tasks import InvalidLabel, Task
+
+ORIGIN = "label_studio"
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """An annotation that is no label, with the reason in one sentence."""
+
+    annotation: int
+    task_id: int
+    sample_id: str | None
+    reason: str
+
+
+def read_tasks(
+    tasks: Sequence[Mapping[str, Any]], task: Task, users: Mapping[int, str], programs: Collection[str] = ()
+) -> tuple[pa.Table, list[Invalid]]:
+    """Rows of `annotations` of these Label Studio tasks, and the annotations that are no labels.
+
+    A task that somebody skipped has no annotation by that. `programs` are the e-mail addresses of annotators that are
+    programs.
+    """
+    found: list[dict[str, Any]] = []
+    invalid: list[Invalid] = []
+    for item in tasks:
+        sample = (item.get("data") or {}).get("item_id")
+        for annotation in item.get("annotations") or []:
+            if annotation.get("was_cancelled"):
+                continue
+            labeler = _labeler(annotation, users)
+            where = f"task {item['id']} (annotation {annotation['id']} by {labeler})"
+            try:
+                if sample is None:
+                    raise InvalidLabel("the task was not pushed from here, it has no item_id")
+                if not annotation.get("result"):
+                    raise InvalidLabel("the answer is empty")
+                value = task.read(annotation["result"])
+            except InvalidLabel as error:
+                invalid.append(Invalid(annotation["id"], item["id"], sample, f"{where}: {error}"))
+                continue
+            found.append(
+                {
+                    "id": f"ls-{annotation['id']}",
+                    "sample_id": sample,
+                    "labeler": labeler,
+                    "labeler_kind": "program" if labeler in programs else "person",
+                    "value": value,
+                    "origin": ORIGIN,
+                    "created_at": _time(annotation["created_at"]),
+                    "updated_at": _time(annotation["updated_at"]),
+                    "lead_seconds": annotation.get("lead_time"),
+                    "deleted": False,
+                }
+            )
+    return rows("annotations", found), invalid
+
+
+def from_given(given: pa.Table) -> pa.Table:
+    """Rows of `annotations` of rows of `given_labels`."""
+    return rows(
+        "annotations",
+        [
+            {
+                "id": f"given-{row['id']}",
+                "sample_id": row["sample_id"],
+                "labeler": row["labeler"],
+                "labeler_kind": row["labeler_kind"],
+                "value": row["value"],
+                "origin": "given",
+                "created_at": row["at"],
+                "updated_at": row["at"],
+                "lead_seconds": None,
+                "deleted": False,
+            }
+            for row in given.to_pylist()
+        ],
+    )
+
+
+def vanished(stored: pa.Table, samples: Collection[str], alive: Collection[str]) -> pa.Table:
+    """The stored annotations from Label Studio of these samples that are not among the ids `alive` any more."""
+    of_samples = pc.is_in(stored["sample_id"], pa.array(list(samples), pa.string()))
+    gone = pc.invert(pc.is_in(stored["id"], pa.array(list(alive), pa.string())))
+    live = pc.and_(pc.equal(stored["origin"], ORIGIN), pc.invert(stored["deleted"]))
+    return stored.filter(pc.and_(pc.and_(of_samples, gone), live))
+
+
+def mark_deleted(annotations: pa.Table) -> pa.Table:
+    """The same rows, taken back."""
+    place = annotations.schema.get_field_index("deleted")
+    return annotations.set_column(place, annotations.schema.field(place), pa.array([True] * annotations.num_rows, pa.bool_()))
+
+
+def _labeler(annotation: Mapping[str, Any], users: Mapping[int, str]) -> str:
+    """The e-mail address, or `user <id>` of somebody who has no account any more."""
+    by = annotation.get("completed_by")
+    if isinstance(by, Mapping):
+        by = by.get("id")
+    return users.get(by) or f"user {by}" if isinstance(by, int) else "unknown user"
+
+
+def _time(time: str | datetime) -> datetime:
+    """Label Studio's time as a datetime in UTC."""
+    return datetime.fromisoformat(time).astimezone(UTC) if isinstance(time, str) else time

@@ -1,0 +1,118 @@
+"""`label_tasks`, `annotations`, `labels` and `dataset`: from samples to what is known of them."""
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_assets.home import url
+from ml_assets.labeling import dataset as datasets
+from ml_assets.labeling.annotations import from_given
+from ml_assets.labeling.connect import connect
+from ml_assets.labeling.consensus import consolidate
+from ml_assets.labeling.given import collect_given
+from ml_assets.labeling.pull import pull
+from ml_assets.labeling.queue import ls_project_of, push_queue
+from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.modalities import Modality
+from ml_assets.records import now
+from ml_assets.resources import Workspace, result, stage_asset
+from ml_assets.store import ProjectStore
+
+VectorsOf = Callable[[ProjectStore, Sequence[str]], NDArray[np.float32]]
+"""The embeddings of samples by their ids; embeddings are a later stage's, so the project passes this in."""
+
+
+def labeling_assets(
+    project: str, settings: LabelingSettings, modality: Modality, vectors: VectorsOf
+) -> list[dg.AssetsDefinition]:
+    """The assets of the labeling stage."""
+
+    @stage_asset(project, "labeling", "label_tasks", deps=["samples", "embeddings"], kinds=["labelstudio"], settings=[settings])
+    def label_tasks(workspace: Workspace) -> dg.MaterializeResult:
+        """One row per sample that people are asked about in Label Studio, with why it was chosen.
+
+        Made from `samples` and `embeddings`; when a model serves, tasks show its prediction. However often it runs and
+        wherever it is interrupted, a sample gets one task.
+        """
+        store, client = workspace.store(project), connect()
+        done = push_queue(store, client, settings, modality, lambda ids: vectors(store, ids), now())
+        table = store.table("label_tasks")
+        return result(
+            table.digest(["id", "task_id"]),
+            tasks=table.count(),
+            pushed_now=done.pushed,
+            waiting=done.waiting,
+            label_studio=dg.MetadataValue.url(f"{url('label_studio')}/projects/{done.ls_project}/data"),
+        )
+
+    @stage_asset(project, "labeling", "annotations", deps=["label_tasks", "samples"], kinds=["labelstudio"])
+    def annotations(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+        """One row per annotation: who gave which answer to which sample, when, and whether it was taken back.
+
+        Made from Label Studio, where people answer, from labels that came with the data and from those sent to the API.
+        """
+        store, task = workspace.store(project), settings.task
+        given = collect_given(store, workspace.home / "inbox" / project / "labels", task, modality, now())
+        table = store.table("annotations")
+        table.upsert(from_given(store.table("given_labels").read()))
+        ls_project = ls_project_of(store)
+        found = pull(store, connect(), ls_project, task) if ls_project is not None else None
+        for wrong in found.invalid if found else ():
+            context.log.warning(f"task {wrong.task_id} in Label Studio: {wrong.reason}")
+        return result(
+            table.digest(["sample_id", "labeler", "value", "deleted"]),
+            annotations=table.count("deleted = false"),
+            changed_now=found.changed if found else 0,
+            taken_back_now=found.deleted if found else 0,
+            given_now=given.received,
+            given_rejected_now=given.rejected,
+            invalid=len(found.invalid) if found else 0,
+        )
+
+    @stage_asset(project, "labeling", "labels", deps=["annotations"], kinds=["lance"], settings=[settings.task])
+    def labels(workspace: Workspace) -> dg.MaterializeResult:
+        """One row per annotated sample: the answer on which its annotators agree, and how far they do.
+
+        Made from `annotations`; where they are tied there is a conflict and no label.
+        """
+        store = workspace.store(project)
+        found = consolidate(store.table("annotations").read(), settings.task)
+        table = store.table("labels")
+        gone = table.ids() - set(found["id"].to_pylist())
+        for start in range(0, len(gone), 1000):
+            listed = ", ".join(f"'{i}'" for i in sorted(gone)[start : start + 1000])
+            table.delete(f"id IN ({listed})")
+        table.upsert(found)
+        mean = float(np.mean(found["agreement"].to_pylist())) if found.num_rows else 0.0
+        return result(
+            table.digest(),
+            labels=table.count("conflict = false"),
+            conflicts=table.count("conflict = true"),
+            mean_agreement=round(mean, 4),
+        )
+
+    @stage_asset(project, "labeling", "dataset", deps=["labels", "samples"], kinds=["lance"])
+    def dataset(workspace: Workspace) -> dg.MaterializeResult:
+        """Which samples, with which labels, in which split: a tag that can be read for ever.
+
+        Made from `labels` and `samples`; everything that is learnt from labels names the tag it used.
+        """
+        store = workspace.store(project)
+        rows, tag = datasets.build(store.table("labels").read(), store.table("samples").read(["id", "split"]))
+        store.table("dataset").replace(rows, tag)
+        counts = {value: {"train": 0, "test": 0} for value in sorted(set(rows["value"].to_pylist()))}
+        for row in rows.to_pylist():
+            counts[row["value"]][row["split"]] += 1
+        lines = [f"| {value} | {by['train']} | {by['test']} |" for value, by in counts.items()]
+        return result(
+            tag,
+            tag=tag,
+            samples=rows.num_rows,
+            train=sum(by["train"] for by in counts.values()),
+            test=sum(by["test"] for by in counts.values()),
+            classes=dg.MetadataValue.md("\n".join(["| class | train | test |", "|---|---|---|", *lines])),
+        )
+
+    return [label_tasks, annotations, labels, dataset]

@@ -1,0 +1,10 @@
+"""The connection to the installation's Label Studio."""
+
+from ml_assets import credentials
+from ml_assets.home import url
+from ml_assets.labeling.label_studio import LabelStudio
+
+
+def connect(timeout: float = 30.0) -> LabelStudio:
+    """Label Studio as `ml-assets up` started it, or the server at `LABEL_STUDIO_URL`, as its administrator."""
+    return LabelStudio(url("label_studio"), credentials.label_studio().api_key, timeout)

@@ -1,0 +1,24 @@
+"""The dataset: which samples, with which labels, in which split."""
+
+import pyarrow as pa
+
+from ml_assets.records import content_id, rows
+
+
+def build(labels: pa.Table, samples: pa.Table) -> tuple[pa.Table, str]:
+    """Rows of `dataset` by ascending id, and the tag that follows from them: the same content has the same tag.
+
+    A sample comes in when its annotations do not conflict, whoever made them. A label whose sample is not there (yet) waits.
+
+    Args:
+        labels: Rows of `labels`.
+        samples: Rows of `samples`, at least `id` and `split`.
+    """
+    splits = dict(zip(samples["id"].to_pylist(), samples["split"].to_pylist(), strict=True))
+    found = [
+        {"id": row["id"], "value": row["value"], "split": splits[row["id"]], "annotation_ids": row["annotation_ids"]}
+        for row in labels.sort_by("id").to_pylist()
+        if not row["conflict"] and row["value"] is not None and row["id"] in splits
+    ]
+    digest = content_id(*(f"{len(part)}:{part}" for row in found for part in row.values()))
+    return rows("dataset", found), f"ds-{digest[:16]}"

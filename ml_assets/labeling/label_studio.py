@@ -1,0 +1,335 @@
+"""A client of Label Studio that asks in bulk, never makes anything twice, and fails with one sentence.
+
+Every call has a time limit. The server knows no unique keys, so that a sample's id travels as `data.item_id`, and what is
+already there is looked up before anything is made.
+"""
+
+import json
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+CHUNK = 1000
+"""Tasks of one import: one bad task fails its whole chunk, and larger chunks gain nothing."""
+LOOKUP = 100
+"""Ids of one look-up: they travel in the URL, which proxies cut off at 8 kB."""
+PAGE = 500
+IMPORT_SECONDS = 300.0
+ATTEMPTS = 3
+QUEUE = "ml_assets"
+"""Model version of all predictions that we push. Label Studio orders a project's tasks by the score of one version only, so
+that a version per model would put the tasks of every older model last. Which model it was stands in `label_tasks`."""
+
+_FIELDS = "id,data,annotations,updated_at,result,completed_by,was_cancelled,created_at,lead_time"  # also of the annotations
+Filter = dict[str, Any]
+
+
+class LabelStudioUnavailable(RuntimeError):
+    """Label Studio does not answer, or answers that it cannot right now: trying again later may help."""
+
+
+class LabelStudioRefused(RuntimeError):
+    """Label Studio answers no: trying again does not help."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One annotation to submit: the `result` that the task writes, for the Label Studio task of that id."""
+
+    task_id: int
+    result: Sequence[dict[str, Any]]
+    lead_seconds: float | None = None
+
+
+class LabelStudio:
+    """One user's access to a Label Studio server.
+
+    Args:
+        url: Where it listens, such as `http://127.0.0.1:8080`.
+        token: A legacy token (40 hexadecimal digits) or a personal access token.
+        timeout: Limit of each call, in seconds.
+
+    Raises:
+        LabelStudioRefused: The token has expired.
+    """
+
+    def __init__(self, url: str, token: str, timeout: float = 30.0):
+        from label_studio_sdk import LabelStudio as Sdk
+
+        self.url = url.rstrip("/")
+        limits = httpx.Limits(max_connections=16)
+        self._http = httpx.Client(timeout=timeout, follow_redirects=True, limits=limits)
+        sdk: Any = Sdk
+        with self._asking("the token"):
+            self._sdk: Sdk = sdk(base_url=self.url, api_key=token, httpx_client=self._http, timeout=timeout, max_retries=0)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    @cached_property
+    def email(self) -> str:
+        """The user whose token this is."""
+        with self._asking("who it belongs to"):
+            return str(self._sdk.users.whoami().email)
+
+    def users(self) -> dict[int, str]:
+        """E-mail address of each user, by id."""
+        with self._asking("the list of users"):
+            return {int(user.id): str(user.email) for user in self._sdk.users.list()}
+
+    def invite_link(self) -> str:
+        """The address at which somebody who was invited makes an account."""
+        with self._asking("an invitation"):
+            return self.url + str(self._sdk.organizations.invites.get_invite_link().invite_url)
+
+    def ensure_project(self, name: str, label_config: str, annotators: int = 1, title: str | None = None) -> int:
+        """The id of the one Label Studio project that belongs to the project `name`; made if there is none.
+
+        It is found again by a line in its description, whatever people make of its title. What people see is brought up to
+        date where it differs: the label configuration and the number of annotators per task.
+        """
+        marker = f'Kept by ml_assets, project "{name}".'
+        wanted: dict[str, Any] = {
+            "label_config": label_config,
+            "maximum_annotations": annotators,
+            "sampling": "Uncertainty sampling",
+        }
+        with self._asking(f"the project {name!r}"):
+            found = self._marked(marker)
+            if not found:
+                made: Any = self._sdk.projects.create(
+                    title=(title or name).ljust(3, "."),  # the server wants three characters
+                    description=f"{marker} Keep this line: the project is found by it.",
+                    enable_empty_annotation=False,
+                    **wanted,
+                )
+                found = self._marked(marker)
+                if found[0].id != made.id:  # another process made one at the same time: the first counts
+                    self._sdk.projects.delete(made.id)
+            project: Any = self._sdk.projects.get(found[0].id)
+            changes = {key: value for key, value in wanted.items() if getattr(project, key) != value}
+            if changes:
+                self._sdk.projects.update(project.id, **changes)
+            return int(project.id)
+
+    def _marked(self, marker: str) -> list[Any]:
+        """The projects with that line, oldest first."""
+        listed: Any = self._sdk.projects.list(page_size=100, include="id,description")
+        found = [project for project in listed if marker in (project.description or "")]
+        return sorted(found, key=lambda project: int(project.id))
+
+    def created_at(self, project: int) -> str:
+        """When the project was made, to the microsecond: tells it from one that has the same id on another server."""
+        with self._asking(f"project {project}"):
+            found: Any = self._sdk.projects.get(project)
+            return stamp(found.created_at)
+
+    def push(self, project: int, tasks: Sequence[dict[str, Any]]) -> dict[str, int]:
+        """Make the tasks that are not there yet; return the task id of each `data.item_id`.
+
+        However often it is called, and wherever it was interrupted, each item gets one task.
+
+        Args:
+            project: Id of the Label Studio project.
+            tasks: `{"data": {"item_id": …, …}, "predictions": […]}`, one per item.
+
+        Raises:
+            LabelStudioUnavailable: After three attempts, or when the server was silent for five minutes: whether it still
+                makes the tasks is unknown then, so nothing is repeated here. The next push looks up first.
+        """
+        pushed: dict[str, int] = {}
+        for start in range(0, len(tasks), CHUNK):
+            pushed |= self._push_chunk(project, tasks[start : start + CHUNK])
+        if any(task.get("predictions") for task in tasks):
+            self._order_by_score(project)
+        return pushed
+
+    def _push_chunk(self, project: int, tasks: Sequence[dict[str, Any]]) -> dict[str, int]:
+        items = [str(task["data"]["item_id"]) for task in tasks]
+        for attempt in range(1, ATTEMPTS + 1):
+            known = self.known_items(project, items)
+            missing = {str(t["data"]["item_id"]): t for t in tasks if str(t["data"]["item_id"]) not in known}
+            if not missing:
+                break
+            try:
+                with self._asking(f"{len(missing)} tasks"):
+                    made: Any = self._sdk.projects.import_tasks(
+                        project,
+                        request=list[Any](missing.values()),
+                        return_task_ids=True,
+                        request_options={"timeout_in_seconds": int(IMPORT_SECONDS)},
+                    )
+            except LabelStudioUnavailable as error:
+                if attempt == ATTEMPTS or isinstance(error.__cause__, httpx.TimeoutException):
+                    raise
+                continue
+            ids = list(made.task_ids or [])
+            if len(ids) != len(missing):
+                raise LabelStudioRefused(f"Label Studio made {len(ids)} tasks of the {len(missing)} that were pushed")
+            known |= dict(zip(missing, ids, strict=True))
+            break
+        return known
+
+    def _order_by_score(self, project: int) -> None:
+        with self._asking(f"the order of the tasks of project {project}"):
+            if self._sdk.projects.get(project).model_version != QUEUE:
+                self._sdk.projects.update(project, model_version=QUEUE)
+
+    def known_items(self, project: int, items: Collection[str]) -> dict[str, int]:
+        """The task id of each of these items that has a task; the oldest, should people have copied one."""
+        known: dict[str, int] = {}
+        for task in self._of_items(project, items, "id,data"):
+            item, task_id = str(task["data"]["item_id"]), int(task["id"])
+            known[item] = min(task_id, known.get(item, task_id))
+        return known
+
+    def tasks_of(self, project: int, items: Collection[str]) -> list[dict[str, Any]]:
+        """All tasks of these items, with their annotations."""
+        return list(self._of_items(project, items, _FIELDS))
+
+    def _of_items(self, project: int, items: Collection[str], fields: str) -> Iterator[dict[str, Any]]:
+        listed = sorted(items)
+        for start in range(0, len(listed), LOOKUP):
+            chosen = _where("data.item_id", "in_list", "List", listed[start : start + LOOKUP])
+            yield from self._by_key(project, "id", chosen, fields, PAGE)
+
+    def changes(self, project: int, since: datetime | None) -> Iterator[list[dict[str, Any]]]:
+        """Pages of tasks that changed at `since` or later, with all their annotations, those that changed first first.
+
+        A task that changes while the pages are read comes again on a later page, in its newer state.
+        """
+        after, size, seen = since, PAGE, set[tuple[int, datetime]]()
+        while True:
+            chosen = [] if after is None else _where("updated_at", "greater_or_equal", "Datetime", stamp(after))
+            page, total = self._page(project, chosen, "updated_at", _FIELDS, size)
+            fresh = [task for task in page if (task["id"], task["updated_at"]) not in seen]
+            if fresh:
+                yield fresh
+            if not page or len(page) >= total:
+                return
+            # pages go on from the last time and not by number: what changes meanwhile moves to the end, and all others up
+            seen = {(task["id"], task["updated_at"]) for task in page}
+            size = size * 2 if after == page[-1]["updated_at"] else PAGE
+            after = page[-1]["updated_at"]
+
+    def annotated(self, project: int, since: datetime | None = None, limit: int = 1) -> tuple[int, dict[int, str]]:
+        """How many tasks with annotations changed at `since` or later, and when each of the newest `limit` did."""
+        chosen = _where("total_annotations", "greater", "Number", 0)
+        if since is not None:
+            chosen += _where("updated_at", "greater_or_equal", "Datetime", stamp(since))
+        page, total = self._page(project, chosen, "-updated_at", "id,updated_at", limit)
+        return total, {int(task["id"]): stamp(task["updated_at"]) for task in page}
+
+    def waiting(self, project: int, annotators: int) -> int:
+        """How many tasks people have still to answer; one that somebody skipped does not count."""
+        open_ = _where("total_annotations", "less", "Number", annotators) + _where(
+            "cancelled_annotations", "equal", "Number", 0
+        )
+        return self._page(project, open_, "id", "id", 1)[1]
+
+    def count(self, project: int) -> int:
+        """How many tasks there are."""
+        return self._page(project, [], "id", "id", 1)[1]
+
+    def task_ids(self, project: int) -> set[int]:
+        """The ids of all tasks. Deleted ones are seen in no other way."""
+        return {int(task["id"]) for task in self._by_key(project, "id", [], "id", 5000)}
+
+    def add_annotations(self, answers: Sequence[Answer], connections: int = 4) -> int:
+        """Submit annotations as the user of this client; return how many were new.
+
+        One user has one annotation per task here: repeating a call, or a request whose answer got lost, adds none.
+        """
+        email = self.email
+
+        def submit(answer: Answer) -> int:
+            key = uuid.uuid5(uuid.NAMESPACE_OID, f"ml_assets task {answer.task_id} {email}")
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    with self._asking(f"an annotation of task {answer.task_id}", exists_is_fine=True):
+                        self._sdk.annotations.create(
+                            answer.task_id,
+                            result=answer.result,
+                            lead_time=answer.lead_seconds,
+                            ground_truth=False,
+                            unique_id=str(key),
+                        )
+                        return 1
+                    return 0
+                except LabelStudioUnavailable:
+                    if attempt == ATTEMPTS:
+                        raise
+            return 0
+
+        with ThreadPoolExecutor(connections) as pool:
+            return sum(pool.map(submit, answers))
+
+    def _by_key(self, project: int, key: str, chosen: list[Filter], fields: str, size: int) -> Iterator[dict[str, Any]]:
+        """All tasks that match, by ascending id; each page goes on after the last id."""
+        last = 0
+        while True:
+            page, total = self._page(project, [*chosen, *_where(key, "greater", "Number", last)], key, fields, size)
+            yield from page
+            if not page or len(page) >= total:
+                return
+            last = page[-1]["id"]
+
+    def _page(self, project: int, chosen: list[Filter], order: str, fields: str, size: int) -> tuple[list[dict[str, Any]], int]:
+        """The first `size` tasks that match, and how many match. `order` is a column, with `-` for descending."""
+        column = f"-tasks:{order[1:]}" if order.startswith("-") else f"tasks:{order}"
+        query = {"filters": {"conjunction": "and", "items": chosen}, "ordering": [column]}
+        with self._asking(f"the tasks of project {project}"):
+            pager: Any = self._sdk.tasks.list(
+                project=project, query=json.dumps(query), include=fields, fields="all", page_size=size, page=1
+            )
+            return [item.model_dump(exclude_unset=True) for item in pager.items or []], int(pager.response.total)
+
+    @contextmanager
+    def _asking(self, what: str, exists_is_fine: bool = False) -> Iterator[None]:
+        """Errors of the calls inside as one sentence about `what`."""
+        from label_studio_sdk.core.api_error import ApiError
+
+        try:
+            yield
+        except httpx.HTTPError as error:
+            how = "is silent" if isinstance(error, httpx.TimeoutException) else "does not answer"
+            raise LabelStudioUnavailable(
+                f"Label Studio at {self.url} {how} ({type(error).__name__}) when asked for {what}: is it running?"
+            ) from error
+        except ApiError as error:
+            code = error.status_code or 0
+            if code == 409 and exists_is_fine:
+                return
+            detail = _detail(error.body)
+            if code in (401, 403):
+                raise LabelStudioRefused(
+                    f"Label Studio at {self.url} refuses the token ({code}: {detail}): check LABEL_STUDIO_API_KEY"
+                ) from error
+            if code >= 500 or code == 429:
+                raise LabelStudioUnavailable(f"Label Studio at {self.url} fails at {what} ({code}: {detail})") from error
+            raise LabelStudioRefused(f"Label Studio at {self.url} refuses {what} ({code}: {detail})") from error
+
+
+def _where(column: str, operator: str, kind: str, value: Any) -> list[Filter]:
+    return [{"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}]
+
+
+def stamp(time: datetime) -> str:
+    """A time in UTC as Label Studio's filters need it: microseconds and `Z`. Sorts as text."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _detail(body: Any) -> str:
+    """What the server says, short."""
+    if isinstance(body, dict):
+        body = body.get("validation_errors") or body.get("detail") or body
+    text = body if isinstance(body, str) else json.dumps(body, default=str)
+    return " ".join(text.split())[:300]

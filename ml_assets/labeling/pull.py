@@ -1,0 +1,210 @@
+"""Brings answers from Label Studio into the table `annotations`: new ones, edits, deletions.
+
+Where the last pull stopped stands in a small file beside the tables, written after them. It cannot be derived from the tables:
+a deletion moves the time of a task and not that of any annotation, and a task without an answer leaves no row. The file is a
+shortcut only: without it, or after a crash before it is written, more is read again and gives the same rows.
+"""
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from ml_assets.labeling.annotations import ORIGIN, Invalid, mark_deleted, read_tasks, vanished
+from ml_assets.labeling.label_studio import LabelStudio, stamp
+from ml_assets.records import SCHEMAS, content_id
+from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
+
+EARLIER = "label_studio_earlier"
+"""Origin of annotations from a Label Studio project that is gone: they stay, and nothing in Label Studio changes them."""
+
+OVERLAP = timedelta(seconds=60)
+"""How far behind the newest change a pull begins: a transaction that took its time comes to light with an older time."""
+RECENT = 5000
+DELETED = "deleted in Label Studio"
+"""Reason of a row of `label_tasks` whose task people deleted there. It is not pushed again."""
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """What one pull found.
+
+    Args:
+        tasks: Changed tasks that were read.
+        changed: Annotations that are new or were edited.
+        deleted: Annotations that were taken back.
+        invalid: All annotations in Label Studio that are no labels, not only those of this pull.
+    """
+
+    tasks: int
+    changed: int
+    deleted: int
+    invalid: tuple[Invalid, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the last pull stopped.
+
+    Args:
+        project: When the Label Studio project was made; another time means another project, whatever its number.
+        until: Time of the newest change that was read.
+        annotated: How many tasks had annotations.
+        recent: Annotated tasks that changed shortly before `until`, with the time, as far as they are stored.
+        invalid: The annotations that are no labels.
+    """
+
+    project: str
+    until: str | None = None
+    annotated: int = 0
+    recent: dict[str, str] = field(default_factory=dict)
+    invalid: tuple[Invalid, ...] = ()
+
+
+def pull(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, programs: Collection[str] = ()) -> PullResult:
+    """Store what changed in the Label Studio project since the last pull.
+
+    Each page is stored before the next is read, and where it stopped is written last: an interrupted pull is repeated.
+
+    Args:
+        store: The project's tables.
+        client: Access to Label Studio.
+        ls_project: Id of the project there.
+        task: Reads the answers.
+        programs: E-mail addresses of annotators that are programs.
+    """
+    mark = adopt(store, client, ls_project)
+    # counted before the changes are read: what happens meanwhile then looks like news once more, and is never overlooked
+    annotated, _ = client.annotated(ls_project)
+    users, table = client.users(), store.table("annotations")
+    read = changed = deleted = 0
+    until, recent, invalid = mark.until, dict(mark.recent), {i.annotation: i for i in mark.invalid}
+    for page in client.changes(ls_project, _since(mark.until)):
+        found, bad = read_tasks(page, task, users, programs)
+        changed += table.upsert(found)
+        samples = {str(item["data"]["item_id"]) for item in page if "item_id" in (item.get("data") or {})}
+        deleted += _take_back(store, client, ls_project, task, samples, found["id"].to_pylist())
+        ids = {item["id"] for item in page}
+        invalid = {a: i for a, i in invalid.items() if i.task_id not in ids} | {i.annotation: i for i in bad}
+        recent |= {str(item["id"]): stamp(item["updated_at"]) for item in page if item.get("annotations")}
+        until = stamp(page[-1]["updated_at"])
+        read += len(page)
+    if annotated != _annotated(store, invalid.values()):
+        gone, alive = sweep(store, client, ls_project, task)
+        deleted += gone
+        invalid = {a: i for a, i in invalid.items() if i.task_id in alive}
+    start = _since(until)
+    recent = {i: at for i, at in recent.items() if start and at >= stamp(start)}
+    final = tuple(sorted(invalid.values(), key=lambda i: i.annotation))
+    _write_mark(store, Mark(mark.project, until, annotated, recent, final))
+    return PullResult(read, changed, deleted, final)
+
+
+def pending(store: ProjectStore, client: LabelStudio, ls_project: int) -> str:
+    """A sentence if people changed something since the last pull, else the empty string. Two small requests.
+
+    Tasks that were pushed and that nobody answered are no news. The same news give the same sentence.
+    """
+    mark = read_mark(store)
+    if mark and mark.until:
+        _, recent = client.annotated(ls_project, _since(mark.until), limit=RECENT)
+        news = {i: at for i, at in recent.items() if mark.recent.get(str(i)) != at}
+        if news:
+            return f"{len(news)} tasks changed in Label Studio, the last at {max(news.values())}"
+    before, (now, _) = mark.annotated if mark else 0, client.annotated(ls_project)
+    return "" if now == before else f"{now} tasks in Label Studio have annotations, {before} had at the last pull"
+
+
+def adopt(store: ProjectStore, client: LabelStudio, ls_project: int) -> Mark:
+    """Where the last pull from this Label Studio project stopped.
+
+    If the stored answers are from another one, which was deleted or stood on another server, they stay as they are under ids
+    of their own, because the new one counts its annotations and tasks from 1 again; its tasks count as never pushed.
+    """
+    created, mark = client.created_at(ls_project), read_mark(store)
+    if mark is not None and mark.project == created:
+        return mark
+    if mark is not None:
+        table = store.table("annotations")
+        where = f"origin = '{ORIGIN}'"
+        suffix = "@" + content_id(mark.project)[:8]
+        kept = [row | {"id": row["id"] + suffix, "origin": EARLIER} for row in table.read(where=where).to_pylist()]
+        table.upsert(pa.Table.from_pylist(kept, SCHEMAS["annotations"]))
+        table.delete(where)
+        store.table("label_tasks").delete("id IS NOT NULL")
+    _write_mark(store, Mark(created))
+    return Mark(created)
+
+
+def sweep(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task) -> tuple[int, set[int]]:
+    """Notice tasks that people deleted: their annotations are taken back, and they are not pushed again.
+
+    Returns how many annotations that were, and the ids of the tasks that are there.
+    """
+    alive = client.task_ids(ls_project)
+    queued = store.table("label_tasks").read(where=f"ls_project = {ls_project} AND task_id IS NOT NULL").to_pylist()
+    gone = [row | {"reason": DELETED} for row in queued if row["task_id"] not in alive]
+    store.table("label_tasks").upsert(pa.Table.from_pylist(gone, SCHEMAS["label_tasks"]))
+    there = {row["id"] for row in queued if row["task_id"] in alive}
+    doubtful = set(_live(store)["sample_id"].to_pylist()) - there
+    return _take_back(store, client, ls_project, task, doubtful, ()), alive
+
+
+def _take_back(
+    store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, samples: Collection[str], alive: Sequence[str]
+) -> int:
+    """Mark those annotations of these samples as deleted that are in none of their tasks; return how many.
+
+    `alive` are the ids that were just read. People may have copied a task, so that one task alone does not tell.
+    """
+    missing = vanished(_live(store), samples, alive)
+    if missing.num_rows == 0:
+        return 0
+    sample_ids = set(missing["sample_id"].to_pylist())
+    there, _ = read_tasks(client.tasks_of(ls_project, sample_ids), task, {})
+    return store.table("annotations").upsert(mark_deleted(vanished(missing, sample_ids, there["id"].to_pylist())))
+
+
+def _live(store: ProjectStore) -> pa.Table:
+    return store.table("annotations").read(where=f"origin = '{ORIGIN}' AND deleted = false")
+
+
+def _annotated(store: ProjectStore, invalid: Collection[Invalid]) -> int:
+    """How many tasks should have annotations, by what is known here."""
+    samples = set(_live(store)["sample_id"].to_pylist())
+    return len(samples) + len({i.task_id for i in invalid if i.sample_id not in samples})
+
+
+def _since(until: str | None) -> datetime | None:
+    return datetime.fromisoformat(until) - OVERLAP if until else None
+
+
+def read_mark(store: ProjectStore) -> Mark | None:
+    """Where the last pull stopped; None before the first."""
+    import fsspec
+
+    fs, path = fsspec.url_to_fs(_mark_uri(store))
+    if not fs.exists(path):
+        return None
+    stored: Mapping[str, Any] = json.loads(fs.cat_file(path))
+    return Mark(**{**stored, "invalid": tuple(Invalid(**i) for i in stored["invalid"])})
+
+
+def _write_mark(store: ProjectStore, mark: Mark) -> None:
+    import fsspec
+
+    fs, path = fsspec.url_to_fs(_mark_uri(store))
+    content = json.dumps(asdict(mark), ensure_ascii=False).encode()
+    fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    beside = f"{path}.{os.getpid()}"
+    fs.pipe_file(beside, content)
+    fs.mv(beside, path)
+
+
+def _mark_uri(store: ProjectStore) -> str:
+    return f"{store.uri}/label_studio.json"

@@ -1,0 +1,271 @@
+"""The queue: which samples people are asked about next, pushed to Label Studio once each."""
+
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ml_assets.labeling.label_studio import QUEUE, LabelStudio
+from ml_assets.labeling.pull import DELETED, adopt, sweep
+from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.modalities import Modality
+from ml_assets.records import SCHEMAS
+from ml_assets.store import ProjectStore, quote
+from ml_assets.tasks import Task
+
+LARGE = 20_000
+"""Of a larger pool a random sample of this size is clustered: it stands for the whole as far as a queue can tell."""
+PRODUCTION = "production"
+"""Source of the samples that monitoring sends back."""
+Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
+Chosen = tuple[str, float, str]
+
+
+@dataclass(frozen=True)
+class QueueResult:
+    """What one pass over the queue did.
+
+    Args:
+        ls_project: Id of the project in Label Studio.
+        pushed: Tasks that were recorded as pushed by this pass.
+        waiting: Tasks that people have still to answer.
+    """
+
+    ls_project: int
+    pushed: int
+    waiting: int
+
+
+def push_queue(
+    store: ProjectStore,
+    client: LabelStudio,
+    settings: LabelingSettings,
+    modality: Modality,
+    vectors: Vectors,
+    at: datetime,
+    title: str | None = None,
+) -> QueueResult:
+    """Fill the queue up when fewer than half of its tasks are left, and write `label_tasks`.
+
+    What is meant to be pushed is written first, without a task id, and completed after the push: whatever an interrupted pass
+    left open is pushed by the next, which looks up what Label Studio has already.
+
+    Args:
+        store: The project's tables.
+        client: Access to Label Studio.
+        settings: Of the stage.
+        modality: Says how Label Studio shows a sample.
+        vectors: The embeddings of samples, `(n, d) float32` in the order of the ids; asked only for the strategies that need
+            them.
+        at: Time of the push.
+        title: What people see as the project's name; by default its name.
+    """
+    config = settings.task.label_config(modality.label_studio_object(), settings.question)
+    project = client.ensure_project(store.project, config, settings.annotators, title)
+    adopt(store, client, project)
+    table = store.table("label_tasks")
+    table.delete(f"ls_project != {project}")
+    if client.count(project) < table.count(f"task_id IS NOT NULL AND reason != '{DELETED}'"):
+        sweep(store, client, project, settings.task)
+    waiting = client.waiting(project, settings.annotators)
+    size = _size(store, settings, waiting)
+    if size:
+        table.upsert(_plan(store, settings, vectors, size, project, at))
+    return QueueResult(project, _push_open(store, client, settings.task, project), client.waiting(project, settings.annotators))
+
+
+def choose(
+    candidates: Sequence[str],
+    vectors: NDArray[np.float32],
+    already: NDArray[np.float32],
+    size: int,
+    strategy: str = "diverse",
+    seed: int = 0,
+    uncertainty: Mapping[str, float] | None = None,
+    first: Collection[str] = (),
+) -> list[Chosen]:
+    """At most `size` of the candidates as (id, priority, reason); the lowest priority is asked first.
+
+    The same candidates give the same choice, in whatever order they come.
+
+    Args:
+        candidates: Ids of the samples to choose from.
+        vectors: `(n, d) float32`, one row per candidate. May be empty for `random`.
+        already: `(m, d) float32` vectors of the samples that are labelled or queued.
+        size: How many to choose.
+        strategy: `diverse`, `random` or `uncertain`.
+        seed: Of clustering and of random choice.
+        uncertainty: 1 - confidence of each sample that has a prediction; for `uncertain`.
+        first: Ids that come before all others, the least certain first.
+    """
+    if strategy not in ("diverse", "random", "uncertain"):
+        raise ValueError(f"unknown strategy {strategy!r}: choose one of diverse, random, uncertain")
+    unsure = uncertainty or {}
+    order = sorted(range(len(candidates)), key=lambda i: candidates[i])
+    urgent = sorted((candidates[i] for i in order if candidates[i] in first), key=lambda c: -unsure.get(c, 0.0))[:size]
+    picked = [(i, "sent back by monitoring") for i in urgent]
+    rest = [i for i in order if candidates[i] not in first]
+    if strategy == "uncertain":
+        ranked = sorted((i for i in rest if candidates[i] in unsure), key=lambda i: -unsure[candidates[i]])
+        for i in ranked[: size - len(picked)]:
+            picked.append((candidates[i], f"uncertain: confidence {1 - unsure[candidates[i]]:.2f}"))
+        rest = [i for i in rest if candidates[i] not in unsure]
+    missing = min(size - len(picked), len(rest))
+    if missing > 0 and strategy == "random":
+        drawn = np.random.default_rng(seed).permutation(len(rest))[:missing]
+        picked += [(candidates[rest[j]], "random") for j in drawn]
+    elif missing > 0:
+        picked += [(candidates[rest[j]], why) for j, why in _diverse(vectors[rest], already, missing, seed)]
+    half = [0.0 if i < len(urgent) else 0.5 for i in range(len(picked))]
+    return [(c, half[i] + 0.5 * i / len(picked), why) for i, (c, why) in enumerate(picked)]
+
+
+def _diverse(pool: NDArray[np.float32], already: NDArray[np.float32], size: int, seed: int) -> list[tuple[int, str]]:
+    """Positions in the pool: the sample nearest to the centre of each k-means cluster.
+
+    What is labelled or queued already is clustered along. The clusters that hold the least of it, by share, have their turn
+    first; among equals large ones and those far from all that was asked.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(pool))[: max(LARGE, size)])
+    known = already[np.sort(rng.permutation(len(already))[:LARGE])] if len(already) else pool[:0]
+    points = np.concatenate([pool[rows], known]).astype(np.float32)
+    centre, distance = _clusters(points, min(size + min(len(known), max(size // 2, 50)), len(points)), seed)
+    members: dict[int, list[int]] = {}
+    for i in np.lexsort((np.arange(len(rows)), distance[: len(rows)])):  # nearest to its centre first
+        members.setdefault(int(centre[i]), []).append(int(i))
+    covered = np.bincount(centre[len(rows) :], minlength=int(centre.max()) + 1)
+    far = _distances(points[[inside[0] for inside in members.values()]], known)
+    weight = {c: len(members[c]) * d for c, d in zip(members, far.tolist(), strict=True)}
+    turns = sorted(
+        (((turn + int(covered[c])) / len(inside), -weight[c], inside[turn]), c)
+        for c, inside in members.items()
+        for turn in range(len(inside))
+    )
+    return [(int(rows[key[2]]), f"diverse: from a group of {len(members[c])} alike") for key, c in turns[:size]]
+
+
+def _distances(points: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float64]:
+    """`(n,)` distance of each point to the nearest known one; 1 where there is none."""
+    from sklearn.metrics import pairwise_distances_argmin_min
+
+    if len(known) == 0:
+        return np.ones(len(points))
+    return np.asarray(pairwise_distances_argmin_min(points, known)[1], np.float64)
+
+
+def _clusters(points: NDArray[np.float32], k: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """`(n,)` cluster of each point and its distance to the centre."""
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    large = len(points) * k > 4_000_000
+    # one thread: several add up the centres in changing order, and the choice would not be the same every time
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters: some stay empty
+        if large:
+            model = MiniBatchKMeans(k, random_state=seed, n_init=1, init="random", batch_size=4096, max_iter=20)
+        else:
+            model = KMeans(k, random_state=seed, n_init=1, max_iter=50)
+        centre = np.asarray(model.fit_predict(points), np.int64)
+    return centre, np.linalg.norm(points - model.cluster_centers_[centre], axis=1).astype(np.float32)
+
+
+def short(store: ProjectStore, client: LabelStudio, settings: LabelingSettings) -> str:
+    """Why `push_queue` would push something now, or the empty string. One small request."""
+    project = ls_project_of(store)
+    if project is None:
+        return ""
+    open_ = store.table("label_tasks").count("task_id IS NULL")
+    if open_:
+        return f"{open_} tasks were not pushed to the end"
+    waiting = client.waiting(project, settings.annotators)
+    if not _size(store, settings, waiting) or not _candidates(store):
+        return ""
+    return f"{waiting} tasks wait for people"
+
+
+def _room(store: ProjectStore, settings: LabelingSettings, waiting: int) -> int:
+    """How many tasks to push, 0 as long as half of the queue is left."""
+    table, queue = store.table("label_tasks"), settings.queue
+    waiting += table.count("task_id IS NULL")
+    room = queue.size - waiting if 2 * waiting < queue.size else 0
+    return room if queue.total is None else max(0, min(room, queue.total - table.count()))
+
+
+def _size(store: ProjectStore, settings: LabelingSettings, waiting: int) -> int:
+    """How many tasks to push: what there is room for, and all that monitoring sent back, which no budget holds up."""
+    urgent = sum(source == PRODUCTION for source in _candidates(store).values())
+    return max(_room(store, settings, waiting), urgent)
+
+
+def _candidates(store: ProjectStore) -> dict[str, str]:
+    """The source of each training sample that nobody answered and that is not in the queue."""
+    samples = store.table("samples").read(["id", "source"], where="split = 'train'")
+    answered = store.table("annotations").read(["sample_id"], where="deleted = false")["sample_id"].to_pylist()
+    taken = set(answered) | store.table("label_tasks").ids()
+    pairs = zip(samples["id"].to_pylist(), samples["source"].to_pylist(), strict=True)
+    return {sample: source for sample, source in pairs if sample not in taken}
+
+
+def _plan(store: ProjectStore, settings: LabelingSettings, vectors: Vectors, size: int, project: int, at: datetime) -> pa.Table:
+    """Rows of `label_tasks`, without task ids, of the samples that are asked about next."""
+    samples = store.table("samples").read(["id", "source"], where="split = 'train'")
+    sources = dict(zip(samples["id"].to_pylist(), samples["source"].to_pylist(), strict=True))
+    answered = store.table("annotations").read(["sample_id"], where="deleted = false")["sample_id"].to_pylist()
+    taken = (set(answered) | store.table("label_tasks").ids()) & set(sources)
+    candidates = sorted(set(sources) - taken)
+    predicted = {r["id"]: r for r in store.table("batch_predictions").read(["id", "model", "label", "confidence"]).to_pylist()}
+    unsure = {i: 1.0 - row["confidence"] for i, row in predicted.items()}
+    strategy, none = settings.queue.strategy, np.zeros((0, 1), np.float32)
+    needed = bool(candidates) and strategy != "random"
+    chosen = choose(
+        candidates,
+        vectors(candidates) if needed else none,
+        vectors(sorted(taken)) if needed and taken else none,
+        size,
+        strategy,
+        settings.queue.seed,
+        unsure,
+        {i for i in candidates if sources[i] == PRODUCTION},
+    )
+    found = [
+        {"id": i, "task_id": None, "ls_project": project, "priority": priority, "reason": reason, "pushed_at": at,
+         "predicted": predicted.get(i, {}).get("label"), "model": predicted.get(i, {}).get("model")}
+        for i, priority, reason in chosen
+    ]  # fmt: skip
+    return pa.Table.from_pylist(found, SCHEMAS["label_tasks"])
+
+
+def _push_open(store: ProjectStore, client: LabelStudio, task: Task, project: int) -> int:
+    """Push every row that has no task id yet, most urgent first, and write the ids."""
+    table = store.table("label_tasks")
+    rows = table.read(where="task_id IS NULL").sort_by([("priority", "ascending"), ("id", "ascending")]).to_pylist()
+    content = store.table("samples").take([row["id"] for row in rows], ["id", "text"])
+    texts = dict(zip(content["id"].to_pylist(), content["text"].to_pylist(), strict=True))
+    for row in rows:
+        if row["id"] not in texts:  # the sample was removed in between
+            table.delete(f"id = {quote(row['id'])}")
+    pushed = client.push(project, [_ls_task(row, texts[row["id"]], task) for row in rows if row["id"] in texts])
+    done = [row | {"task_id": pushed[row["id"]]} for row in rows if row["id"] in pushed]
+    table.upsert(pa.Table.from_pylist(done, SCHEMAS["label_tasks"]))
+    return len(done)
+
+
+def _ls_task(row: dict[str, Any], text: str, task: Task) -> dict[str, Any]:
+    """A Label Studio task: the priority travels as the score of its prediction, which is empty where no model has spoken."""
+    result = task.write(row["predicted"]) if row["predicted"] is not None else []
+    prediction = {"result": result, "score": row["priority"], "model_version": QUEUE}
+    return {"data": {"item_id": row["id"], "content": text}, "predictions": [prediction]}
+
+
+def ls_project_of(store: ProjectStore) -> int | None:
+    """The Label Studio project of the queue, None before the first push."""
+    found = store.table("label_tasks").read(["ls_project"])["ls_project"].to_pylist()
+    return int(found[-1]) if found else None

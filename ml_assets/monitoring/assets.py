@@ -1,0 +1,109 @@
+"""`inference_log`, `profiles`, `drift`, `live_accuracy` and `uncertain_predictions`."""
+
+import dagster as dg
+
+from ml_assets.home import url
+from ml_assets.modalities import Modality
+from ml_assets.monitoring import figures
+from ml_assets.monitoring.drift import measure, reference_profile, traffic_profile, verdict
+from ml_assets.monitoring.inference_log import adopt
+from ml_assets.monitoring.live_accuracy import live_accuracy as accuracy_rows
+from ml_assets.monitoring.settings import MonitoringSettings
+from ml_assets.monitoring.traffic import profile_day, profile_reference
+from ml_assets.monitoring.uncertain import pick, picks
+from ml_assets.records import now
+from ml_assets.resources import Workspace, result, stage_asset
+from ml_assets.training.evaluation import serving_model
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2025-01-01", end_offset=1)
+"""One partition a day (UTC), today included."""
+
+
+def monitoring_assets(project: str, settings: MonitoringSettings, modality: Modality) -> list[dg.AssetsDefinition]:
+    """The assets of the monitoring stage."""
+
+    @stage_asset(project, "monitoring", "inference_log", deps=["deployment"], kinds=["lance", "bentoml"])
+    def inference_log(workspace: Workspace) -> dg.MaterializeResult:
+        """One row per prediction that the endpoint answered, with its input; and the feedback on it.
+
+        Made from the append-only files that the endpoint's workers write; nothing is lost when one of them is killed.
+        """
+        store = workspace.store(project)
+        done = adopt(store, workspace.home / "inference" / project, now())
+        log, feedback = store.table("inference_log"), store.table("feedback")
+        return result(
+            log.digest(["id"]) + feedback.digest(["id", "label"]),
+            predictions=log.count(),
+            new_predictions=done.predictions,
+            feedback=feedback.count(),
+            new_feedback=done.feedback,
+            unreadable_lines=done.bad_lines,
+        )
+
+    @stage_asset(project, "monitoring", "profiles", deps=["inference_log"], kinds=["whylogs"], partitions_def=DAYS)
+    def profiles(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+        """whylogs profiles of each day's traffic, one per model that answered on it.
+
+        Made from `inference_log`; kept serialised in the table `profiles`, readable with whylogs' own reader.
+        """
+        store, day = workspace.store(project), context.partition_key
+        written = profile_day(store, day, modality, now())
+        table, where = store.table("profiles"), f"day = '{day}'"
+        count = sum(table.read(["rows"], where)["rows"].to_pylist())
+        return result(table.digest(["rows_digest"], where), predictions=count, profiles=table.count(where), written=written)
+
+    @stage_asset(project, "monitoring", "drift", deps=["profiles", "evaluation"], kinds=["whylogs"], settings=[settings])
+    def drift(workspace: Workspace) -> dg.MaterializeResult:
+        """How far the traffic of the last days is from the data on which the serving model was tested.
+
+        Made from `profiles` and from the reference profile of the model's own test predictions; the check `drifted` warns.
+        """
+        store, at = workspace.store(project), now()
+        model = serving_model(store)
+        if model is None:
+            return result("nothing-serves", verdict="nothing serves yet")
+        profile_reference(store, model, modality, at)
+        found = measure(store, model, settings.monitors, settings.window_days, settings.minimum_rows, at)
+        store.table("drift").upsert(found, ignore=["at"])
+        drifted, sentence = verdict(found)
+        traffic = traffic_profile(store, model, settings.window_days, at)
+        pictures = {}
+        if traffic is not None and found.num_rows:
+            picture = figures.drift_chart(found, reference_profile(store, model), traffic)
+            pictures["distances"] = dg.MetadataValue.md(figures.markdown(picture, "drift"))
+        scores = store.table("drift").digest(["score", "drifted", "rows"], f"model = '{model}'")
+        return result(scores, verdict=sentence, drifted=drifted, **pictures)
+
+    @stage_asset(project, "monitoring", "live_accuracy", deps=["inference_log"], kinds=["lance"])
+    def live_accuracy(workspace: Workspace) -> dg.MaterializeResult:
+        """Accuracy in production: what feedback says of the predictions, per model and day, with 95 % intervals."""
+        store = workspace.store(project)
+        found = accuracy_rows(store, now())
+        table = store.table("live_accuracy")
+        table.upsert(found, ignore=["at"])
+        pictures = {}
+        if found.num_rows:
+            pictures["over time"] = dg.MetadataValue.md(figures.markdown(figures.accuracy_chart(found), "live accuracy"))
+        newest = found.sort_by("day").slice(max(found.num_rows - 1, 0)).to_pylist()
+        figures_now = {k: newest[0][k] for k in ("day", "model", "feedback", "accuracy", "low", "high")} if newest else {}
+        return result(table.digest(["feedback", "correct"]), **figures_now, **pictures)
+
+    @stage_asset(
+        project,
+        "monitoring",
+        "uncertain_predictions",
+        deps=["inference_log"],
+        kinds=["labelstudio"],
+        settings=[settings.uncertain],
+    )
+    def uncertain_predictions(workspace: Workspace) -> dg.MaterializeResult:
+        """The predictions that the model was least sure of, each sent back to people once, as a new sample.
+
+        They come in through the collection inbox with the source `production` and are first in the label queue.
+        """
+        store = workspace.store(project)
+        sent = pick(store, settings.uncertain.per_day, settings.uncertain.below, now())
+        return result(picks(store).digest(["sample_id"]), sent_now=len(sent), sent_ever=picks(store).count(),
+                      label_studio=dg.MetadataValue.url(url("label_studio")))  # fmt: skip
+
+    return [inference_log, profiles, drift, live_accuracy, uncertain_predictions]

@@ -1,0 +1,147 @@
+"""What is profiled: each day's predictions of each model, and the model's own predictions on held-out data as the reference."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ml_assets.modalities import Modality
+from ml_assets.monitoring.profiles import merge, profile
+from ml_assets.records import rows
+from ml_assets.store import ProjectStore, quote
+
+BATCH = 8192
+
+
+class NoReference(LookupError):
+    """The model has no predictions on held-out data to compare traffic with."""
+
+
+def traffic_columns(log: pa.Table, modality: Modality) -> pa.Table:
+    """One row per row of `inference_log`: what the modality says of the input; `label`, `confidence`, `entropy`, `margin`."""
+    texts, labels, confidences, scores = (log[name].to_pylist() for name in ("text", "label", "confidence", "scores"))
+    return reference_columns(texts, labels, confidences, scores, modality)
+
+
+def reference_columns(
+    texts: Sequence[str | None],
+    labels: Sequence[str],
+    confidences: Sequence[float],
+    scores: Sequence[str | None],
+    modality: Modality,
+) -> pa.Table:
+    """The same columns from values: `scores` is JSON text of the probability of each class, or None.
+
+    `entropy` is in nats (0: certain), `margin` is the best probability minus the second best. Missing inputs and missing
+    scores become nulls in what is made of them, so that they are counted as missing and never as zeros.
+    """
+    present = [text for text in texts if text is not None]
+    position = np.cumsum([text is not None for text in texts]) - 1
+    at = pa.array(position, pa.int64(), mask=np.array([text is None for text in texts], dtype=bool))
+    described = modality.describe(present).take(at)
+    entropy, margin = _uncertainty(scores)
+    columns = {name: described[name] for name in described.column_names}
+    columns |= {"label": pa.array(labels, pa.string()), "confidence": pa.array(confidences, pa.float64())}
+    return pa.table(columns | {"entropy": entropy, "margin": margin})
+
+
+def _uncertainty(scores: Sequence[str | None]) -> tuple[pa.Array, pa.Array]:
+    values = [list(json.loads(s).values()) if s else [] for s in scores]
+    missing = np.array([len(v) == 0 for v in values], dtype=bool)
+    width = max((len(v) for v in values), default=0)
+    table = np.zeros((len(values), max(width, 2)))
+    for i, v in enumerate(values):
+        table[i, : len(v)] = v
+    logs = np.log(table, where=table > 0, out=np.zeros_like(table))
+    ranked = np.sort(table, axis=1)
+    return pa.array(-(table * logs).sum(1), mask=missing), pa.array(ranked[:, -1] - ranked[:, -2], mask=missing)
+
+
+def stale_days(store: ProjectStore) -> list[str]:
+    """Days (UTC, `2026-01-31`), oldest first, whose logged predictions differ from what their stored profiles were made of."""
+    now, stored = _logged(store), _stored(store)
+    return sorted({day for day, model in now.keys() | stored.keys() if now.get((day, model)) != stored.get((day, model))})
+
+
+def profile_day(store: ProjectStore, day: str, modality: Modality, at: datetime) -> int:
+    """Bring the day's profiles up to date, one per model that answered on it; return how many were written or removed."""
+    now, stored = _logged(store, day), _stored(store, day)
+    gone = [f"{d}/{model}" for d, model in stored.keys() - now.keys()]
+    if gone:
+        store.table("profiles").delete(f"id IN ({', '.join(map(quote, gone))})")
+    made = []
+    for (_, model), (count, digest) in sorted(now.items()):
+        if stored.get((day, model)) != (count, digest):
+            where = f"{_on(day)} AND model = {quote(model)}"
+            batches = store.table("inference_log").batches(["text", "label", "confidence", "scores"], where, BATCH)
+            began = datetime.fromisoformat(day).replace(tzinfo=UTC)
+            parts = [profile(traffic_columns(pa.Table.from_batches([b]), modality), began) for b in batches if b.num_rows]
+            made.append(_row(f"{day}/{model}", day, model, count, digest, merge(parts), at))
+    if made:
+        store.table("profiles").upsert(rows("profiles", made))
+    return len(made) + len(gone)
+
+
+def profile_reference(store: ProjectStore, model: str, modality: Modality, at: datetime) -> bool:
+    """Bring the model's reference profile up to date; whether it was written.
+
+    Raises:
+        NoReference: There are no predictions of the model on held-out data.
+    """
+    where = f"model = {quote(model)}"
+    test = store.table("test_predictions")
+    count, digest = test.count(where), test.digest(["sample_id", "label", "confidence", "scores"], where)
+    if not count:
+        raise NoReference(f"the model {model!r} has no predictions on held-out data: evaluate it first")
+    stored = store.table("profiles").take([f"reference/{model}"], ["rows", "rows_digest"]).to_pylist()
+    if stored == [{"rows": count, "rows_digest": digest}]:
+        return False
+    parts = []
+    for batch in test.batches(["sample_id", "label", "confidence", "scores"], where, BATCH):
+        values = batch.to_pydict()
+        samples = store.table("samples").take(values["sample_id"], ["id", "text"]).to_pydict()
+        text = dict(zip(samples["id"], samples["text"], strict=True))
+        texts = [text.get(i) for i in values["sample_id"]]
+        parts.append(profile(reference_columns(texts, values["label"], values["confidence"], values["scores"], modality), at))
+    store.table("profiles").upsert(rows("profiles", [_row(f"reference/{model}", None, model, count, digest, merge(parts), at)]))
+    return True
+
+
+def _row(key: str, day: str | None, model: str, count: int, digest: str, made: bytes, at: datetime) -> dict[str, object]:
+    return {"id": key, "day": day, "model": model, "rows": count, "rows_digest": digest, "profile": made, "at": at}
+
+
+def _logged(store: ProjectStore, day: str | None = None) -> dict[tuple[str, str], tuple[int, str]]:
+    """Rows and digest of each (day, model) of the log. Logged rows never change, so the set of their ids says it all."""
+    import pandas as pd
+
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    where = None if day is None else _on(day)
+    for batch in store.table("inference_log").batches(["id", "at", "model"], where, 65536):
+        # a sum of hashes depends on neither the order of the rows nor on how they are cut into batches
+        hashes = pd.util.hash_array(np.asarray(batch["id"].to_pylist(), dtype=object), categorize=False)
+        days = pc.strftime(batch["at"], "%Y-%m-%d").to_pylist()
+        groups = pd.DataFrame({"day": days, "model": batch["model"].to_pylist()}).groupby(["day", "model"], sort=False)
+        for (on, model), members in cast("dict[tuple[str, str], NDArray[np.int64]]", groups.indices).items():
+            rows_before, sum_before = found.get((on, model), (0, 0))
+            total = (sum_before + int(hashes[members].sum(dtype=np.uint64))) % 2**64
+            found[on, model] = (rows_before + len(members), total)
+    return {key: (count, f"{total:016x}") for key, (count, total) in found.items()}
+
+
+def _stored(store: ProjectStore, day: str | None = None) -> dict[tuple[str, str], tuple[int, str]]:
+    where = "day IS NOT NULL" if day is None else f"day = {quote(day)}"
+    kept = store.table("profiles").read(["day", "model", "rows", "rows_digest"], where).to_pylist()
+    return {(row["day"], row["model"]): (row["rows"], row["rows_digest"]) for row in kept}
+
+
+def _on(day: str) -> str:
+    """The filter for times on that day."""
+    first = datetime.fromisoformat(day)
+    after = first + timedelta(days=1)
+    return f"at >= timestamp '{first:%Y-%m-%d} 00:00:00' AND at < timestamp '{after:%Y-%m-%d} 00:00:00'"

@@ -1,0 +1,84 @@
+"""The predictions that the model was least sure of go back to annotators, each once, as new samples from production."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from ml_assets import inbox
+from ml_assets.records import TIME
+from ml_assets.store import ProjectStore, Table, quote
+
+CLIENT = "monitoring"
+PICKS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # the prediction's
+        pa.field("sample_id", pa.string()),
+        pa.field("day", pa.string()),
+        pa.field("picked_at", TIME),
+        pa.field("sent", pa.bool_()),
+    ]
+)
+
+
+def picks(store: ProjectStore) -> Table:
+    """The table of what was picked: one row per prediction; `sent` once it stands in the inbox."""
+    return Table(f"{store.uri}/picks.lance", PICKS)
+
+
+def pick(store: ProjectStore, per_day: int, below: float, at: datetime, days: int = 7) -> list[str]:
+    """Send the least confident predictions of the last `days` to the inbox; return the ids of those that were picked now.
+
+    Only inputs with a confidence below `below`, that are no samples yet and were never picked before; at most `per_day` on
+    one UTC day, however often it is called. What is picked is written down before it is sent, so that a call that was killed
+    in between is completed by the next one.
+    """
+    chosen = _choose(store, per_day, below, at, days)
+    if chosen:
+        picks(store).insert(pa.Table.from_pylist(chosen, schema=PICKS))
+    _send(store)
+    return [row["id"] for row in chosen]
+
+
+def _choose(store: ProjectStore, per_day: int, below: float, at: datetime, days: int) -> list[dict[str, Any]]:
+    today = f"{at.astimezone(UTC):%Y-%m-%d}"
+    budget = per_day - picks(store).count(f"day = {quote(today)}")
+    if budget <= 0:
+        return []
+    since = (at - timedelta(days=days)).astimezone(UTC)
+    where = (
+        f"confidence < {below!r} AND text IS NOT NULL AND sample_id IS NOT NULL AND at >= timestamp '{since:%Y-%m-%d %H:%M:%S}'"
+    )
+    found = store.table("inference_log").read(["id", "sample_id", "confidence"], where)
+    ranked = found.sort_by([("confidence", "ascending"), ("id", "ascending")]).to_pylist()
+    wanted = {row["sample_id"] for row in ranked}
+    taken = set(store.table("samples").take(sorted(wanted), ["id"])["id"].to_pylist())
+    taken |= set(picks(store).read(["sample_id"])["sample_id"].to_pylist())
+    chosen: dict[str, dict[str, Any]] = {}
+    for row in ranked:
+        if len(chosen) == budget:
+            break
+        sample = row["sample_id"]
+        if sample not in taken and sample not in chosen:
+            chosen[sample] = {"id": row["id"], "sample_id": sample, "day": today, "picked_at": at, "sent": False}
+    return list(chosen.values())
+
+
+def _send(store: ProjectStore) -> None:
+    """Write what was picked and not sent into the inbox, one file per picking; the same picking is always the same file."""
+    waiting = picks(store).read(where="NOT sent").sort_by("id").to_pylist()
+    for picked_at in sorted({row["picked_at"] for row in waiting}):
+        group = [row for row in waiting if row["picked_at"] == picked_at]
+        log = store.table("inference_log").take([row["id"] for row in group], ["id", "text", "model", "confidence"])
+        lines = [
+            {
+                "content": row["text"],
+                "columns": {"prediction_id": row["id"], "model": row["model"], "confidence": row["confidence"]},
+                "received_at": picked_at.isoformat(),
+                "client": CLIENT,
+            }
+            for row in log.to_pylist()
+        ]
+        if lines:  # nothing is left to send where the predictions were erased meanwhile
+            inbox.write(store.project, "samples", lines)
+        picks(store).upsert(pa.Table.from_pylist([row | {"sent": True} for row in group], schema=PICKS))

@@ -1,0 +1,139 @@
+"""The nouns that cross stages, each with the schema of its table. The first column of each is its key.
+
+Values whose shape depends on the label task (a class, tags, spans, boxes) are kept as text in a column `value`, written and
+read by the task (`ml_assets.tasks`). Nested values are JSON text. Times are UTC, in microseconds.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")
+
+_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "time": TIME,
+    "bytes": pa.large_binary(),
+}
+
+
+def _schema(**columns: str) -> pa.Schema:
+    return pa.schema([pa.field(name, _TYPES[kind], nullable=i > 0) for i, (name, kind) in enumerate(columns.items())])
+
+
+SCHEMAS: dict[str, pa.Schema] = {
+    # collection: one row per accepted sample. id = hash of its content. `split_by`: "source" (fixed by it) or "hash".
+    "samples": _schema(id="text", text="text", source="text", origin="text", split="text", split_by="text",
+                       group="text", columns="text", collected_at="time"),
+    # one row per record that was set aside, with the reason
+    "rejects": _schema(id="text", source="text", origin="text", reason="text", excerpt="text", at="time"),
+    # one row per file that was read: received = accepted + duplicates + rejected
+    "receipts": _schema(id="text", source="text", uri="text", fingerprint="text", received="int", accepted="int",
+                        duplicates="int", rejected="int", at="time"),
+    # one row per label that came with the data or through the API, before it becomes an annotation
+    "given_labels": _schema(id="text", sample_id="text", labeler="text", labeler_kind="text", value="text", at="time"),
+    # labeling: one row per sample that was pushed to Label Studio
+    "label_tasks": _schema(id="text", task_id="int", ls_project="int", priority="float", reason="text",
+                           predicted="text", model="text", pushed_at="time"),
+    # one row per annotation, whoever made it. `deleted`: taken back in Label Studio. labeler_kind: person, program, published
+    "annotations": _schema(id="text", sample_id="text", labeler="text", labeler_kind="text", value="text", origin="text",
+                           created_at="time", updated_at="time", lead_seconds="float", deleted="bool"),
+    # one row per labelled sample: the consensus of its annotations (ids and labelers as JSON lists)
+    "labels": _schema(id="text", value="text", annotators="int", agreement="float", conflict="bool",
+                      annotation_ids="text", labelers="text"),
+    # one row per sample of the dataset; a version of this table carries the dataset's tag
+    "dataset": _schema(id="text", value="text", split="text", annotation_ids="text"),
+    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets
+    "feature_set": _schema(id="text", target="text", split="text"),
+    "feature_sets": _schema(id="text", dataset="text", recipe="text", samples="int", at="time"),
+    # training
+    "studies": _schema(id="text", feature_set="text", architecture="text", best="text", score="float", trials="text",
+                       run_id="text", at="time"),
+    "models": _schema(id="text", run_id="text", uri="text", study="text", dataset="text", feature_set="text", encoder="text",
+                      architecture="text", classes="text", weights="text", code="text", at="time"),
+    "evaluations": _schema(id="text", model="text", dataset="text", metrics="text", samples="int", passed="bool",
+                           reason="text", against="text", difference="text", at="time"),
+    # one row per (model, test sample): id = "<model>/<sample>"
+    "test_predictions": _schema(id="text", model="text", sample_id="text", target="text", label="text",
+                                confidence="float", scores="text"),
+    # deployment
+    "bentos": _schema(id="text", model="text", path="text", bytes="int", at="time"),
+    "deployments": _schema(id="text", model="text", bento="text", state="text", reason="text", checks="text",
+                           requested_by="text", requested_at="time", live_at="time"),
+    # one row per sample that the batch predicted: the newest prediction
+    "batch_predictions": _schema(id="text", model="text", label="text", confidence="float", scores="text", at="time"),
+    # monitoring: one row per prediction that the endpoint answered; id = the prediction id
+    "inference_log": _schema(id="text", at="time", model="text", sample_id="text", text="text", label="text",
+                             confidence="float", scores="text", client="text"),
+    "feedback": _schema(id="text", prediction_id="text", label="text", at="time", client="text"),
+    # whylogs profiles, serialised; id = "<day>/<model>" for traffic, "reference/<model>" for the model's own data
+    "profiles": _schema(id="text", day="text", model="text", rows="int", rows_digest="text", profile="bytes", at="time"),
+    "drift": _schema(id="text", monitor="text", column="text", model="text", day="text", score="float", threshold="float",
+                     algorithm="text", drifted="bool", rows="int", at="time"),
+    "live_accuracy": _schema(id="text", model="text", day="text", feedback="int", correct="int", accuracy="float",
+                             low="float", high="float", at="time"),
+}
+
+EMBEDDING_TABLE = "embeddings"
+
+
+def embedding_schema(dimensions: int) -> pa.Schema:
+    """Schema of the table `embeddings/<encoder>`: one `(dimensions,) float32` vector per sample."""
+    return pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("vector", pa.list_(pa.float32(), dimensions))])
+
+
+def content_id(*parts: str | bytes) -> str:
+    """32 hexadecimal digits that follow from the parts alone (BLAKE2b, each part preceded by its length)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def split_of(sample_id: str, group: str | None = None, test_share: float = 0.2) -> str:
+    """`train` or `test`, from the hash of the group or else of the id: growth never moves a sample."""
+    share = int(content_id("split", group or sample_id)[:12], 16) / 16**12
+    return "test" if share < test_share else "train"
+
+
+def now() -> datetime:
+    """The current time in UTC: the only clock of the package, passed as a value from the edge."""
+    return datetime.now(UTC)
+
+
+def rows(name: str, values: list[dict[str, Any]]) -> pa.Table:
+    """The values as an Arrow table with the schema of table `name`; missing columns become null."""
+    return pa.Table.from_pylist(values, schema=SCHEMAS[name])
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a source yields, before it is checked.
+
+    Args:
+        content: The raw content: text, or bytes that the modality decodes.
+        origin: Where exactly it stood, such as `train.csv#17`. The same record has the same origin on every read.
+        split: `train` or `test` if the source fixes it, else None.
+        group: Samples of one group (a speaker, a document) share a split.
+        label: A label that came with it, not yet validated; with `labeler` and `labeler_kind`.
+        columns: Everything else that the source knows, as JSON-able values.
+        source: Another source name than that of the source that yields it.
+    """
+
+    content: str | bytes
+    origin: str
+    split: str | None = None
+    group: str | None = None
+    label: Any = None
+    labeler: str | None = None
+    labeler_kind: str = "published"
+    columns: dict[str, Any] | None = None
+    source: str | None = None

@@ -1,0 +1,122 @@
+"""What every asset shares: how it is named and versioned, and the workspace that it writes to."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from filelock import Timeout
+from pydantic import BaseModel
+
+from ml_assets.home import home
+from ml_assets.lock import project_lock
+from ml_assets.records import content_id, now
+from ml_assets.store import ProjectStore
+
+LOCK_NOTICE_SECONDS = 30.0
+
+
+class Workspace(dg.ConfigurableResource):
+    """Tables and folders. Holds the project's lock for as long as a run lasts, so that two runs never write at once."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Workspace"]:
+        """Wait for the project's lock, and say so now and then."""
+        project = _project_of(context)
+        if project is None:  # a resource made by hand, outside a run
+            yield self
+            return
+        lock = project_lock(project)
+        while True:
+            try:
+                lock.acquire(timeout=LOCK_NOTICE_SECONDS)
+                break
+            except Timeout:
+                if context.log:
+                    context.log.info(f"waiting: another run of {project} is writing")
+        try:
+            yield self
+        finally:
+            lock.release()
+
+    def store(self, project: str) -> ProjectStore:
+        """The tables of the project."""
+        return ProjectStore(project)
+
+    @property
+    def home(self) -> Any:
+        """The folder of all local state (`Path`)."""
+        return home()
+
+
+def _project_of(context: dg.InitResourceContext) -> str | None:
+    run = context.run
+    if run is None:
+        return None
+    if "ml_assets/project" in run.tags:
+        return run.tags["ml_assets/project"]
+    keys = list(run.asset_selection or ()) + [check.asset_key for check in run.asset_check_selection or ()]
+    return keys[0].path[0] if keys else None
+
+
+def key(project: str, noun: str) -> dg.AssetKey:
+    """The asset key `[<project>, <noun>]`."""
+    return dg.AssetKey([project, noun])
+
+
+def stage_asset(
+    project: str,
+    stage: str,
+    noun: str,
+    *,
+    deps: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+    version: str = "1",
+    settings: Sequence[BaseModel] = (),
+    **more: Any,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """An asset of a stage. Its code version moves with `version` and with the settings it depends on."""
+    digest = content_id(*(s.model_dump_json() for s in settings))[:8]
+    return dg.asset(
+        key=key(project, noun),
+        deps=[key(project, d) for d in deps],
+        group_name=project,
+        kinds=set(kinds),
+        tags={"stage": stage},
+        code_version=f"{version}-{digest}",
+        **more,
+    )
+
+
+RETRY_SECONDS = 300
+
+
+def request(context: dg.SensorEvaluationContext, project: str, news: str) -> dg.RunRequest | dg.SkipReason:
+    """One run for this news; asked for again only when five minutes later it is still news, because the run failed."""
+    waiting = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
+    filters = dg.RunsFilter(tags={"dagster/sensor_name": context.sensor_name}, statuses=waiting)
+    if context.instance.get_runs(filters=filters, limit=1):
+        return dg.SkipReason("the run that was asked for has not started yet")
+    try:
+        project_lock(project).acquire(timeout=0).lock.release()
+    except Timeout:
+        return dg.SkipReason("another run of the project is writing")
+    run_key = content_id(news, str(int(now().timestamp()) // RETRY_SECONDS))
+    return dg.RunRequest(run_key=run_key, tags={"ml_assets/project": project, "ml_assets/news": news[:200]})
+
+
+def changed(*, or_missing: bool = True) -> dg.AutomationCondition[Any]:
+    """Runs an asset once for each new data version of what it is made from, never for an unchanged one."""
+    condition = dg.AutomationCondition
+    new = condition.any_deps_match(condition.data_version_changed()).since(
+        condition.newly_requested() | condition.newly_updated()
+    )
+    start = (new | condition.missing()) if or_missing else new
+    return (start & ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()).with_label(
+        "on_changed_data"
+    )
+
+
+def result(version: str, /, **metadata: Any) -> dg.MaterializeResult[Any]:
+    """The materialisation of content with this digest."""
+    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata={k.replace("_", " "): v for k, v in metadata.items()})

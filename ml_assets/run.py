@@ -1,0 +1,292 @@
+"""`ml-assets run`: runs what is stale, level by level, in this process, through the shared Dagster instance.
+
+Dagster's own staleness is one level deep and never sees the outside world. Here each root says whether something new waits for
+it (its probe), what is stale runs, and then the question is asked again: an asset whose inputs came out unchanged does not run.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import psutil
+from filelock import Timeout
+
+from ml_assets.lock import project_lock
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's log goes to its UI; on the terminal it would drown what people read."""
+
+Probe = Callable[[], str | None]
+"""Says what is new for an asset in a few words, or None."""
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Args:
+        materialized: Asset keys as `project/noun`, in the order in which they ran.
+        failed: Asset keys whose code raised, each with a sentence.
+        blocked: Assets that did not run because of a failed asset or a failed blocking check before them.
+        failed_checks: `project/noun:check`, with why; `warnings` are those that do not block.
+    """
+
+    materialized: list[str] = field(default_factory=list)
+    up_to_date: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: list[str] = field(default_factory=list)
+    failed_checks: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything that was asked for is there."""
+        return not (self.failed or self.blocked or self.failed_checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "materialized": self.materialized,
+            "up_to_date": self.up_to_date,
+            "failed": self.failed,
+            "blocked": self.blocked,
+            "failed_checks": sorted(self.failed_checks),
+            "warnings": sorted(self.warnings),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is told of a materialised asset while the run goes on."""
+
+    asset: str
+    stage: str
+    seconds: float
+    metadata: Mapping[str, Any]
+
+
+class Busy(RuntimeError):
+    """Another run of the project is writing."""
+
+
+class Runner:
+    """Runs the assets of one project.
+
+    Args:
+        project: Its name.
+        definitions: Its definitions, with resources.
+        probes: For assets that look at the outside world: what is new there.
+        partitions: For partitioned assets: the partitions that must run.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        probes: Mapping[str, Probe],
+        partitions: Mapping[str, Callable[[], list[str]]],
+        on_start: Callable[[Sequence[str], str], None] = lambda assets, why: None,
+        on_step: Callable[[Step], None] = lambda step: None,
+    ):
+        self.project, self.instance, self.probes, self.partitions = project, instance, probes, partitions
+        self.on_start, self.on_step = on_start, on_step
+        self.job = definitions.resolve_implicit_global_asset_job_def()
+        self.specs = {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
+        graph = definitions.resolve_asset_graph()
+        self.blocking = {check for check in graph.asset_check_keys if graph.get_check_spec(check).blocking}
+
+    def run(self, stages: Sequence[str] = (), only: Collection[str] = (), wait_seconds: float = 0) -> Outcome:
+        """Run what is stale in the stages, or of the named assets; everything by default.
+
+        Raises `Busy` if another run holds the project's lock for longer than `wait_seconds`.
+        """
+        started = time.monotonic()
+        try:
+            with project_lock(self.project).acquire(timeout=wait_seconds):
+                outcome = self._run(
+                    [
+                        key
+                        for key, spec in self.specs.items()
+                        if (not stages or spec.tags.get("stage") in stages) and (not only or key.path[-1] in only)
+                    ]
+                )
+        except Timeout as error:
+            raise Busy(f"another run of {self.project} is writing: wait for it, or see it in the Dagster UI") from error
+        outcome.seconds = time.monotonic() - started
+        return outcome
+
+    def _run(self, chosen: list[dg.AssetKey]) -> Outcome:
+        fail_runs_of_dead_processes(self.instance, self.project)
+        outcome, done = Outcome(), set[dg.AssetKey]()
+        bad = self._bad_from_before()
+        while True:
+            blocked = {key for key in chosen if self._ancestors(key) & bad}
+            reasons = {key: why for key in chosen if key not in done and key not in blocked and (why := self._stale(key))}
+            ready = [key for key in reasons if not self._ancestors(key) & set(reasons)]
+            if not ready:
+                break
+            done |= set(ready)
+            bad = (bad - set(ready)) | self._execute(ready, reasons, outcome)
+        outcome.blocked = sorted(_name(key) for key in blocked)
+        touched = set(outcome.materialized) | set(outcome.failed) | set(outcome.blocked)
+        outcome.up_to_date = sorted(_name(key) for key in chosen if _name(key) not in touched)
+        return outcome
+
+    def _execute(self, keys: list[dg.AssetKey], reasons: Mapping[dg.AssetKey, str], outcome: Outcome) -> set[dg.AssetKey]:
+        """Run the assets with their checks in one Dagster run (one per partition); the assets that block what follows."""
+        bad: set[dg.AssetKey] = set()
+        plain = [key for key in keys if key.path[-1] not in self.partitions]
+        batches: list[tuple[list[dg.AssetKey], str | None]] = [(plain, None)] if plain else []
+        for key in keys:
+            if key.path[-1] in self.partitions:
+                batches += [([key], day) for day in self.partitions[key.path[-1]]()]
+        for batch, partition in batches:
+            self.on_start([_name(key) for key in batch], "; ".join(dict.fromkeys(reasons[key] for key in batch)))
+            result = self.job.execute_in_process(
+                instance=self.instance,
+                asset_selection=batch,
+                partition_key=partition,
+                run_config=QUIET,
+                tags={"ml_assets/project": self.project, "ml_assets/pid": str(os.getpid()), "ml_assets/boot": boot_id()},
+                raise_on_error=False,
+            )
+            bad |= self._record(result, outcome)
+        return bad
+
+    def _record(self, result: Any, outcome: Outcome) -> set[dg.AssetKey]:
+        """Tell what the run made; the assets that failed or whose blocking check failed."""
+        bad: set[dg.AssetKey] = set()
+        seconds = {s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in self.instance.get_run_step_stats(result.run_id)}
+        for event in result.get_asset_materialization_events():
+            made = event.step_materialization_data.materialization
+            outcome.materialized.append(_name(made.asset_key))
+            values = {label: entry.value for label, entry in made.metadata.items()}
+            stage = self.specs[made.asset_key].tags.get("stage", "")
+            self.on_step(Step(_name(made.asset_key), stage, seconds.get(event.step_key, 0.0), values))
+        for event in result.get_step_failure_events():
+            key = dg.AssetKey(event.step_key.split("__", 1))  # a step is named after its asset
+            if key not in self.specs:  # a blocking check's step fails too; it is told below
+                continue
+            bad.add(key)
+            outcome.failed[_name(key)] = _sentence(event.step_failure_data)
+        for check in result.get_asset_check_evaluations():
+            if check.passed:
+                continue
+            name = f"{_name(check.asset_key)}:{check.check_name}"
+            if check.asset_check_key in self.blocking:
+                outcome.failed_checks[name] = check.description or "failed"
+                bad.add(check.asset_key)
+            else:
+                outcome.warnings[name] = check.description or "failed"
+        return bad
+
+    def _ancestors(self, key: dg.AssetKey) -> set[dg.AssetKey]:
+        found: set[dg.AssetKey] = set()
+        waiting = [dep.asset_key for dep in self.specs[key].deps]
+        while waiting:
+            parent = waiting.pop()
+            if parent not in found and parent in self.specs:
+                found.add(parent)
+                waiting += [dep.asset_key for dep in self.specs[parent].deps]
+        return found
+
+    def _bad_from_before(self) -> set[dg.AssetKey]:
+        """The assets with a blocking check that failed when it was last evaluated."""
+        bad = set()
+        for check in self.blocking:
+            record = self.instance.get_latest_asset_check_evaluation_record(check)
+            evaluation = record and record.event and record.event.dagster_event and record.event.dagster_event.event_specific_data
+            if evaluation is not None and getattr(evaluation, "passed", True) is False:
+                bad.add(check.asset_key)
+        return bad
+
+    def _stale(self, key: dg.AssetKey) -> str | None:
+        """Why the asset must run, or None."""
+        noun = key.path[-1]
+        if noun in self.partitions:
+            days = self.partitions[noun]()
+            return f"new data of {', '.join(days)}" if days else None
+        record = self._latest(key)
+        if record is None:
+            return "never made"
+        if record.tags.get("dagster/code_version") != self.specs[key].code_version:
+            return "its code or settings changed"
+        for dep in self.specs[key].deps:
+            parent = self._latest(dep.asset_key)
+            if parent is None:
+                continue
+            if dep.asset_key.path[-1] in self.partitions:
+                changed = parent.at > record.at
+            else:
+                seen = record.tags.get(f"dagster/input_data_version/{dep.asset_key.to_user_string()}")
+                changed = seen != parent.tags.get("dagster/data_version")
+            if changed:
+                return f"{dep.asset_key.path[-1]} changed"
+        return self.probes[noun]() if noun in self.probes else None
+
+    def _latest(self, key: dg.AssetKey) -> "_Made | None":
+        entry = self.instance.get_latest_materialization_event(key)
+        if entry is None or entry.asset_materialization is None:
+            return None
+        return _Made(dict(entry.asset_materialization.tags or {}), entry.timestamp)
+
+
+def runner(project: str, **callbacks: Any) -> Runner:
+    """The runner of a declared project, on the installation's Dagster instance. Raises `ProjectError`."""
+    from ml_assets import settings
+    from ml_assets.definitions import shared
+    from ml_assets.project import MLProject
+    from ml_assets.services.catalogue import prepare_dagster_home
+
+    made = MLProject(project, settings.load(project))
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home())
+    definitions = dg.Definitions.merge(made.build_defs(), shared())
+    return Runner(project, definitions, dg.DagsterInstance.get(), made.probes(), made.partitions(), **callbacks)
+
+
+@dataclass(frozen=True)
+class _Made:
+    tags: dict[str, str]
+    at: float
+
+
+def _name(key: dg.AssetKey) -> str:
+    return key.to_user_string()
+
+
+def _sentence(failure: Any) -> str:
+    """What a person should read of a failed step: the message of the error that was raised, without the traceback."""
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is None:
+        return "failed"
+    # Dagster puts the class, with its module, before the message
+    return re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip())
+
+
+def boot_id() -> str:
+    """Changes when the machine starts anew, so that a pid from before it is known as dead."""
+    return str(int(psutil.boot_time()))
+
+
+def fail_runs_of_dead_processes(instance: dg.DagsterInstance, project: str) -> list[str]:
+    """Mark runs of the project as failed whose process died; they would count as in progress for ever."""
+    going = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    filters = dg.RunsFilter(tags={"ml_assets/project": project}, statuses=going)
+    failed = []
+    for run in instance.get_runs(filters=filters):
+        pid, boot = run.tags.get("ml_assets/pid"), run.tags.get("ml_assets/boot")
+        if pid and (boot != boot_id() or not psutil.pid_exists(int(pid))):
+            instance.report_run_failed(run, f"its process {pid} died")
+            failed.append(run.run_id)
+    return failed

@@ -1,0 +1,216 @@
+"""Each server: its command line, its environment, how one sees that it is ready, and which others it needs first."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_assets import credentials
+from ml_assets.home import home, port, url
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+"""What every server is told unless the environment says otherwise: send nothing, download nothing, hold no log line back."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of the installation.
+
+    Args:
+        name: Its name in `status`, in the port variables and of its log file.
+        url: Its base address.
+        ready_path: Path that answers 200 with `expected` in the body once it is ready.
+        expected: Text that tells this server from any other that might answer there.
+        command: What starts it; empty for a server that is somebody else's and only asked.
+        environment: Variables of its own, over those of the process that starts it. A function, because some are secrets that
+            are made at the first start, not when somebody looks at the list.
+        needs: Servers that must be ready before it starts.
+        headers: Headers of the probe; a function for the same reason.
+        prepare: Makes its folders and files, before each start.
+        first_ready: Called when it was ready for the first time in this run.
+    """
+
+    name: str
+    url: str
+    ready_path: str
+    expected: str = ""
+    command: tuple[str, ...] = ()
+    environment: Callable[[], Mapping[str, str]] = dict
+    needs: tuple[str, ...] = ()
+    headers: Callable[[], Mapping[str, str]] = dict
+    prepare: Callable[[], object] = lambda: None
+    first_ready: Callable[[], None] = lambda: None
+
+
+def servers() -> dict[str, Server]:
+    """All servers by name, in the order in which people think of them. Reads home, ports and addresses now."""
+    parts = (_dagster, _label_studio, _mlflow, _endpoint, _explorer)
+    return {server.name: server for server in (part() for part in parts)}
+
+
+def _dagster() -> Server:
+    folder = home() / "dagster"
+    return Server(
+        name="dagster",
+        url=url("dagster"),
+        ready_path="/server_info",
+        expected="dagster_webserver_version",
+        command=_program("dagster", "dev", workspace=CHECKOUT / "workspace.yaml", host="127.0.0.1", port=port("dagster")),
+        environment=lambda: {"DAGSTER_HOME": str(folder)},
+        # its sensors ask Label Studio from the first second; MLflow is called by runs alone, which take longer to start than it
+        # does (waiting for it too: all ready in 33-54 s instead of 18-27 s on two busy cores)
+        needs=("label_studio",),
+        prepare=prepare_dagster_home,
+    )
+
+
+def prepare_dagster_home() -> Path:
+    """`<home>/dagster` with a `dagster.yaml`; one that exists is the user's and stays as it is."""
+    folder = home() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        temporary = folder / f".dagster.yaml-{os.getpid()}"
+        shutil.copyfile(Path(__file__).with_name("dagster.yaml"), temporary)
+        os.replace(temporary, settings)
+    return folder
+
+
+def _label_studio() -> Server:
+    if os.environ.get("LABEL_STUDIO_URL"):
+        return Server(name="label_studio", url=url("label_studio").rstrip("/"), ready_path="/health", expected="UP")
+    folder = home() / "label_studio"
+    program = CHECKOUT / "label_studio" / ".venv" / "bin" / "label-studio"
+    database, finished = folder / "label_studio.sqlite3", folder / ".first-start-finished"
+
+    def prepare() -> None:
+        if not program.exists():
+            raise FileNotFoundError(f"Label Studio's environment is missing ({program}): run `make setup`")
+        (home() / "media").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if database.exists() and not finished.exists():
+            # a first start that was cut short may have made the account without its token; nobody can have used it yet
+            os.replace(database, database.with_suffix(".unfinished"))
+        empty = program.parents[1] / "empty" / "label_studio.sqlite3"
+        if not database.exists() and empty.exists():
+            # `make setup` ran the migrations once; copied, they need not run again for each home
+            shutil.copyfile(empty, temporary := database.with_suffix(".new"))
+            os.replace(temporary, database)
+
+    def environment() -> dict[str, str]:
+        account = credentials.label_studio()
+        given = _settings(CHECKOUT / "label_studio" / "settings.env")
+        return {
+            **{name: os.environ.get(name, value) for name, value in given.items()},
+            "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(home() / "media"),
+            # through the environment, because command lines are visible to every user of the machine
+            "LABEL_STUDIO_USERNAME": str(account.email),
+            "LABEL_STUDIO_PASSWORD": str(account.password),
+            "LABEL_STUDIO_USER_TOKEN": account.api_key,
+            # its packages are its own
+            "PYTHONPATH": "",
+        }
+
+    return Server(
+        name="label_studio",
+        url=url("label_studio"),
+        # an answer that only our own administrator gets: the server runs, and the token in the credentials is valid
+        ready_path="/api/current-user/whoami",
+        expected='"email"',
+        headers=lambda: {"Authorization": f"Token {credentials.label_studio().api_key}"},
+        # --internal-host binds, --host does not
+        command=(str(program), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port("label_studio"))),
+        environment=environment,
+        prepare=prepare,
+        first_ready=finished.touch,
+    )
+
+
+def _settings(path: Path) -> dict[str, str]:
+    """`NAME=value` lines of a file; `#` begins a comment line."""
+    lines = (line.strip() for line in path.read_text().splitlines()) if path.exists() else ()
+    return {name: value for name, _, value in (line.partition("=") for line in lines if line and not line.startswith("#"))}
+
+
+def _mlflow() -> Server:
+    if existing := os.environ.get("MLFLOW_TRACKING_URI"):
+        # a file or database URI has no server behind it, so there is nothing to ask
+        asked = existing.startswith(("http://", "https://"))
+        return Server(name="mlflow", url=existing.rstrip("/"), ready_path="/health" if asked else "", expected="OK")
+    folder = home() / "mlflow"
+    return Server(
+        name="mlflow",
+        url=url("mlflow"),
+        ready_path="/health",
+        expected="OK",
+        command=_program(
+            "mlflow",
+            "server",
+            "--serve-artifacts",
+            host="127.0.0.1",
+            port=port("mlflow"),
+            workers=1,
+            backend_store_uri=f"sqlite:///{folder / 'mlflow.db'}",
+            artifacts_destination=(folder / "artifacts").as_uri(),
+        ),
+        # the job runner evaluates language models; without it: 2 processes instead of 10, ready in 7 s instead of 11
+        environment=lambda: {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        prepare=lambda: folder.mkdir(parents=True, exist_ok=True, mode=0o700),
+    )
+
+
+def _endpoint() -> Server:
+    folder = home() / "bentoml"
+    return Server(
+        name="endpoint",
+        url=url("endpoint"),
+        ready_path="/readyz",
+        command=_program(
+            "bentoml",
+            "serve",
+            "service:Inference",
+            "--do-not-track",
+            working_dir=CHECKOUT / "bento",
+            host="127.0.0.1",
+            port=port("endpoint"),
+        ),
+        environment=lambda: {
+            "BENTOML_HOME": str(folder),
+            "ML_ASSETS_ENDPOINT_WORKERS": os.environ.get("ML_ASSETS_ENDPOINT_WORKERS") or "2",
+            # several torch threads in each of several workers slow each other down
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+        },
+        prepare=lambda: folder.mkdir(parents=True, exist_ok=True, mode=0o700),
+    )
+
+
+def _explorer() -> Server:
+    return Server(
+        name="explorer",
+        url=url("explorer"),
+        ready_path="/livez",
+        expected="ml_assets explorer",
+        command=(sys.executable, "-m", "ml_assets.visualization.explorer"),
+        prepare=lambda: (home() / "reports").mkdir(parents=True, exist_ok=True),
+    )
+
+
+def _program(name: str, *arguments: str, **options: object) -> tuple[str, ...]:
+    """A console script of our own environment, whatever the search path says, with `--option value` for each option."""
+    given = (part for option, value in options.items() for part in (f"--{option.replace('_', '-')}", str(value)))
+    return (str(Path(sys.executable).with_name(name)), *arguments, *given)

@@ -1,0 +1,89 @@
+"""The processes of one home: found by a mark in their environment, so that also those are ended whose supervisor was killed."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from ml_assets.home import home
+
+HOME = "ML_ASSETS_SERVICE_OF"
+SERVICE = "ML_ASSETS_SERVICE"
+
+
+def mark(service: str) -> dict[str, str]:
+    """Variables that tell whose a process is; its children inherit them."""
+    return {HOME: str(home().resolve()), SERVICE: service}
+
+
+def of_home(service: str | None = None, folder: Path | None = None) -> list[psutil.Process]:
+    """Living processes of this home's servers (of one of them), except the one that asks."""
+    whose = str((folder or home()).resolve())
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        variables = environment(process)
+        if variables.get(HOME) == whose and service in (None, variables.get(SERVICE)):
+            found[process.pid] = process
+            # a child may have cleared its environment, but it is still theirs
+            found.update((child.pid, child) for child in _children(process))
+    found.pop(os.getpid(), None)
+    return [process for process in found.values() if alive(process)]
+
+
+def end(find: Callable[[], Iterable[psutil.Process]], seconds: float = 10) -> None:
+    """End what `find` returns: SIGTERM, after `seconds` SIGKILL, and again until it returns nothing.
+
+    Asks again each time, because a process may have started another one just before it ended.
+
+    Raises:
+        TimeoutError: Processes that outlive SIGKILL.
+    """
+    told: set[tuple[int, float]] = set()
+    began = time.monotonic()
+    while remaining := list(find()):
+        elapsed = time.monotonic() - began
+        if elapsed > seconds + 10:
+            raise TimeoutError(
+                f"processes {', '.join(str(p.pid) for p in remaining)} do not end even at SIGKILL: look at them with ps"
+            )
+        for process in remaining:
+            identity = (process.pid, process.create_time())
+            if elapsed > seconds:
+                _signal(process, signal.SIGKILL)
+            elif identity not in told:
+                _signal(process, signal.SIGTERM)
+                told.add(identity)
+        time.sleep(0.1)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie only waits for its parent to take notice."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """The variables with which it started; empty if it has gone or belongs to somebody else."""
+    try:
+        return dict(process.environ())
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+        return {}
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        # psutil compares the start time first, so that a number that was given to another process is left alone
+        process.send_signal(number)

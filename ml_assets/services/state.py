@@ -1,0 +1,87 @@
+"""What the supervisor writes down for everybody else: `<home>/supervisor.json`."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from ml_assets.home import home
+from ml_assets.services import processes
+from ml_assets.services.catalogue import Server
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """One server as its supervisor sees it.
+
+    Args:
+        state: `waiting` (for those that it needs), `starting`, `ready` (it was, once) or `failed`.
+        pid: Its main process, 0 before the first start.
+        starts: How often it was started.
+        reason: Why it failed.
+    """
+
+    state: str = "waiting"
+    pid: int = 0
+    starts: int = 0
+    reason: str = ""
+
+
+@dataclass
+class State:
+    """The supervisor and its servers."""
+
+    pid: int
+    created: float
+    settings: str
+    services: dict[str, ServiceState]
+
+    @classmethod
+    def begin(cls, chosen: list[Server]) -> Self:
+        """The state of this process as supervisor, written down."""
+        me = psutil.Process()
+        state = cls(me.pid, me.create_time(), settings(chosen), {server.name: ServiceState() for server in chosen})
+        state.write()
+        return state
+
+    @classmethod
+    def read(cls) -> Self | None:
+        """What is written down; None if nothing is, or nothing readable."""
+        try:
+            stored = json.loads(_path().read_text())
+            services = {name: ServiceState(**service) for name, service in stored.pop("services").items()}
+            return cls(**stored, services=services)
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return None
+
+    def write(self) -> None:
+        """Write it whole."""
+        temporary = _path().with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(asdict(self), indent=1))
+        os.replace(temporary, _path())
+
+    def supervisor(self) -> psutil.Process | None:
+        """The supervisor's process if it lives; a number that has gone to another process does not count."""
+        try:
+            process = psutil.Process(self.pid)
+            same = process.create_time() == self.created and processes.alive(process)
+        except psutil.NoSuchProcess:
+            return None
+        return process if same and processes.environment(process).get(processes.HOME) == str(home().resolve()) else None
+
+
+def settings(chosen: list[Server]) -> str:
+    """Digest of what the servers are told: another port or another setting is another digest."""
+    told = [
+        [server.name, server.url, server.command, sorted(server.environment().items())]
+        for server in sorted(chosen, key=lambda s: s.name)
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _path() -> Path:
+    return home() / "supervisor.json"

@@ -1,0 +1,198 @@
+"""`up`, `down` and `status` of the servers of this home."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from ml_assets.home import home, port
+from ml_assets.services import processes
+from ml_assets.services.catalogue import QUIET, Server, servers
+from ml_assets.services.probe import problem
+from ml_assets.services.state import State, settings
+
+Progress = Callable[[str, str, float], None]
+"""Called as (service, `waiting` | `starting` | `ready`, seconds since the beginning) whenever a server gets on."""
+
+
+class ServiceError(RuntimeError):
+    """A server that cannot start or does not answer; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """One server.
+
+    Args:
+        url: Its base address.
+        ready: Whether it answers now.
+        pid: Its main process; None if it does not run, or is somebody else's.
+        problem: What is wrong, in a few words, when it is not ready.
+    """
+
+    url: str
+    ready: bool
+    pid: int | None = None
+    problem: str | None = None
+
+
+def up(on_progress: Progress | None = None, only: Collection[str] | None = None, seconds: float = 300) -> dict[str, Status]:
+    """Start the servers and wait until all are ready; at once if they are already.
+
+    Args:
+        on_progress: Told how each server gets on.
+        only: Names of the servers to start, by default all.
+        seconds: Time limit. When it passes, or a server fails, everything that was started is ended.
+
+    Raises:
+        ServiceError: A port that is taken, a server that does not start, or an existing server that does not answer.
+    """
+    catalogue = servers()
+    if unknown := sorted(set(only or ()) - set(catalogue)):
+        raise ServiceError(f"unknown service {unknown[0]!r}: choose from {', '.join(catalogue)}")
+    chosen = {name: server for name, server in catalogue.items() if only is None or name in only}
+    for name, server in chosen.items():
+        if not server.command and (wrong := problem(server, seconds=10)):
+            raise ServiceError(f"{name} at {server.url} is not ready: {wrong}")
+
+    (home() / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(home() / "up.lock"):  # of two at once, the second finds the servers up
+        state = State.read()
+        running = set(state.services) if state and state.supervisor() else set()
+        own = [server for name, server in catalogue.items() if server.command and (name in chosen or name in running)]
+        if not (state and running and state.settings == settings(own) and not _failed(state)):
+            processes.end(processes.of_home)
+            _refuse_taken_ports(own)
+            _start_supervisor(own)
+        try:
+            _wait(own, on_progress or (lambda service, state, seconds: None), seconds)
+        except BaseException:  # Ctrl-C too: what does not come up whole does not stay up
+            down()
+            raise
+    return {name: now for name, now in status().items() if name in chosen}
+
+
+def down() -> None:
+    """End every process of this home's servers, whether or not their supervisor still lives. Touches no other process."""
+    state = State.read()
+    if state and (supervisor := state.supervisor()):
+        # it ends its servers in good order; what it leaves behind is ended below
+        processes.end(lambda: [supervisor] if processes.alive(supervisor) else [], seconds=25)
+    processes.end(processes.of_home)
+
+
+def status() -> dict[str, Status]:
+    """How each server is now, asked in parallel; takes about 2 seconds at most."""
+    catalogue, state = servers(), State.read()
+    with ThreadPoolExecutor(len(catalogue)) as pool:
+        return dict(zip(catalogue, pool.map(lambda server: _status(server, state), catalogue.values()), strict=True))
+
+
+def _status(server: Server, state: State | None) -> Status:
+    if not server.command:
+        return Status(server.url, (wrong := problem(server)) is None, problem=wrong)
+    service = state.services.get(server.name) if state else None
+    if service is None or not _is_ours(service.pid, server.name):
+        # whoever may answer at its port is not ours
+        return Status(server.url, False, problem=(service and service.reason) or "not running")
+    return Status(server.url, (wrong := problem(server)) is None, service.pid, wrong)
+
+
+def _is_ours(pid: int, service: str) -> bool:
+    try:
+        process = psutil.Process(pid)
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+    return processes.alive(process) and processes.mark(service).items() <= processes.environment(process).items()
+
+
+def _refuse_taken_ports(own: list[Server]) -> None:
+    for server in own:
+        number = port(server.name)
+        with socket.socket() as asking, socket.socket() as binding:
+            asking.settimeout(1)
+            # as the servers do it: a port whose last connections are still closing counts as free
+            binding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken = asking.connect_ex(("127.0.0.1", number)) == 0
+            try:
+                binding.bind(("127.0.0.1", number))
+            except OSError:
+                taken = True
+        if taken:
+            variable = f"ML_ASSETS_{server.name.upper()}_PORT"
+            raise ServiceError(f"port {number} for {server.name} is taken by another program: end that, or set {variable}")
+
+
+def _start_supervisor(own: list[Server]) -> None:
+    with (home() / "logs" / "supervisor.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "ml_assets.services.watch", *(server.name for server in own)],
+            env={**QUIET, **os.environ, "ML_ASSETS_HOME": str(home()), **processes.mark("supervisor")},
+            cwd=home(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C and a closed terminal do not reach it
+        )
+
+
+def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
+    began, told = time.monotonic(), dict[str, str]()
+    wanted = settings(own)
+    while True:
+        elapsed = time.monotonic() - began
+        state = State.read()
+        fresh = state if state and state.settings == wanted and state.supervisor() else None
+        services = fresh.services if fresh else {}
+        for name, service in services.items():
+            if told.get(name) != service.state:
+                told[name] = service.state
+                if service.state != "failed":
+                    on_progress(name, service.state, elapsed)
+        if fresh and (failed := _failed(fresh)):
+            raise ServiceError(_sentence(failed, services[failed].reason))
+        slow = [name for name, service in services.items() if service.state != "ready"] if fresh else ["supervisor"]
+        if not slow:
+            # one that was ready once may have died since
+            with ThreadPoolExecutor(len(own)) as pool:
+                slow = [server.name for server, wrong in zip(own, pool.map(problem, own), strict=True) if wrong]
+            if not slow:
+                return
+        if told and not fresh:
+            raise ServiceError(
+                "the supervisor ended while the servers were starting: did `ml-assets down` run at the same time?"
+            )
+        if not fresh and elapsed > 15:
+            raise ServiceError(_sentence("supervisor", "it does not run"))
+        if elapsed > seconds:
+            raise ServiceError(_sentence(slow[0], f"not ready within {seconds:g} s"))
+        time.sleep(0.1)
+
+
+def _failed(state: State) -> str | None:
+    return next((name for name, service in state.services.items() if service.state == "failed"), None)
+
+
+def _sentence(service: str, reason: str) -> str:
+    log = home() / "logs" / f"{service}.log"
+    return f"{service} does not start: {reason}; its log {log} says {_last_words(log)!r}"
+
+
+def _last_words(log: Path) -> str:
+    """The last line that names an error, else the last line; at most 300 characters."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 20_000))
+        text = re.sub(r"\x1b\[[0-9;]*m", "", file.read().decode(errors="replace"))
+    lines = [line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()]
+    return next((line for line in lines[:40] if re.search(r"(Error|Exception)\b", line)), lines[0] if lines else "nothing")

@@ -1,0 +1,150 @@
+"""The supervisor process: starts the servers in order, keeps their logs, starts again what dies.
+
+Runs as `python -m ml_assets.services.watch SERVICE…`, detached from any terminal; `supervisor.up` starts it, SIGTERM ends it.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ml_assets.home import home
+from ml_assets.services import processes
+from ml_assets.services.catalogue import QUIET, Server, servers
+from ml_assets.services.probe import problem
+from ml_assets.services.state import ServiceState, State
+
+STARTS, WITHIN = 5, 300.0
+"""A server that had to be started this often within so many seconds is given up."""
+FIRST_STARTS = 2
+"""One that has never been ready is given up sooner: what fails at the start mostly fails again, and somebody is waiting."""
+FULL, KEPT = 10_000_000, 3
+"""A log of this many bytes is moved aside; so many older ones are kept."""
+
+
+def main() -> None:
+    """Watch the servers named on the command line until SIGTERM."""
+    chosen = [server for name, server in servers().items() if name in sys.argv[1:]]
+    try:
+        asyncio.run(_watch(chosen))
+    finally:
+        # a server's children may live in sessions of their own; whatever is left goes too
+        me = os.getpid()
+        processes.end(lambda: [process for process in processes.of_home() if process.pid != me])
+
+
+async def _watch(chosen: list[Server]) -> None:
+    from circus.arbiter import Arbiter
+    from tornado.ioloop import IOLoop
+
+    state = State.begin(chosen)
+    watched = [_Watched(server, state) for server in chosen]
+    arbiter = Arbiter(
+        [each.watcher for each in watched],
+        # circus obeys whoever can reach these; inside the process nobody else can
+        endpoint="inproc://control",
+        pubsub_endpoint="inproc://events",
+        check_delay=0.5,
+        loop=IOLoop.current(),
+    )
+    await arbiter.start()
+    ready = {each.server.name: asyncio.Event() for each in watched}
+    starting = [asyncio.create_task(each.start(arbiter, ready)) for each in watched]
+    while arbiter.running:
+        for task in starting:
+            if task.done():
+                task.result()  # an error in it ends the supervisor instead of passing unseen
+        for each in watched:
+            _rotate(each.log)
+        await asyncio.sleep(0.2)
+    for task in starting:
+        task.cancel()
+
+
+class _Watched:
+    """One server under circus: its watcher, its log, and what the state file says of it."""
+
+    def __init__(self, server: Server, state: State):
+        from circus.watcher import Watcher
+
+        self.server, self.state = server, state
+        self.started: list[float] = []
+        self.was_ready = False
+        self.log = home() / "logs" / f"{server.name}.log"
+        self.watcher = Watcher(
+            server.name,
+            # Straight into the file. Pipes to this process would break with it, and circus (0.19) cannot start a server again
+            # whose children still hold the old pipe ("fd added twice")
+            "/bin/sh",
+            args=["-c", 'log=$1; shift; exec "$@" >> "$log" 2>&1', "sh", str(self.log), *server.command],
+            env={**QUIET, **os.environ, **server.environment(), **processes.mark(server.name)},
+            working_dir=str(home()),
+            copy_env=False,
+            graceful_timeout=15,
+            autostart=False,
+            hooks={"before_spawn": (self._may_start, False), "after_spawn": (self._note_start, False)},
+        )
+
+    async def start(self, arbiter: Any, ready: dict[str, asyncio.Event]) -> None:
+        """Start it after those that it needs, and wait until it is ready."""
+        for name in self.server.needs:
+            if name in ready:
+                await ready[name].wait()
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, self.server.prepare)
+        except OSError as error:
+            self._note("failed", str(error))
+            return
+        self._note("starting")
+        self.watcher.autostart = True  # it was off so that the arbiter did not start it before those that it needs
+        await arbiter.start_watcher(self.watcher)
+        while not self.watcher.is_stopped():
+            if await loop.run_in_executor(None, problem, self.server) is None:
+                self.was_ready = True
+                self.server.first_ready()
+                self._note("ready")
+                ready[self.server.name].set()
+                return
+            await asyncio.sleep(0.2)
+
+    def _may_start(self, **_: Any) -> bool:
+        """Before each start: end what is left of the last one; False when it has died too often."""
+        now = time.monotonic()
+        limit = STARTS if self.was_ready else FIRST_STARTS
+        lately = [at for at in self.started if now - at < WITHIN]
+        if len(lately) >= limit:
+            self._note("failed", f"it ended {len(lately)} times within {now - lately[0]:.0f} s")
+            return False
+        self.started = [*lately, now]
+        processes.end(lambda: processes.of_home(self.server.name))
+        return True
+
+    def _note_start(self, pid: int, **_: Any) -> bool:
+        service = self.state.services[self.server.name]
+        self.state.services[self.server.name] = ServiceState(service.state, pid, service.starts + 1)
+        self.state.write()
+        return True
+
+    def _note(self, word: str, reason: str = "") -> None:
+        service = self.state.services[self.server.name]
+        self.state.services[self.server.name] = ServiceState(word, service.pid, service.starts, reason)
+        self.state.write()
+
+
+def _rotate(log: Path) -> None:
+    """Move a full log aside to `<name>.1` … `<name>.3`. Its server keeps it open, so it is copied and emptied, not renamed."""
+    if not log.exists() or log.stat().st_size < FULL:
+        return
+    for number in range(KEPT, 1, -1):
+        if (older := log.with_name(f"{log.name}.{number - 1}")).exists():
+            os.replace(older, log.with_name(f"{log.name}.{number}"))
+    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    os.truncate(log, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""One project's YAML as typed settings: seven attributes, the seven stages. No Dagster in here."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from ml_assets.collection.settings import CollectionSettings
+from ml_assets.deployment.settings import DeploymentSettings
+from ml_assets.features.settings import FeaturesSettings
+from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.monitoring.settings import MonitoringSettings
+from ml_assets.registry import Settings
+from ml_assets.store import PROJECT_NAME
+from ml_assets.training.settings import TrainingSettings
+from ml_assets.visualization.settings import VisualizationSettings
+
+DEFS = Path(__file__).parent / "defs"
+COMPONENT = "ml_assets.project.MLProject"
+
+
+class ProjectError(ValueError):
+    """A project's YAML is wrong; the message is one sentence with the file, the line and the choices."""
+
+
+class ProjectSettings(Settings):
+    """A machine-learning project: its attributes are the seven stages, in the order in which data passes them."""
+
+    collection: CollectionSettings
+    """Where samples come from, and which are accepted."""
+    labeling: LabelingSettings
+    """What is asked of annotators, and which samples they see."""
+    visualization: VisualizationSettings = VisualizationSettings()
+    """What the report shows."""
+    features: FeaturesSettings = FeaturesSettings()
+    """What the model sees of each sample, and which classes it tells apart."""
+    training: TrainingSettings = TrainingSettings()
+    """How models are made, and what one must reach before it may serve."""
+    deployment: DeploymentSettings = DeploymentSettings()
+    """How the model is served."""
+    monitoring: MonitoringSettings = MonitoringSettings()
+    """What is watched while it serves."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "ProjectSettings":
+        targets = self.features.targets(self.labeling.task.classes)
+        if len(set(targets.values())) < 2:
+            raise ValueError(f"features leaves {len(set(targets.values()))} class to learn: keep at least two")
+        return self
+
+
+def project_names() -> list[str]:
+    """Names of the declared projects: the folders of `defs/` with a `defs.yaml`."""
+    return sorted(path.parent.name for path in DEFS.glob("*/defs.yaml"))
+
+
+def load(name: str) -> ProjectSettings:
+    """The settings of a declared project. Raises `ProjectError`."""
+    if name not in (names := project_names()):
+        raise ProjectError(f"unknown project {name!r}: choose one of {', '.join(names) or '(none declared yet)'}")
+    return read(DEFS / name / "defs.yaml")
+
+
+def read(path: Path) -> ProjectSettings:
+    """The settings in a `defs.yaml`. Raises `ProjectError` with the line of the first mistake."""
+    shown = "/".join(path.parts[-3:])
+    if not PROJECT_NAME.fullmatch(path.parent.name):
+        raise ProjectError(f"{shown}: the folder's name {path.parent.name!r} is the project's: use a-z, 0-9 and _")
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ProjectError(f"{shown}:{line}: not YAML: {error.problem or error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{shown} cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.get("type") != COMPONENT or set(content) - {"type", "attributes", "requirements"}:
+        raise ProjectError(f"{shown}:1: needs `type: {COMPONENT}` and `attributes`, and nothing else")
+    try:
+        return ProjectSettings.model_validate(content.get("attributes") or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        line = _line_of(tree, ["attributes", *place])
+        raise ProjectError(f"{shown}:{line}: {'.'.join(place) or 'attributes'}: {_sentence(first)}") from error
+
+
+def _sentence(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown option {str(error['loc'][-1])!r}{_choices(error['loc'][:-1])}"
+    if error["type"] == "missing":
+        return "is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message if error["type"] == "value_error" else f"{message[:1].lower()}{message[1:]}, not {error['input']!r}"
+
+
+def _choices(place: tuple[Any, ...]) -> str:
+    """The options of a stage, for a mistake directly in it."""
+    model: Any = ProjectSettings
+    for part in place:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    options = list(getattr(model, "model_fields", {}))
+    return f": choose one of {', '.join(options)}" if options else ""
+
+
+def _line_of(tree: Any, place: list[str]) -> int:
+    """The line, from 1, of the deepest part of the place that stands in the YAML."""
+    node, line = tree, 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(k, v) for k, v in node.value if k.value == part]
+            if not pairs:
+                break
+            line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

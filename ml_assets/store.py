@@ -1,0 +1,241 @@
+"""Tables (Lance) of a project under one root, on a local disk or an object store.
+
+A table knows its key. Every write is one commit or none: a write that changes nothing is not committed, so a table's digest
+and its version stay what they were. Writers compact when fragments pile up.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml_assets.home import store_root
+from ml_assets.records import SCHEMAS, embedding_schema
+
+MAX_FRAGMENTS = 50
+PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class UnknownProject(ValueError):
+    """The name is no project's."""
+
+
+class Table:
+    """A Lance table whose first column is its declared key. It exists from its first write on; until then it reads empty."""
+
+    def __init__(self, uri: str, schema: pa.Schema):
+        self.uri = uri
+        self.key = schema.names[0]
+        key = schema.field(0).with_metadata({"lance-schema:unenforced-primary-key": "true"})
+        self.schema = pa.schema([key, *list(schema)[1:]])
+
+    def _open(self, tag: str | None = None) -> Any:
+        import lance
+
+        try:
+            return lance.dataset(self.uri, version=tag)
+        except ValueError as error:
+            if tag is None and "was not found" in str(error):
+                return None
+            if tag is not None:
+                raise KeyError(f"{self.uri} has no version tagged {tag!r}: it has {', '.join(self.tags()) or 'none'}") from error
+            raise
+
+    def exists(self) -> bool:
+        """Whether anything was ever written to it."""
+        return self._open() is not None
+
+    def read(self, columns: Sequence[str] | None = None, where: str | None = None, tag: str | None = None) -> pa.Table:
+        """Rows that match the SQL filter, in no promised order; `tag` reads a tagged version."""
+        dataset = self._open(tag)
+        if dataset is None:
+            schema = self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
+            return schema.remove_metadata().empty_table()
+        return dataset.to_table(columns=None if columns is None else list(columns), filter=where)
+
+    def batches(self, columns: Sequence[str] | None = None, where: str | None = None, size: int = 1024) -> Iterator[pa.RecordBatch]:
+        """The rows in batches of at most `size`, so that a table larger than memory can pass through."""
+        dataset = self._open()
+        if dataset is not None:
+            yield from dataset.to_batches(columns=None if columns is None else list(columns), filter=where, batch_size=size)
+
+    def take(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows with these keys, in the order of `ids`; keys that are not there are left out."""
+        dataset = self._open()
+        if dataset is None or not ids:
+            return self.read(columns).slice(0, 0)
+        names = list(columns or self.schema.names)
+        wanted = names if self.key in names else [self.key, *names]
+        parts = [
+            dataset.to_table(columns=wanted, filter=f"{self.key} IN ({', '.join(map(quote, ids[i : i + 2000]))})")
+            for i in range(0, len(ids), 2000)
+        ]
+        found = pa.concat_tables(parts)
+        order = pc.index_in(pa.array(ids, pa.string()), value_set=found[self.key].combine_chunks())
+        return found.take(order.drop_null()).select(names)
+
+    def count(self, where: str | None = None) -> int:
+        """Number of rows that match."""
+        dataset = self._open()
+        return 0 if dataset is None else dataset.count_rows(filter=where)
+
+    def ids(self, where: str | None = None) -> set[str]:
+        """The keys of the rows that match."""
+        return set(self.read([self.key], where)[self.key].to_pylist())
+
+    def upsert(self, rows: pa.Table, ignore: Sequence[str] = ()) -> int:
+        """Insert new keys and update the rows that differ; return how many of both. The last of equal keys wins.
+
+        Columns in `ignore` (times of writing) do not count as a difference.
+        """
+        return self._merge(rows, update=True, ignore=ignore)
+
+    def insert(self, rows: pa.Table) -> int:
+        """Insert the rows whose keys are new and leave the others untouched; return how many were new."""
+        return self._merge(rows, update=False, ignore=())
+
+    def _merge(self, rows: pa.Table, update: bool, ignore: Sequence[str]) -> int:
+        import lance
+
+        rows = _last_of_each(rows.select(self.schema.names).cast(self.schema), self.key)
+        dataset = self._open()
+        if dataset is None:
+            if rows.num_rows == 0:
+                return 0
+            try:
+                lance.write_dataset(rows, self.uri, schema=self.schema, mode="create", enable_stable_row_ids=True)
+                return rows.num_rows
+            except OSError as error:  # another process created it first: merge into what it made
+                if "already exists" not in str(error):
+                    raise
+                dataset = self._open()
+        rows = self._changed(rows, update, ignore)
+        if rows.num_rows == 0:
+            return 0
+        merge = dataset.merge_insert(self.key).when_not_matched_insert_all()
+        if update:
+            merge = merge.when_matched_update_all()
+        merge.conflict_retries(20).execute(rows)
+        self._compact()
+        return rows.num_rows
+
+    def _changed(self, rows: pa.Table, update: bool, ignore: Sequence[str]) -> pa.Table:
+        """The rows that are new or, for an update, differ from what is stored."""
+        names = [n for n in self.schema.names if n not in ignore]
+        stored = self.take(rows[self.key].to_pylist(), names if update else [self.key])
+        if stored.num_rows == 0:
+            return rows
+        position = pc.index_in(rows[self.key].combine_chunks(), value_set=stored[self.key].combine_chunks())
+        keep = pc.is_null(position)
+        if update:
+            known = pc.fill_null(position, 0)
+            for name in names[1:]:
+                old, new = stored[name].combine_chunks().take(known), rows[name].combine_chunks()
+                keep = pc.or_(keep, _differs(old, new))
+        return rows.filter(keep)
+
+    def replace(self, rows: pa.Table, tag: str) -> bool:
+        """Make `rows` the whole table and tag that version for ever; False if that is how it stands (nothing is written).
+
+        The tag must follow from the content: one that comes back is moved to the new version, which reads the same.
+        """
+        import lance
+
+        known = self.tags()
+        if known and known[-1] == tag:
+            return False
+        rows = rows.select(self.schema.names).cast(self.schema).sort_by(self.key)
+        dataset = lance.write_dataset(rows, self.uri, schema=self.schema, mode="overwrite", enable_stable_row_ids=True)
+        if tag in known:
+            dataset.tags.update(tag, dataset.version)
+        else:
+            dataset.tags.create(tag, dataset.version)
+        return True
+
+    def tags(self) -> list[str]:
+        """Names of the tagged versions; the last one is how the table stands."""
+        dataset = self._open()
+        if dataset is None:
+            return []
+        return [name for name, _ in sorted(dataset.tags.list().items(), key=lambda item: item[1]["version"])]
+
+    def delete(self, where: str) -> int:
+        """Delete the rows that match; return how many."""
+        count = self.count(where)
+        if count:
+            self._open().delete(where)
+        return count
+
+    def digest(self, columns: Sequence[str] | None = None, where: str | None = None, tag: str | None = None) -> str:
+        """16 hexadecimal digits that follow from the rows' content (in the given columns) and not from how it was written."""
+        import pandas as pd
+
+        names = list(columns or self.schema.names)
+        if self.key not in names:
+            names = [self.key, *names]
+        table = self.read(names, where, tag).select(names).sort_by(self.key)
+        hashes = pd.util.hash_pandas_object(table.to_pandas(), index=False)
+        return hashlib.blake2b(hashes.to_numpy().tobytes(), digest_size=8).hexdigest()
+
+    def fragments(self) -> int:
+        """Number of files that make up the table."""
+        dataset = self._open()
+        return 0 if dataset is None else len(dataset.get_fragments())
+
+    def _compact(self) -> None:
+        dataset = self._open()
+        if len(dataset.get_fragments()) > MAX_FRAGMENTS:
+            dataset.optimize.compact_files()
+
+
+class ProjectStore:
+    """The tables of one project."""
+
+    def __init__(self, project: str, root: str | Path | None = None):
+        if not PROJECT_NAME.fullmatch(project):
+            raise UnknownProject(f"{project!r} is not a project's name: use a-z, 0-9 and _, starting with a letter, at most 40")
+        self.project = project
+        self.uri = f"{str(root or store_root()).rstrip('/')}/{project}"
+
+    def table(self, name: str) -> Table:
+        """The table of that noun (`ml_assets.records.SCHEMAS`)."""
+        if name not in SCHEMAS:
+            raise KeyError(f"unknown table {name!r}: choose one of {', '.join(SCHEMAS)}")
+        return Table(f"{self.uri}/{name}.lance", SCHEMAS[name])
+
+    def embeddings(self, encoder: str, dimensions: int) -> Table:
+        """The vectors of one encoder: `id`, `vector (dimensions,) float32`."""
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", encoder)
+        return Table(f"{self.uri}/embeddings/{safe}.lance", embedding_schema(dimensions))
+
+
+def projects(root: str | Path | None = None) -> list[str]:
+    """Names of the projects that have tables, sorted."""
+    import fsspec
+
+    fs, path = fsspec.url_to_fs(str(root or store_root()))
+    if not fs.exists(path):
+        return []
+    names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False))
+    return sorted(name for name in names if PROJECT_NAME.fullmatch(name))
+
+
+def quote(value: str) -> str:
+    """The value as an SQL string for a filter."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _differs(old: pa.Array, new: pa.Array) -> pa.Array:
+    if pa.types.is_fixed_size_list(new.type) or pa.types.is_list(new.type):
+        return pa.array([a != b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], pa.bool_())
+    unequal = pc.fill_null(pc.not_equal(old, new), False)
+    return pc.or_(unequal, pc.not_equal(pc.is_null(old), pc.is_null(new)))
+
+
+def _last_of_each(rows: pa.Table, key: str) -> pa.Table:
+    positions = {value: i for i, value in enumerate(rows[key].to_pylist())}
+    return rows if len(positions) == rows.num_rows else rows.take(sorted(positions.values()))

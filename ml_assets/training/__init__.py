@@ -1,0 +1,1 @@
+"""Training: from a feature set to a model, its study and its evaluation."""

@@ -1,0 +1,46 @@
+"""A head on frozen embeddings: layer norm, one hidden layer, dropout on both sides of it."""
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field
+
+from ml_assets.training.architectures.base import Architecture
+
+if TYPE_CHECKING:
+    import optuna
+    from torch import nn
+
+
+class MLP(Architecture):
+    """Multi-layer perceptron with one hidden layer."""
+
+    name_in_yaml: ClassVar[str] = "mlp"
+
+    hidden: int = Field(256, ge=1, le=65_536)
+    """Units of the hidden layer."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Share of inputs and of hidden units that are dropped in training."""
+
+    def network(self, inputs: int, outputs: int) -> "nn.Module":
+        """LayerNorm, Dropout, Linear, GELU, Dropout, Linear."""
+        from torch import nn
+
+        return nn.Sequential(
+            nn.LayerNorm(inputs),
+            nn.Dropout(self.dropout),
+            nn.Linear(inputs, self.hidden),
+            nn.GELU(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.hidden, outputs),
+        )
+
+    def suggest(self, trial: "optuna.Trial") -> Self:
+        """Hidden units, dropout, learning rate and weight decay around values that suit a few hundred labels."""
+        return self.model_copy(
+            update={
+                "hidden": trial.suggest_categorical("hidden", [128, 256, 512]),
+                "dropout": trial.suggest_float("dropout", 0.1, 0.5),
+                "learning_rate": trial.suggest_float("learning_rate", 5e-4, 3e-3, log=True),
+                "weight_decay": trial.suggest_float("weight_decay", 1e-3, 1e-1, log=True),
+            }
+        )

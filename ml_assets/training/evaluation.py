@@ -1,0 +1,130 @@
+"""Evaluates a model on the test split, and says whether it may serve."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ml_assets.features.embeddings import table_of, vectors_of
+from ml_assets.features.feature_set import FeatureSet
+from ml_assets.records import rows
+from ml_assets.store import ProjectStore, quote
+from ml_assets.tasks import Metric, Task
+from ml_assets.training.data import SplitData
+from ml_assets.training.settings import TrainingSettings
+from ml_assets.training.tracking import Tracker
+from ml_assets.training.trained import TrainedModel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a model is, and whether it may serve.
+
+    Args:
+        metrics: By name, with 95 % intervals.
+        reasons: One sentence for each thing that forbids it to serve.
+        against: The version that serves, if there is one.
+        difference: Headline metric minus that of the version that serves.
+    """
+
+    model: str
+    metrics: dict[str, Metric]
+    samples: int
+    reasons: tuple[str, ...]
+    against: str | None
+    difference: Metric | None
+    targets: list[str]
+    predicted: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing forbids it to serve."""
+        return not self.reasons
+
+
+def evaluate(
+    store: ProjectStore, model: str, chosen: FeatureSet, test: SplitData, task: Task, settings: TrainingSettings, tracker: Tracker
+) -> Evaluation:
+    """Evaluate the model on the test split, beside the one that serves."""
+    if not test.ids:
+        return Evaluation(model, {}, 0, ("there are no labelled test samples",), None, None, [], [])
+    targets = [chosen.classes[i] for i in test.examples.targets]
+    predicted = _predictions(store, model, test, targets, tracker)
+    metrics = task.metrics(targets, predicted, chosen.classes, settings.seed)
+    reasons = [
+        f"{name} is {_value(metrics, name):.4f}, below the minimum {least}"
+        for name, least in settings.minimum.items()
+        if not _value(metrics, name) >= least
+    ]
+    against = serving_model(store)
+    difference = None
+    if against and against != model:
+        other = _predictions(store, against, test, targets, tracker)
+        classes = list(dict.fromkeys([*chosen.classes, *other]))
+        difference = task.difference(targets, predicted, other, classes, settings.seed)
+        if difference.high < 0:
+            reasons.append(f"it is worse than {against}, which serves: the interval of the difference ends at {difference.high:+.4f}")
+        elif difference.value < -settings.may_drop:
+            reasons.append(f"{task.headline()} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}")
+    return Evaluation(model, metrics, len(targets), tuple(reasons), against, difference, targets, predicted)
+
+
+def save(store: ProjectStore, done: Evaluation, dataset: str, at: datetime) -> None:
+    """Write the row of table `evaluations`."""
+    difference = done.difference and {"value": done.difference.value, "interval": [done.difference.low, done.difference.high]}
+    row = {
+        "id": done.model,
+        "model": done.model,
+        "dataset": dataset,
+        "metrics": json.dumps(flat(done.metrics)),
+        "samples": done.samples,
+        "passed": done.passed,
+        "reason": "; ".join(done.reasons) or None,
+        "against": done.against,
+        "difference": json.dumps(difference) if difference else None,
+        "at": at,
+    }
+    store.table("evaluations").upsert(rows("evaluations", [row]), ignore=["at"])
+
+
+def flat(metrics: dict[str, Metric]) -> dict[str, Any]:
+    """`{"macro_f1": 0.94, "macro_f1_interval": [0.93, 0.95], …}`."""
+    return {
+        key: value
+        for name, metric in metrics.items()
+        for key, value in ((name, metric.value), (f"{name}_interval", [metric.low, metric.high]))
+    }
+
+
+def serving_model(store: ProjectStore) -> str | None:
+    """The version that the deployment ledger names as live."""
+    live = store.table("deployments").read(["model", "live_at"], "state = 'live'").to_pylist()
+    return str(max(live, key=lambda r: r["live_at"])["model"]) if live else None
+
+
+def _value(metrics: dict[str, Metric], name: str) -> float:
+    if name not in metrics:
+        raise ValueError(f"training.minimum names {name!r}: choose one of {', '.join(metrics)}")
+    return metrics[name].value
+
+
+def _predictions(store: ProjectStore, model: str, test: SplitData, targets: list[str], tracker: Tracker) -> list[str]:
+    """The model's classes for the test samples, computed once and kept in table `test_predictions`."""
+    table = store.table("test_predictions")
+    known = {r["sample_id"]: r["label"] for r in table.read(["sample_id", "label"], f"model = {quote(model)}").to_pylist()}
+    missing = [i for i, sample in enumerate(test.ids) if sample not in known]
+    if missing:
+        with tempfile.TemporaryDirectory() as folder:
+            trained = TrainedModel.load(tracker.download(model, Path(folder)))
+        vectors = vectors_of(table_of(store, trained.encoder), [test.ids[i] for i in missing])
+        predicted = trained.predict_vectors(vectors)
+        made = [
+            {"id": f"{model}/{test.ids[i]}", "model": model, "sample_id": test.ids[i], "target": targets[i], "label": label,
+             "confidence": float(confidence), "scores": json.dumps(dict(zip(trained.classes, map(float, scores), strict=True)))}
+            for i, label, confidence, scores in zip(missing, predicted.labels, predicted.confidence, predicted.scores, strict=True)
+        ]  # fmt: skip
+        table.upsert(rows("test_predictions", made))
+        known |= {row["sample_id"]: row["label"] for row in made}
+    return [known[sample] for sample in test.ids]

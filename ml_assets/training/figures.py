@@ -1,0 +1,34 @@
+"""Pictures of how a model does."""
+
+import io
+from collections.abc import Sequence
+
+from ml_assets.visualization.figures import plot_style
+
+
+def confusion_matrix(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> bytes:
+    """PNG: a row per true class with the share of it that was predicted as each class, and the counts written in."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    index = {name: i for i, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), int)
+    for target, guess in zip(targets, predicted, strict=True):
+        if guess in index:
+            counts[index[target], index[guess]] += 1
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    with plot_style():
+        size = 2.2 + 0.55 * len(classes)
+        figure = Figure(figsize=(size + 1.2, size), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.grid(False)
+        for (row, column), count in np.ndenumerate(counts):
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color="white" if shares[row, column] > 0.5 else "black")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

@@ -1,0 +1,111 @@
+"""Trains the model of a study on all labelled training samples and registers it."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ml_assets.features.feature_set import FeatureSet
+from ml_assets.modalities import Encoder, Modality
+from ml_assets.records import content_id, rows
+from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
+from ml_assets.training.architectures import Architecture
+from ml_assets.training.data import SplitData
+from ml_assets.training.fit import fit
+from ml_assets.training.tracking import Tracker
+from ml_assets.training.trained import TrainedModel
+from ml_assets.training.tuning import describe
+
+EXAMPLES = 8
+
+
+def train_model(
+    store: ProjectStore,
+    chosen: FeatureSet,
+    data: SplitData,
+    architecture: Architecture,
+    modality: Modality,
+    encoder: Encoder,
+    task: Task,
+    seed: int,
+    study: str,
+    code: str,
+    tracker: Tracker,
+    at: datetime,
+    on_epoch: Callable[[int, Mapping[str, float]], None],
+) -> dict[str, Any]:
+    """The row of table `models` of a model that is now in MLflow's registry. Hold the project's lock.
+
+    Training again on the same feature set with the same settings gives the model that is already there.
+    """
+    known = [r for r in store.table("models").read().to_pylist() if r["study"] == study and r["code"] == code and
+             json.loads(r["architecture"]) == describe(architecture) and r["feature_set"] == chosen.id]  # fmt: skip
+    if known:
+        return max(known, key=lambda r: r["at"])
+    tags = {"dataset": chosen.dataset, "feature_set": chosen.id, "study": study, "code": code}
+    with tracker.run("model", {**describe(architecture), "seed": seed, "samples": len(data.ids)}, tags) as run:
+
+        def both(epoch: int, values: Mapping[str, float]) -> None:
+            run.curve(epoch, values)
+            on_epoch(epoch, values)
+
+        network = fit(architecture, data.examples, len(chosen.classes), seed, on_epoch=both)
+        version = f"{store.project}-{tracker.next_version()}"
+        model = TrainedModel(
+            {
+                "project": store.project,
+                "version": version,
+                "modality": modality.type,
+                "task": task.type,
+                "encoder": {"name": encoder.name, "dimensions": encoder.dimensions},
+                "architecture": describe(architecture),
+                "classes": list(chosen.classes),
+                "dataset": chosen.dataset,
+                "feature_set": chosen.id,
+                "run_id": run.id,
+                "trained_at": at.isoformat(),
+                "code": code,
+                "examples": [],
+            },
+            network,
+        )
+        model.description["examples"] = _examples(store, data, model)
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(Path(folder) / "model")
+            weights = content_id((Path(folder) / "model" / "model.safetensors").read_bytes())
+            number = tracker.register(run, Path(folder) / "model")
+        if f"{store.project}-{number}" != version:
+            raise RuntimeError(f"MLflow registered {store.project} {number} where {version} was expected: somebody else registers there")
+    row = {
+        "id": version,
+        "run_id": run.id,
+        "uri": f"models:/{store.project}/{number}",
+        "study": study,
+        "dataset": chosen.dataset,
+        "feature_set": chosen.id,
+        "encoder": encoder.name,
+        "architecture": json.dumps(describe(architecture)),
+        "classes": json.dumps(chosen.classes),
+        "weights": weights,
+        "code": code,
+        "at": at,
+    }
+    store.table("models").upsert(rows("models", [row]))
+    return row
+
+
+def newest(store: ProjectStore) -> dict[str, Any] | None:
+    """The row of the model that was made last."""
+    found = store.table("models").read().to_pylist()
+    return max(found, key=lambda r: r["at"]) if found else None
+
+
+def _examples(store: ProjectStore, data: SplitData, model: TrainedModel) -> list[dict[str, Any]]:
+    """A few training samples with the model's answers, by which a server checks that it loaded the model well."""
+    step = max(1, len(data.ids) // EXAMPLES)
+    texts = store.table("samples").take(data.ids[::step][:EXAMPLES], ["text"])["text"].to_pylist()
+    scores = model.predict(texts).scores
+    return [{"content": text, "scores": [round(float(p), 6) for p in row]} for text, row in zip(texts, scores, strict=True)]

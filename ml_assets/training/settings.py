@@ -1,0 +1,31 @@
+"""The options of the training stage."""
+
+from pydantic import Field, field_validator
+
+from ml_assets.registry import Settings
+from ml_assets.training.architectures import MLP, ArchitectureField
+
+
+class TrainingSettings(Settings):
+    """How models are made, and what one must reach before it may serve."""
+
+    architecture: ArchitectureField = MLP()
+    """The network and its hyper-parameters: `mlp`, or a mapping with `type` and any of its options."""
+    trials: int = Field(3, ge=1, le=1000)
+    """Trials of the study. The first one uses the architecture's values as they stand."""
+    validation_share: float = Field(0.2, gt=0, lt=1)
+    """Share of the labelled training samples on which trials are compared. Tuning never sees the test split."""
+    seed: int = Field(0, ge=0)
+    """Seed of initialisation, batches and trials."""
+    minimum: dict[str, float] = {}
+    """Metrics a model must reach on the test split before it may be deployed, such as `macro_f1: 0.93`."""
+    may_drop: float = Field(0.01, ge=0, lt=1)
+    """How far the headline metric may fall below that of the model that serves."""
+
+    @field_validator("minimum")
+    @classmethod
+    def _shares(cls, minimum: dict[str, float]) -> dict[str, float]:
+        for name, value in minimum.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"the minimum of {name} is {value}: it must lie between 0 and 1")
+        return minimum

@@ -1,0 +1,125 @@
+"""A trained model as a folder: `model.json` says what it is, `model.safetensors` holds the weights. No pickle."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_assets.modalities import MODALITIES, Encoder, Modality
+from ml_assets.training.architectures import ARCHITECTURES
+from ml_assets.training.fit import probabilities
+
+EXAMPLE_TOLERANCE = 0.05
+"""How far a probability of a stored example may lie from the stored one: other processors round differently."""
+
+
+class ModelError(ValueError):
+    """The folder holds no model that works here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of `n` samples over `k` classes.
+
+    Args:
+        labels: `n` classes.
+        confidence: `(n,) float32`, the probability of each label.
+        scores: `(n, k) float32`, probabilities in the order of the model's classes.
+    """
+
+    labels: list[str]
+    confidence: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+@dataclass
+class TrainedModel:
+    """A network with all that it needs to answer.
+
+    Args:
+        description: What `model.json` holds: project, version, modality, encoder, architecture, classes, dataset,
+            feature_set, run_id, examples (content and scores).
+        network: The fitted `torch.nn.Module`.
+    """
+
+    description: dict[str, Any]
+    network: Any = field(repr=False)
+
+    @property
+    def version(self) -> str:
+        """`<project>-<n>`, as MLflow's registry counts."""
+        return str(self.description["version"])
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes, in the order of the scores."""
+        return list(self.description["classes"])
+
+    @cached_property
+    def modality(self) -> Modality:
+        """How its inputs are decoded."""
+        return MODALITIES.parse(self.description["modality"])
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns its inputs into vectors."""
+        return self.modality.encoder(self.description["encoder"]["name"])
+
+    def predict(self, items: Sequence[Any]) -> Predicted:
+        """Predictions of decoded items, in their order."""
+        return self.predict_vectors(self.encoder.encode(items))
+
+    def predict_vectors(self, vectors: NDArray[np.float32]) -> Predicted:
+        """Predictions from `(n, d) float32` embeddings of the model's encoder."""
+        if len(vectors) == 0:
+            return Predicted([], np.zeros(0, np.float32), np.zeros((0, len(self.classes)), np.float32))
+        scores = probabilities(self.network, vectors)
+        best = scores.argmax(1)
+        classes = self.classes
+        return Predicted([classes[i] for i in best], scores[np.arange(len(best)), best], scores)
+
+    def check_examples(self) -> None:
+        """Raise `ModelError` if the stored examples are not reproduced here."""
+        examples = self.description["examples"]
+        if not examples:
+            raise ModelError(f"the model {self.version} has no stored examples to check itself on")
+        scores = self.predict([e["content"] for e in examples]).scores
+        worst = float(np.abs(scores - np.array([e["scores"] for e in examples])).max())
+        if not worst <= EXAMPLE_TOLERANCE:
+            raise ModelError(
+                f"the model {self.version} gives other answers here than where it was made: "
+                f"a probability is off by {worst:.3f}, more than {EXAMPLE_TOLERANCE}"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write the two files; the folder is complete as soon as `model.json` is there."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in self.network.state_dict().items()}, folder / "model.safetensors")
+        part = folder / "model.json.part"
+        part.write_text(json.dumps(self.description, ensure_ascii=False, indent=1), encoding="utf-8")
+        os.replace(part, folder / "model.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> "TrainedModel":
+        """The model in the folder. Raises `ModelError` with one sentence."""
+        from safetensors.torch import load_file
+
+        try:
+            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            architecture = ARCHITECTURES.parse(description["architecture"])
+            network = architecture.network(description["encoder"]["dimensions"], len(description["classes"]))
+            network.load_state_dict(load_file(folder / "model.safetensors"))
+        except FileNotFoundError as error:
+            raise ModelError(f"{folder} holds no model: {Path(error.filename or '?').name} is missing") from error
+        except Exception as error:
+            first = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelError(f"the model in {folder} cannot be loaded: {first[0]}") from error
+        return cls(description, network.eval())

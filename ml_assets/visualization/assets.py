@@ -1,0 +1,55 @@
+"""`dataset_report`: the whole dataset to look at."""
+
+import dagster as dg
+
+from ml_assets.home import url
+from ml_assets.modalities import Modality
+from ml_assets.records import now
+from ml_assets.resources import Workspace, changed, result, stage_asset
+from ml_assets.tasks import Task
+from ml_assets.visualization import figures, report
+from ml_assets.visualization.settings import VisualizationSettings
+
+
+def visualization_assets(
+    project: str, settings: VisualizationSettings, modality: Modality, task: Task
+) -> list[dg.AssetsDefinition]:
+    """The assets of the visualization stage."""
+
+    @stage_asset(
+        project,
+        "visualization",
+        "dataset_report",
+        deps=["samples", "annotations", "dataset"],
+        kinds=["html"],
+        settings=[settings],
+        automation_condition=changed(),
+    )
+    def dataset_report(workspace: Workspace) -> dg.MaterializeResult:
+        """The whole dataset as one HTML page: counts, every item, how it is labelled and by whom.
+
+        Made from `samples`, `annotations` and `dataset`; for everybody who wants to see whether the data are clean.
+        """
+        store = workspace.store(project)
+        urls = {name: url(name) for name in ("dagster", "label_studio", "mlflow")}
+        data = report.collect(store, modality, task, settings, urls, at=now())
+        path = report.write(data, workspace.home / "reports" / project)
+        counts = data.overview
+        sources = {source.name: source.samples for source in counts.sources}
+        pictures = {
+            "labels per class": figures.class_counts(counts.classes),
+            "samples per source": figures.source_counts(sources),
+            "labels over time": figures.labels_over_time(counts.days),
+        }
+        return result(
+            store.table("annotations").digest(["sample_id", "value", "labeler", "deleted"])
+            + store.table("samples").digest(["id", "split"]),
+            page=dg.MetadataValue.url(f"{url('explorer')}/{project}/"),
+            file=dg.MetadataValue.path(str(path)),
+            samples=counts.samples,
+            labelled=counts.statuses.get("labelled", 0),
+            rejected=counts.rejected,
+            **{name: dg.MetadataValue.md(figures.markdown(png, name)) for name, png in pictures.items()},
+        )
+
+    return [dataset_report]

@@ -1,0 +1,19 @@
+"""What the report must show."""
+
+import dagster as dg
+
+from ml_assets.resources import Workspace, key
+
+
+def visualization_checks(project: str) -> list[dg.AssetChecksDefinition]:
+    """The checks of the visualization stage; they warn."""
+
+    @dg.asset_check(asset=key(project, "dataset_report"))
+    def page_is_there(workspace: Workspace) -> dg.AssetCheckResult:
+        """The page exists and is whole."""
+        path = workspace.home / "reports" / project / "index.html"
+        whole = path.is_file() and path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+        size = path.stat().st_size if path.is_file() else 0
+        return dg.AssetCheckResult(passed=whole, severity=dg.AssetCheckSeverity.WARN, metadata={"bytes": size})
+
+    return [page_is_there]

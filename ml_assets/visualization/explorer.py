@@ -1,0 +1,105 @@
+"""The explorer: serves the reports under `<home>/reports` to this machine, with a page that lists them by project."""
+
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ml_assets.home import home, port
+
+# reports carry their script, style and pictures inside them; nothing is loaded from, or sent to, anywhere else
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+def application(reports: Path) -> Starlette:
+    """The web application over a folder of reports: `<project>.html` or `<project>/*.html`."""
+
+    def index(request: Request) -> HTMLResponse:
+        return HTMLResponse(_index(reports))
+
+    def live(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("ml_assets explorer")
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/livez", live),
+            # serves nothing outside the folder, neither by `..` nor by a symbolic link
+            Mount("/", StaticFiles(directory=reports, html=True)),
+        ],
+        middleware=[
+            Middleware(_Headers),
+            # a page elsewhere that points its own name at 127.0.0.1 gets nothing
+            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
+        ],
+    )
+
+
+def _index(reports: Path) -> str:
+    pages: dict[str, list[Path]] = {}
+    for path in sorted([*reports.glob("*.html"), *reports.glob("*/*.html")]):
+        inside = path.relative_to(reports)
+        project = inside.stem if len(inside.parts) == 1 else inside.parts[0]
+        pages.setdefault(project, []).append(inside)
+    items = "\n".join(
+        f"<li><b>{escape(project)}</b> "
+        + " · ".join(f'<a href="/{quote(path.as_posix())}">{escape(path.stem)}</a>' for path in paths)
+        for project, paths in pages.items()
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<title>Datasets</title><style>body{font:16px/1.6 system-ui,sans-serif;max-width:50rem;margin:3rem auto;padding:0 1rem}"
+        "</style><h1>Datasets</h1>"
+        + (
+            f"<ul>{items}</ul>"
+            if items
+            else "<p>No report yet: a project's first <code>dataset_report</code> appears here.</p>"
+        )
+        + "</html>"
+    )
+
+
+class _Headers:
+    """Adds the security headers to every answer, errors included."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Content-Security-Policy"] = POLICY
+                headers["Referrer-Policy"] = "no-referrer"
+                # a report is rewritten in place when its dataset changes
+                headers["Cache-Control"] = "no-cache"
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def main() -> None:
+    """Serve until ended."""
+    import uvicorn
+
+    reports = home() / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    uvicorn.run(application(reports), host="127.0.0.1", port=port("explorer"), log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

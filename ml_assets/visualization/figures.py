@@ -1,0 +1,206 @@
+"""Charts as PNG for the metadata of assets, and the one look that all charts of the package share."""
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Eight colours that people with any colour vision tell apart: Okabe & Ito 2008, "Color Universal Design"; yellow and black,
+# which vanish on white and on dark pages, come last.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#595959")
+REST = "#9A9A9A"
+INK, SOFT, LINE = "#1b1b19", "#5c5b55", "#e3e2dd"
+WIDTH = 6.4  # inches
+MAX_BARS = 40
+DAYS, FEWEST_DAYS = 30, 7
+_SPLITS = ("train", "test", "validation")
+
+
+@contextmanager
+def plot_style() -> Iterator[None]:
+    """The look of every chart, for the `with` block around it: quiet axes, no frame, colours of `PALETTE`."""
+    import matplotlib
+    from cycler import cycler
+
+    with matplotlib.rc_context(
+        {
+            "font.family": "sans-serif",
+            "font.size": 9,
+            "text.color": INK,
+            "axes.labelcolor": SOFT,
+            "axes.edgecolor": LINE,
+            "axes.titlesize": 10,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.titlepad": 12,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.prop_cycle": cycler(color=list(PALETTE)),
+            "grid.color": LINE,
+            "grid.linewidth": 0.8,
+            "xtick.color": SOFT,
+            "ytick.color": SOFT,
+            "xtick.major.size": 0,
+            "ytick.major.size": 0,
+            "legend.frameon": False,
+            "legend.fontsize": 9,
+            "figure.dpi": 144,
+            "savefig.facecolor": "white",
+            "svg.fonttype": "none",
+            # file names and class names are words here, never formulas
+            "text.parse_math": False,
+        }
+    ):
+        yield
+
+
+def split_colours(splits: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
+    """The colour of each split: train, test and validation always have the same, others are grey."""
+    return {name: PALETTE[_SPLITS.index(name)] if name in _SPLITS else REST for name in splits}
+
+
+def class_counts(classes: Mapping[str, Mapping[str, int]]) -> bytes:
+    """Bars of labelled samples per class, stacked by split, in the order given.
+
+    Args:
+        classes: Class → split → samples, as in `Overview.classes`.
+    """
+    shown = _first(classes, lambda name: sum(classes[name].values()))
+    totals = {name: _summed([classes[c] for c in names]) for name, names in shown.items()}
+    found = {split: None for counts in totals.values() for split in counts}
+    splits = [*(s for s in _SPLITS if s in found), *sorted(set(found) - set(_SPLITS))]
+    return _bars("Labelled samples per class", totals, splits, split_colours(splits))
+
+
+def source_counts(samples: Mapping[str, int]) -> bytes:
+    """Bars of samples per source, in the order given."""
+    shown = _first(samples, samples.__getitem__)
+    totals = {name: {"samples": sum(samples[s] for s in names)} for name, names in shown.items()}
+    return _bars("Samples per source", totals, ["samples"], {"samples": PALETTE[0]})
+
+
+def labels_over_time(days: Mapping[date, Mapping[str, int]]) -> bytes:
+    """Annotations per day (the last 30 days that end with the newest), stacked by labeler, the busiest seven by name.
+
+    Args:
+        days: Day → labeler → annotations, as in `Overview.days`.
+    """
+    totals = _summed(days.values())
+    names = sorted(totals, key=lambda name: (-totals[name], name))
+    named, rest = names[: len(PALETTE) - 1], names[len(PALETTE) - 1 :]
+    span = _span(days)
+    with plot_style():
+        figure, axes = _figure(2.6)
+        axes.set_title("Annotations per day")
+        axes.grid(axis="x", visible=False)
+        below = [0] * len(span)
+        series = [(name, [name], PALETTE[i]) for i, name in enumerate(named)]
+        series += [(f"{len(rest)} others", rest, REST)] if rest else []
+        for name, members, colour in series:
+            heights = [sum(days.get(day, {}).get(member, 0) for member in members) for day in span]
+            axes.bar(range(len(span)), heights, bottom=below, width=0.8, color=colour, label=_short(name))
+            below = [a + b for a, b in zip(below, heights, strict=True)]
+        _whole_numbers(axes.yaxis)
+        if span:
+            ticks = range(len(span) - 1, -1, -7)
+            axes.set_xticks(list(ticks), [f"{span[i].day} {span[i]:%b}" for i in ticks])
+            axes.set_xlim(-0.6, len(span) - 0.4)
+        return _png(figure, axes, len(series))
+
+
+def markdown(png: bytes, alt: str) -> str:
+    """The picture as a Markdown image that holds its data."""
+    words = " ".join(alt.replace("[", "(").replace("]", ")").replace("\\", "/").split())
+    return f"![{words}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def _span(days: Iterable[date]) -> list[date]:
+    """Every day up to the newest: from the first one, but at least a week and at most `DAYS`."""
+    if not (found := sorted(days)):
+        return []
+    length = min(max((found[-1] - found[0]).days + 1, FEWEST_DAYS), DAYS)
+    return [found[-1] - timedelta(days=length - 1 - i) for i in range(length)]
+
+
+def _bars(title: str, totals: dict[str, dict[str, int]], series: list[str], colours: dict[str, str]) -> bytes:
+    with plot_style():
+        figure, axes = _figure(0.9 + 0.27 * max(len(totals), 1) + (0.25 if len(series) > 1 else 0))
+        axes.set_title(title)
+        axes.grid(axis="y", visible=False)
+        axes.spines["bottom"].set_visible(False)
+        left = [0] * len(totals)
+        for name in series:
+            widths = [counts.get(name, 0) for counts in totals.values()]
+            axes.barh(range(len(totals)), widths, left=left, height=0.68, color=colours[name], label=_short(name))
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+        for i, total in enumerate(left):
+            axes.annotate(
+                f"{total:,}", (total, i), xytext=(4, 0), textcoords="offset points", va="center", color=SOFT, fontsize=8
+            )
+        axes.set_yticks(range(len(totals)), [_short(name) for name in totals])
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.set_ylim(max(len(totals), 1) - 0.4, -0.6)
+        axes.set_xlim(0, max([*left, 1]) * 1.08)
+        _whole_numbers(axes.xaxis)
+        return _png(figure, axes, len(series) if totals else 0)
+
+
+def _figure(height: float) -> tuple["Figure", "Axes"]:
+    """A figure that draws with Agg and is known to nothing but its caller (pyplot would keep it)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _whole_numbers(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def _png(figure: "Figure", axes: "Axes", series: int) -> bytes:
+    """The finished chart: a legend where there is more than one series, a word where there is nothing to draw."""
+    if series > 1:
+        figure.legend(loc="outside lower left", ncols=4, handlelength=0.9, handleheight=0.9, columnspacing=1.4)
+    if series == 0:
+        axes.axis("off")
+        axes.text(0, 0.5, "None yet", transform=axes.transAxes, color=SOFT)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _first(names: Mapping[str, Any], size: Callable[[str], int]) -> dict[str, list[str]]:
+    """Each name with itself; beyond `MAX_BARS` the largest stay and the others become one."""
+    if len(names) <= MAX_BARS:
+        return {name: [name] for name in names}
+    largest = set(sorted(names, key=lambda name: (-size(name), name))[: MAX_BARS - 1])
+    others = [name for name in names if name not in largest]
+    return {**{name: [name] for name in names if name in largest}, f"{len(others)} others": others}
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for name, count in one.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _short(name: str) -> str:
+    """The name on one line, at most 32 characters; none starts with an underscore, which hides a legend."""
+    line = " ".join(name.split()) or "(empty)"
+    line = line if len(line) <= 32 else line[:31] + "…"
+    return f"\u200b{line}" if line.startswith("_") else line

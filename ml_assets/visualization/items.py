@@ -1,0 +1,117 @@
+"""The single items of the page, column by column, so that thousands of them stay small as JSON."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml_assets.modalities import Modality
+from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
+from ml_assets.visualization.dataset import STATUSES
+
+
+def items_of(
+    rows: pa.Table, annotations: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int
+) -> dict[str, Any]:
+    """The items of these rows (`dataset_rows`), in their order, as JSON-able values.
+
+    Args:
+        limit: How much of each item is shown, in the modality's unit.
+
+    Returns:
+        `names`: for each coded column the names its codes stand for. `items`: one list per column, `rows.num_rows` long;
+        codes are -1 where there is no value. `annotations` holds per item a list of `[labeler, kind, value, created, updated,
+        seconds, origin, deleted]`, oldest first; times are seconds since 1970.
+    """
+    noted = annotations.filter(pc.is_in(annotations["sample_id"], value_set=rows["id"].combine_chunks()))
+    values = _names(task.classes, rows["value"], rows["predicted"], noted["value"])
+    names = {
+        "status": list(STATUSES),
+        "value": values,
+        "predicted": values,
+        "split": _names((), rows["split"]),
+        "source": _names((), rows["source"]),
+        "model": _names((), rows["model"]),
+        "reason": _names((), rows["reason"]),
+        "labeler": _names((), noted["labeler"]),
+        "kind": _names((), noted["labeler_kind"]),
+    }
+    coded = ("status", "value", "predicted", "split", "source", "model", "reason")
+    return {
+        "names": names,
+        "items": {
+            "id": rows["id"].to_pylist(),
+            **{name: _codes(rows[name], names[name]) for name in coded},
+            **_contents(rows["id"].combine_chunks(), store, modality, limit),
+            "collected": _seconds(rows["collected_at"]),
+            "pushed": _seconds(rows["pushed_at"]),
+            "task": rows["task_id"].to_pylist(),
+            "project": rows["ls_project"].to_pylist(),
+            "confidence": _numbers(rows["confidence"], 4),
+            "agreement": _numbers(rows["agreement"], 4),
+            "annotations": _annotations(rows["id"].to_pylist(), noted, names),
+        },
+    }
+
+
+def _contents(ids: pa.Array, store: ProjectStore, modality: Modality, limit: int) -> dict[str, list[Any]]:
+    """What is read from the samples themselves, in one pass over the table, in the order of `ids`."""
+    kept = ("origin", "group", "columns", "split_by")
+    # `length` is the item's full length where it is not shown whole, else 0
+    content: dict[str, list[Any]] = {name: [None] * len(ids) for name in ("html", "length", *kept)}
+    for batch in store.table("samples").batches(["id", "text", *kept]):
+        found = pc.index_in(batch["id"], value_set=ids)
+        if found.null_count == len(found):
+            continue
+        positions = found.drop_null().to_pylist()
+        batch = batch.filter(pc.is_valid(found))
+        for position, item in zip(positions, batch["text"].to_pylist(), strict=True):
+            content["html"][position] = modality.show(item or "", limit)
+            length = modality.length(item or "")
+            content["length"][position] = length if length > limit else 0
+        for name in kept:
+            for position, value in zip(positions, batch[name].to_pylist(), strict=True):
+                content[name][position] = value
+    return content
+
+
+def _annotations(ids: list[str], noted: pa.Table, names: dict[str, list[str]]) -> list[list[list[Any]]]:
+    noted = noted.sort_by([("created_at", "ascending"), ("id", "ascending")])
+    columns = (
+        _codes(noted["labeler"], names["labeler"]),
+        _codes(noted["labeler_kind"], names["kind"]),
+        _codes(noted["value"], names["value"]),
+        _seconds(noted["created_at"]),
+        _seconds(noted["updated_at"]),
+        _numbers(noted["lead_seconds"], 1),
+        noted["origin"].to_pylist(),
+        pc.fill_null(noted["deleted"], False).cast(pa.int8()).to_pylist(),
+    )
+    position = {sample: i for i, sample in enumerate(ids)}
+    found: list[list[list[Any]]] = [[] for _ in ids]
+    for sample, *row in zip(noted["sample_id"].to_pylist(), *columns, strict=True):
+        found[position[sample]].append(row)
+    return found
+
+
+def _names(first: Sequence[str], *columns: pa.ChunkedArray) -> list[str]:
+    """The distinct values of the columns: those in `first` in its order, then the others sorted."""
+    others = {value for column in columns for value in pc.unique(column).to_pylist() if value is not None}
+    return [*first, *sorted(others - set(first))]
+
+
+def _codes(column: pa.ChunkedArray, names: list[str]) -> list[int]:
+    found = pc.index_in(column, value_set=pa.array(names, pa.string()))
+    return list(pc.fill_null(found, -1).to_pylist())
+
+
+def _seconds(column: pa.ChunkedArray) -> list[int | None]:
+    return list(pc.divide(column.cast(pa.int64()), 1_000_000).to_pylist())
+
+
+def _numbers(column: pa.ChunkedArray, digits: int) -> list[float | None]:
+    """Rounded, and None for what JSON has no number for."""
+    return [None if v is None or not math.isfinite(v) else round(v, digits) for v in column.to_pylist()]

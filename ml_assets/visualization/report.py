@@ -1,0 +1,171 @@
+"""The dataset report: one HTML page that holds its data, works from a file, and asks no server for anything."""
+
+import base64
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ml_assets.modalities import Modality
+from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
+from ml_assets.visualization.dataset import dataset_rows, first_to_show
+from ml_assets.visualization.figures import split_colours
+from ml_assets.visualization.items import items_of
+from ml_assets.visualization.overview import Overview, overview
+from ml_assets.visualization.settings import VisualizationSettings
+
+TEMPLATES = resources.files("ml_assets.visualization") / "templates"
+SCRIPTS = ("data.js", "show.js", "facets.js", "list.js", "item.js", "page.js")
+PAGES = {"dagster": "Dagster", "label_studio": "Label Studio", "mlflow": "MLflow"}
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that the page shows.
+
+    Args:
+        dataset: Tag of the newest dataset, None before the first.
+        at: When it was collected.
+        overview: Counts over all samples.
+        content: The items on the page (`items_of`), at most `sample_limit` of them.
+        shown: How many they are.
+        max_characters: How much of each is shown.
+        urls: Base URLs of the servers, by service name.
+    """
+
+    project: str
+    modality: str
+    task: str
+    dataset: str | None
+    at: datetime
+    overview: Overview
+    content: dict[str, Any]
+    shown: int
+    max_characters: int
+    urls: dict[str, str]
+
+
+def collect(
+    store: ProjectStore,
+    modality: Modality,
+    task: Task,
+    settings: VisualizationSettings,
+    urls: Mapping[str, str],
+    *,
+    at: datetime,
+    dataset: str | None = None,
+) -> ReportData:
+    """What the tables say now.
+
+    Args:
+        urls: Base URLs that people's browsers reach, by service name; `label_studio` makes the links to tasks.
+        at: The time that the page states.
+        dataset: The dataset's tag; the newest if not given.
+
+    Raises:
+        ValueError: A URL is not http or https.
+    """
+    for service, url in urls.items():
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(
+                f"the URL of {service}, {url!r}, cannot be linked to: use one that starts with http:// or https://"
+            )
+    rows = dataset_rows(store)
+    annotations = store.table("annotations").read()
+    shown = first_to_show(rows, settings.sample_limit)
+    return ReportData(
+        project=store.project,
+        modality=modality.type,
+        task=task.type,
+        dataset=dataset or next(reversed(store.table("dataset").tags()), None),
+        at=at,
+        overview=overview(rows, annotations, store, task),
+        content=items_of(shown, annotations, store, modality, task, settings.max_characters),
+        shown=shown.num_rows,
+        max_characters=settings.max_characters,
+        urls={service: url.rstrip("/") for service, url in urls.items()},
+    )
+
+
+def render(data: ReportData) -> str:
+    """The page as HTML. Its content security policy runs the page's own script, by its hash, and no other."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "percent": _percent, "moment": _moment, "day": _day}
+    script = '"use strict";\n(() => {\n' + "\n".join(_template(name) for name in SCRIPTS) + "\n})();\n"
+    content = {
+        **data.content,
+        "label_studio": data.urls.get("label_studio"),
+        "limit": data.max_characters,
+        "project": data.project,
+    }
+    return environment.from_string(_template("report.html.jinja")).render(
+        data=data,
+        counts=data.overview,
+        colours=split_colours(data.overview.splits),
+        pages=[(PAGES[service], url) for service, url in data.urls.items() if service in PAGES],
+        style=Markup(_template("report.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        content=Markup(script_json(content)),
+    )
+
+
+def write(data: ReportData, folder: Path) -> Path:
+    """Render the page into `folder/index.html`, whole or not at all, and return its path."""
+    page = render(data).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "index.html"
+    beside = folder / f".index.html.{os.getpid()}-{threading.get_ident()}"
+    try:
+        with beside.open("wb") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a `<script>` element, whatever text it holds. Raises `ValueError` for NaN and infinity."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # without "<" neither "</script" nor "<!--" can occur; the line separators end a line in older JavaScript
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _template(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
+
+
+def _percent(part: float, whole: float = 1) -> str:
+    """A share as people read it; a share that is neither none nor all is never shown as 0 % or 100 %."""
+    share = 100 * part / whole if whole else 0.0
+    if 0 < share < 0.1:
+        return "< 0.1 %"
+    if 99.9 < share < 100:
+        return "> 99.9 %"
+    return f"{share:.1f} %" if share % 1 else f"{share:.0f} %"
+
+
+def _moment(value: datetime) -> str:
+    return f"{_day(value)}, {value.astimezone(UTC):%H:%M} UTC"
+
+
+def _day(value: datetime) -> str:
+    value = value.astimezone(UTC)
+    return f"{value.day} {value:%b %Y}"

@@ -1,0 +1,87 @@
+"""Fixtures for all tests."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import settings
+
+# how long an example takes says more about what else the machine does than about the code
+settings.register_profile("ml_assets", deadline=None)
+settings.load_profile("ml_assets")
+
+SERVER = Path(__file__).parents[1] / "label_studio" / ".venv" / "bin" / "label-studio"
+START_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class LabelStudioServer:
+    """A running Label Studio with one user, its owner."""
+
+    url: str
+    token: str
+    email: str
+    password: str
+
+
+@pytest.fixture(scope="session")
+def label_studio() -> Iterator[LabelStudioServer]:
+    """A real Label Studio server on a free port, with a home of its own that is gone afterwards."""
+    # its first start writes some hundred migrations, each synced to the disk: in memory that takes a third of the time
+    home = tempfile.mkdtemp(prefix="label-studio-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = LabelStudioServer(
+        f"http://127.0.0.1:{port}", secrets.token_hex(20), "owner@example.org", secrets.token_urlsafe(12)
+    )
+    command = [str(SERVER), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port), "--data-dir", home]
+    command += ["--username", server.email, "--password", server.password, "--user-token", server.token, "--log-level", "ERROR"]
+    settings = {
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "LABEL_STUDIO_BASE_DATA_DIR": home,
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+    }
+    log = Path(home) / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=home, env=os.environ | settings, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _wait_until_ready(process, server, log)
+        yield server
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], server: LabelStudioServer, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            headers = {"Authorization": f"Token {server.token}"}
+            if httpx.get(f"{server.url}/api/current-user/whoami", headers=headers, timeout=5).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.3)
+    raise RuntimeError(f"Label Studio did not start: {log.read_text(errors='replace')[-2000:]}")

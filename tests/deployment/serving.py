@@ -1,0 +1,112 @@
+"""Small real models, and a real `bentoml serve` to put them into."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from ml_assets.deployment import bento
+from ml_assets.training.architectures import MLP
+from ml_assets.training.trained import TrainedModel
+
+PROJECT = "letters"
+CLASSES = ("hockey", "space", "med")
+TEXTS = ("The goalie saved the last shot.", "A rocket on its way to the moon.", "The doctor prescribed some rest.")
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until the condition holds, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def make_model(folder: Path, version: str, seed: int, project: str = PROJECT) -> Path:
+    """A real model on MiniLM embeddings whose head was initialised by chance: it answers, and always the same."""
+    import torch
+
+    torch.manual_seed(seed)
+    network = MLP(hidden=16).network(384, len(CLASSES)).eval()
+    description = {
+        "project": project, "version": version, "modality": "text", "task": "single_choice", "classes": list(CLASSES),
+        "encoder": {"name": "minilm", "dimensions": 384}, "architecture": {"type": "mlp", "hidden": 16},
+        "dataset": "ds-test", "feature_set": "fs-test", "run_id": "run", "examples": [],
+    }  # fmt: skip
+    model = TrainedModel(description, network)
+    scores = model.predict(TEXTS).scores
+    description["examples"] = [{"content": t, "scores": [float(p) for p in row]} for t, row in zip(TEXTS, scores, strict=True)]
+    model.save(folder)
+    return folder
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@dataclass
+class Served:
+    """A running `bentoml serve`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+    seconds: float
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes."""
+        return psutil.Process(self.process.pid).children()
+
+
+def serve(arguments: list[str], log: Path) -> Served:
+    """Start `bentoml serve` in a process group of its own, and wait until it is ready."""
+    start, port = time.monotonic(), free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env=bento.environment(), cwd=log.parent, start_new_session=True
+        )
+    url = f"http://127.0.0.1:{port}"
+
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return httpx.get(f"{url}/readyz", timeout=1).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    try:
+        until(ready, 90)
+    except AssertionError:
+        end(process)
+        raise
+    return Served(process, url, log, time.monotonic() - start)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the whole process group."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def records_of(folder: Path) -> list[dict[str, Any]]:
+    """The records of all segments in the folder, as they stand there."""
+    return [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_bytes().split(b"\n") if line]
