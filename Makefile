@@ -21,6 +21,7 @@ setup:
 	@$(MAKE) --no-print-directory -j2 environments
 
 environments: $(MAIN) $(EMPTY)
+	@:
 
 demo: setup
 	@.venv/bin/ml-assets demo $(ARGS)
@@ -51,7 +52,7 @@ clean:
 
 # One line when a step begins, one when it ends; what it prints goes to a log that is shown only if it fails.
 # The recipe sets $$what, and a function `run` that chains its commands with &&.
-timed = mkdir -p .setup; log=.setup/$$(echo $@ | tr -c 'a-zA-Z0-9\n' -).log; began=$$(date +%s); echo "· $$what …"; \
+timed = mkdir -p .setup; log=.setup/$$(echo $@ | tr -d . | tr / -).log; began=$$(date +%s); echo "· $$what …"; \
 	if run > $$log 2>&1 < /dev/null; then echo "✓ $$what: $$(( $$(date +%s) - began )) s"; \
 	else echo "✗ $$what failed; the end of $$log:" >&2; tail -n 20 $$log >&2; exit 1; fi
 
@@ -61,6 +62,9 @@ timed = mkdir -p .setup; log=.setup/$$(echo $@ | tr -c 'a-zA-Z0-9\n' -).log; beg
 	  what="$(@:%/bin/python=%) from $$("$$python" --version)"; run() { "$$python" -m venv $(@:%/bin/python=%); }; $(timed); exit 0; \
 	done; \
 	echo "Python 3.11 or 3.12 with its venv module is needed and was not found: install it, or say make PYTHON=/path/to/python3.11" >&2; exit 1
+
+# one after the other, so that a missing Python is said once
+label_studio/.venv/bin/python: | .venv/bin/python
 
 $(MAIN): requirements/dev.txt pyproject.toml | .venv/bin/python
 	@what="packages of the project (some minutes the first time)"; \

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from ml_assets import settings
 from ml_assets.collection.assets import collection_assets
 from ml_assets.collection.checks import collection_checks
 from ml_assets.collection.collect import all_sources, new_files
@@ -37,6 +38,15 @@ from ml_assets.visualization.assets import visualization_assets
 from ml_assets.visualization.checks import visualization_checks
 
 
+class ProjectScaffolder(dg.Scaffolder):
+    """Writes a `defs.yaml` with every stage; `dg scaffold defs ml_assets.project.MLProject NAME` and `ml-assets new` use it."""
+
+    def scaffold(self, request: dg.ScaffoldRequest) -> None:
+        """Write the file, whole."""
+        settings.write_new(request.target_path)
+
+
+@dg.scaffold_with(ProjectScaffolder)
 class MLProject(dg.Component):
     """A machine-learning project. Its name is that of the folder that holds its `defs.yaml`."""
 

@@ -4,7 +4,7 @@ A plug-in is a `Plugin` subclass in a file named as its `type`; its typed fields
 behaviour. A contract test runs over all that are registered.
 """
 
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, WithJsonSchema
 
@@ -67,6 +67,4 @@ class Registry(Generic[P]):
             for name, cls in self.classes.items()
         ]
         schema = {"anyOf": [{"type": "string", "enum": sorted(self.classes)}, *options]}
-        from typing import Annotated
-
-        return Annotated[SerializeAsAny[base], BeforeValidator(self.parse), WithJsonSchema(schema)]  # type: ignore[valid-type]
+        return Annotated[SerializeAsAny[base], BeforeValidator(self.parse), WithJsonSchema(schema)]  # type: ignore[valid-type,misc]

@@ -16,7 +16,7 @@ from ml_assets.store import ProjectStore
 LOCK_NOTICE_SECONDS = 30.0
 
 
-class Workspace(dg.ConfigurableResource):
+class Workspace(dg.ConfigurableResource[Any]):
     """Tables and folders. Holds the project's lock for as long as a run lasts, so that two runs never write at once."""
 
     @contextmanager
@@ -77,7 +77,7 @@ def stage_asset(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """An asset of a stage. Its code version moves with `version` and with the settings it depends on."""
     digest = content_id(*(s.model_dump_json() for s in settings))[:8]
-    return dg.asset(
+    made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
         key=key(project, noun),
         deps=[key(project, d) for d in deps],
         group_name=project,
@@ -86,6 +86,7 @@ def stage_asset(
         code_version=f"{version}-{digest}",
         **more,
     )
+    return made
 
 
 RETRY_SECONDS = 300

@@ -1,5 +1,6 @@
 """One project's YAML as typed settings: seven attributes, the seven stages. No Dagster in here."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from ml_assets.store import PROJECT_NAME
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.visualization.settings import VisualizationSettings
 
-DEFS = Path(__file__).parent / "defs"
+DEFS = Path(os.environ.get("ML_ASSETS_DEFS") or Path(__file__).parent / "defs")
+"""Where projects are declared, one folder each: `ml_assets/defs` in the checkout, or `ML_ASSETS_DEFS`."""
+TEMPLATE = Path(__file__).parent / "new_project.yaml"
 COMPONENT = "ml_assets.project.MLProject"
 
 
@@ -85,6 +88,16 @@ def read(path: Path) -> ProjectSettings:
         place = [str(part) for part in first["loc"]]
         line = _line_of(tree, ["attributes", *place])
         raise ProjectError(f"{shown}:{line}: {'.'.join(place) or 'attributes'}: {_sentence(first)}") from error
+
+
+def write_new(folder: Path) -> Path:
+    """Write a `defs.yaml` with every stage, to fill in, into the folder of a new project; whole or not at all."""
+    text = TEMPLATE.read_text(encoding="utf-8").replace("PROJECT", folder.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / ".defs.yaml.part"
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, folder / "defs.yaml")
+    return folder / "defs.yaml"
 
 
 def _sentence(error: Any) -> str:

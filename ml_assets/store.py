@@ -108,7 +108,7 @@ class Table:
                 return 0
             try:
                 lance.write_dataset(rows, self.uri, schema=self.schema, mode="create", enable_stable_row_ids=True)
-                return rows.num_rows
+                return int(rows.num_rows)
             except OSError as error:  # another process created it first: merge into what it made
                 if "already exists" not in str(error):
                     raise
@@ -121,7 +121,7 @@ class Table:
             merge = merge.when_matched_update_all()
         merge.conflict_retries(20).execute(rows)
         self._compact()
-        return rows.num_rows
+        return int(rows.num_rows)
 
     def _changed(self, rows: pa.Table, update: bool, ignore: Sequence[str]) -> pa.Table:
         """The rows that are new or, for an update, differ from what is stored."""

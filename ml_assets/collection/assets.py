@@ -1,5 +1,7 @@
 """`samples`: what was collected."""
 
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.collection.collect import collect
@@ -15,7 +17,7 @@ def collection_assets(project: str, settings: CollectionSettings, task: Task) ->
     """The assets of the collection stage."""
 
     @stage_asset(project, "collection", "samples", kinds=["lance"], settings=[settings, task])
-    def samples(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def samples(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per clean, distinct sample, with where it came from and its split.
 
         Made from the sources of the project and from what was pushed to the API. Records that failed are in the table

@@ -1,47 +1,26 @@
-"""`ml-assets new`: a project's YAML with every stage, to fill in."""
+"""`ml-assets new`: a project's YAML with every stage, to fill in, made by Dagster's own scaffolder."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from ml_assets import settings
 from ml_assets.store import PROJECT_NAME
 
-TEMPLATE = """\
-# A machine-learning project: the seven attributes are the seven stages.
-# Every option is described in docs/reference.md; a wrong one is refused with the line and the choices.
-type: {component}
-attributes:
-  collection:
-    modality: text
-    sources:
-      - type: table # CSV, TSV, Parquet or JSON lines, or a folder of them
-        name: first
-        path: $ML_ASSETS_HOME/data/{name}/*.csv
-        content: text
-  labeling:
-    task:
-      type: single_choice
-      classes: [first class, second class]
-    question: What is this about?
-    queue:
-      size: 100
-  features:
-    encoder: minilm
-  training:
-    architecture: mlp
-    trials: 3
-    minimum: {{}}
-  deployment: {{}}
-  monitoring: {{}}
-"""
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class ProjectExists(ValueError):
     """There is a project of that name already."""
 
 
-def scaffold(name: str, defs: Path | None = None) -> Path:
-    """Make the folder and its `defs.yaml`, whole or not at all; return its path.
+class ScaffoldFailed(RuntimeError):
+    """`dg` could not make the project; the message is its last line."""
+
+
+def scaffold(name: str) -> Path:
+    """Make the folder and its `defs.yaml`; return its path.
 
     Raises:
         ProjectExists: There is one of that name; it is left as it is.
@@ -49,11 +28,15 @@ def scaffold(name: str, defs: Path | None = None) -> Path:
     """
     if not PROJECT_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be a project's name: use a-z, 0-9 and _, starting with a letter, at most 40")
-    folder = (defs or settings.DEFS) / name
-    if folder.exists():
-        raise ProjectExists(f"there is a project {name!r} already: choose another name, or edit {folder / 'defs.yaml'}")
-    folder.mkdir(parents=True)
-    part = folder / ".defs.yaml.part"
-    part.write_text(TEMPLATE.format(component=settings.COMPONENT, name=name), encoding="utf-8")
-    os.replace(part, folder / "defs.yaml")
-    return folder / "defs.yaml"
+    path = settings.DEFS / name / "defs.yaml"
+    if path.parent.exists():
+        raise ProjectExists(f"there is a project {name!r} already: choose another name, or edit {path}")
+    if "ML_ASSETS_DEFS" in os.environ:  # dg knows the checkout's own folder only
+        return settings.write_new(path.parent)
+    dg = Path(sys.executable).with_name("dg")
+    command = [str(dg), "scaffold", "defs", settings.COMPONENT, name]
+    environment = {**os.environ, "VIRTUAL_ENV": str(dg.parents[1])}
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode or not path.is_file():
+        raise ScaffoldFailed(f"dg could not make the project: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+    return path

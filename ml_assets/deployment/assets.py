@@ -3,6 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.deployment import bento as bentos
@@ -25,7 +27,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
     """The assets of the deployment stage."""
 
     @stage_asset(project, "deployment", "bento", deps=["model", "evaluation"], kinds=["bentoml"], settings=[settings])
-    def bento(workspace: Workspace) -> dg.MaterializeResult:
+    def bento(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """The newest model as a Bento: the service, the weights and the code they need, and nothing else.
 
         Made from `model` once `evaluation` lets it pass; `bentoml serve <tag>` and `bentoml containerize <tag>` work on it.
@@ -39,7 +41,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         return result(made.tag, tag=made.tag, model=version, megabytes=round(made.bytes / 1e6, 2), folder=dg.MetadataValue.path(str(made.path)))
 
     @stage_asset(project, "deployment", "deployment", deps=["bento"], kinds=["bentoml"])
-    def deployment(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def deployment(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """What serves. Every worker of the endpoint loads the new model beside the old one, checks it, then all swap.
 
         Made from `bento`; if a worker cannot load it, the old model goes on serving and this fails with the reason.
@@ -70,7 +72,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         kinds=["lance"],
         settings=[settings.batch],
     )
-    def batch_predictions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def batch_predictions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """What the serving model says of every sample that has no label yet, or of the table that the YAML names.
 
         Made from `deployment` and `samples`; annotators see these as suggestions, and the report shows them.
@@ -95,7 +97,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
     return [bento, deployment, batch_predictions]
 
 
-def deployment_jobs(project: str) -> list[dg.JobDefinition]:
+def deployment_jobs(project: str) -> list[Any]:
     """The job `deploy_<project>`: one click puts the newest model into production, if its evaluation lets it."""
     gate = dg.AssetSelection.checks(dg.AssetCheckKey(key(project, "evaluation"), "good_enough"))
     job = dg.define_asset_job(

@@ -1,5 +1,7 @@
 """`embeddings` and `feature_set`: what models see of the samples."""
 
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.features import feature_set as sets
@@ -15,7 +17,7 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
     """The assets of the features stage."""
 
     @stage_asset(project, "features", "embeddings", deps=["samples"], kinds=["lance", "pytorch"], version=settings.encoder)
-    def embeddings(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def embeddings(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One vector per sample, from the encoder of the feature set. Computed once per sample, never again.
 
         Made from `samples`; used to choose what people label, to train and to find the neighbours of a prediction.
@@ -30,7 +32,7 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
         return result(table.digest(["id"]), vectors=table.count(), new=new, dimensions=encoder.dimensions, encoder=encoder.name)
 
     @stage_asset(project, "features", "feature_set", deps=["dataset", "embeddings"], kinds=["lance"], settings=[settings])
-    def feature_set(workspace: Workspace) -> dg.MaterializeResult:
+    def feature_set(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per sample that a model learns from or is tested on, with its class after merges.
 
         Made from the newest `dataset` and the choices under `features` in the YAML; used by training and evaluation.

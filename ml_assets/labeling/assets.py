@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ def labeling_assets(
     """The assets of the labeling stage."""
 
     @stage_asset(project, "labeling", "label_tasks", deps=["samples", "embeddings"], kinds=["labelstudio"], settings=[settings])
-    def label_tasks(workspace: Workspace) -> dg.MaterializeResult:
+    def label_tasks(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per sample that people are asked about in Label Studio, with why it was chosen.
 
         Made from `samples` and `embeddings`; when a model serves, tasks show its prediction. However often it runs and
@@ -48,7 +50,7 @@ def labeling_assets(
         )
 
     @stage_asset(project, "labeling", "annotations", deps=["label_tasks", "samples"], kinds=["labelstudio"])
-    def annotations(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def annotations(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per annotation: who gave which answer to which sample, when, and whether it was taken back.
 
         Made from Label Studio, where people answer, from labels that came with the data and from those sent to the API.
@@ -72,7 +74,7 @@ def labeling_assets(
         )
 
     @stage_asset(project, "labeling", "labels", deps=["annotations"], kinds=["lance"], settings=[settings.task])
-    def labels(workspace: Workspace) -> dg.MaterializeResult:
+    def labels(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per annotated sample: the answer on which its annotators agree, and how far they do.
 
         Made from `annotations`; where they are tied there is a conflict and no label.
@@ -94,7 +96,7 @@ def labeling_assets(
         )
 
     @stage_asset(project, "labeling", "dataset", deps=["labels", "samples"], kinds=["lance"])
-    def dataset(workspace: Workspace) -> dg.MaterializeResult:
+    def dataset(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """Which samples, with which labels, in which split: a tag that can be read for ever.
 
         Made from `labels` and `samples`; everything that is learnt from labels names the tag it used.

@@ -39,7 +39,7 @@ class TextEncoder(Encoder):
         return np.asarray(vectors, dtype=np.float32)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _load(weights: str, max_tokens: int) -> "SentenceTransformer":
     import torch
     import transformers

@@ -1,5 +1,7 @@
 """`inference_log`, `profiles`, `drift`, `live_accuracy` and `uncertain_predictions`."""
 
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.home import url
@@ -23,7 +25,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
     """The assets of the monitoring stage."""
 
     @stage_asset(project, "monitoring", "inference_log", deps=["deployment"], kinds=["lance", "bentoml"])
-    def inference_log(workspace: Workspace) -> dg.MaterializeResult:
+    def inference_log(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per prediction that the endpoint answered, with its input; and the feedback on it.
 
         Made from the append-only files that the endpoint's workers write; nothing is lost when one of them is killed.
@@ -41,7 +43,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         )
 
     @stage_asset(project, "monitoring", "profiles", deps=["inference_log"], kinds=["whylogs"], partitions_def=DAYS)
-    def profiles(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def profiles(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """whylogs profiles of each day's traffic, one per model that answered on it.
 
         Made from `inference_log`; kept serialised in the table `profiles`, readable with whylogs' own reader.
@@ -53,7 +55,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         return result(table.digest(["rows_digest"], where), predictions=count, profiles=table.count(where), written=written)
 
     @stage_asset(project, "monitoring", "drift", deps=["profiles", "evaluation"], kinds=["whylogs"], settings=[settings])
-    def drift(workspace: Workspace) -> dg.MaterializeResult:
+    def drift(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """How far the traffic of the last days is from the data on which the serving model was tested.
 
         Made from `profiles` and from the reference profile of the model's own test predictions; the check `drifted` warns.
@@ -75,7 +77,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         return result(scores, verdict=sentence, drifted=drifted, **pictures)
 
     @stage_asset(project, "monitoring", "live_accuracy", deps=["inference_log"], kinds=["lance"])
-    def live_accuracy(workspace: Workspace) -> dg.MaterializeResult:
+    def live_accuracy(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """Accuracy in production: what feedback says of the predictions, per model and day, with 95 % intervals."""
         store = workspace.store(project)
         found = accuracy_rows(store, now())
@@ -96,7 +98,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         kinds=["labelstudio"],
         settings=[settings.uncertain],
     )
-    def uncertain_predictions(workspace: Workspace) -> dg.MaterializeResult:
+    def uncertain_predictions(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """The predictions that the model was least sure of, each sent back to people once, as a new sample.
 
         They come in through the collection inbox with the source `production` and are first in the label queue.

@@ -1,18 +1,22 @@
 """Monitoring runs on a schedule."""
 
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.monitoring.assets import DAYS
 from ml_assets.monitoring.settings import MonitoringSettings
+from ml_assets.monitoring.traffic import stale_days
 from ml_assets.records import now
 from ml_assets.resources import key
+from ml_assets.store import ProjectStore
 
 CHAIN = ["inference_log", "profiles", "drift", "live_accuracy", "uncertain_predictions"]
 
 
 def monitoring_schedules(
     project: str, settings: MonitoringSettings
-) -> tuple[list[dg.ScheduleDefinition], list[dg.JobDefinition]]:
+) -> tuple[list[dg.ScheduleDefinition], list[Any]]:
     """The job `monitor_<project>` and the schedule that runs it for today."""
     job = dg.define_asset_job(
         f"monitor_{project}",
@@ -29,9 +33,10 @@ def monitoring_schedules(
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    def monitor(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        """Today's partition."""
+    def monitor(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        """Today's partition, and those of earlier days whose predictions came in after their profile was made."""
         at = context.scheduled_execution_time or now()
-        return dg.RunRequest(partition_key=f"{at:%Y-%m-%d}", run_key=at.isoformat())
+        days = {f"{at:%Y-%m-%d}", *stale_days(ProjectStore(project))}
+        return [dg.RunRequest(partition_key=day, run_key=f"{at.isoformat()} {day}") for day in sorted(days)]
 
     return [monitor], [job]

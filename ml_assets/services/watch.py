@@ -58,7 +58,7 @@ async def _watch(chosen: list[Server]) -> None:
             if task.done():
                 task.result()  # an error in it ends the supervisor instead of passing unseen
         for each in watched:
-            _rotate(each.log)
+            rotate(each.log)
         await asyncio.sleep(0.2)
     for task in starting:
         task.cancel()
@@ -135,9 +135,9 @@ class _Watched:
         self.state.write()
 
 
-def _rotate(log: Path) -> None:
+def rotate(log: Path, full: int = FULL) -> None:
     """Move a full log aside to `<name>.1` … `<name>.3`. Its server keeps it open, so it is copied and emptied, not renamed."""
-    if not log.exists() or log.stat().st_size < FULL:
+    if not log.exists() or log.stat().st_size < full:
         return
     for number in range(KEPT, 1, -1):
         if (older := log.with_name(f"{log.name}.{number - 1}")).exists():

@@ -2,6 +2,8 @@
 
 import json
 
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.features import feature_set as sets
@@ -28,7 +30,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
     tuned = settings.model_copy(update={"minimum": {}, "may_drop": 0.0})
 
     @stage_asset(project, "training", "study", deps=["feature_set"], kinds=["pytorch", "optuna", "mlflow"], settings=[tuned])
-    def study(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def study(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """Trials of hyper-parameters on the training samples, each a nested MLflow run; the best one makes the model.
 
         Compared on validation samples, which come out of the training samples. Never sees the test split.
@@ -57,7 +59,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         )
 
     @stage_asset(project, "training", "model", deps=["study", "feature_set"], kinds=["pytorch", "mlflow"])
-    def model(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+    def model(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """The best architecture of the study, trained on all labelled training samples and registered in MLflow.
 
         Weights are safetensors beside a JSON description. Used by evaluation and deployment.
@@ -91,7 +93,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
     @stage_asset(
         project, "training", "evaluation", deps=["model", "feature_set"], kinds=["pytorch", "mlflow"], settings=[settings]
     )
-    def evaluation(workspace: Workspace) -> dg.MaterializeResult:
+    def evaluation(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """The newest model on the test split, with intervals, beside the model that serves.
 
         Says whether the model may be deployed; the check `good_enough` blocks deployment otherwise.
@@ -124,7 +126,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
     return [study, model, evaluation]
 
 
-def training_jobs(project: str) -> list[dg.JobDefinition]:
+def training_jobs(project: str) -> list[Any]:
     """The job `train_<project>`: one click from the newest dataset to an evaluated model."""
     nouns = ["feature_set", "study", "model", "evaluation"]
     job = dg.define_asset_job(

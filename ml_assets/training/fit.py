@@ -92,7 +92,7 @@ def _module(architecture: Architecture, inputs: int, classes: int, on_epoch: OnE
     import torch
     from torch.nn.functional import cross_entropy
 
-    class Classifier(lightning.LightningModule):
+    class Classifier(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = architecture.network(inputs, classes)

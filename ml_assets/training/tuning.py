@@ -110,4 +110,4 @@ def tune(
 def _finished(study: "optuna.Study") -> list[Any]:
     import optuna
 
-    return study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    return list(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))

@@ -1,5 +1,7 @@
 """`dataset_report`: the whole dataset to look at."""
 
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.home import url
@@ -25,7 +27,7 @@ def visualization_assets(
         settings=[settings],
         automation_condition=changed(),
     )
-    def dataset_report(workspace: Workspace) -> dg.MaterializeResult:
+    def dataset_report(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """The whole dataset as one HTML page: counts, every item, how it is labelled and by whom.
 
         Made from `samples`, `annotations` and `dataset`; for everybody who wants to see whether the data are clean.

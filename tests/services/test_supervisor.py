@@ -16,6 +16,7 @@ from ml_assets.home import port
 from ml_assets.services import processes, supervisor
 from ml_assets.services.state import State
 from ml_assets.services.supervisor import ServiceError
+from ml_assets.services.watch import rotate
 
 LIGHT = {"explorer", "mlflow"}
 
@@ -51,6 +52,8 @@ def test_the_servers_live_through_the_death_of_one_and_end_after_the_death_of_th
     assert {name for name, status in now.items() if status.ready} == LIGHT
     assert now["endpoint"].problem == "not running"
 
+    _use_mlflow(now["mlflow"].url)
+
     # up again: at once, and the same processes
     began = time.monotonic()
     assert supervisor.up(only=LIGHT) == started
@@ -80,6 +83,46 @@ def test_the_servers_live_through_the_death_of_one_and_end_after_the_death_of_th
         for stranger in strangers:
             stranger.kill()
             stranger.wait()
+
+
+def _use_mlflow(url: str) -> None:
+    """Artifacts go through the server; a page elsewhere that points its name at this machine gets nothing."""
+    code = (
+        f"import mlflow; mlflow.set_tracking_uri({url!r}); mlflow.set_experiment('e')\n"
+        "with mlflow.start_run() as run: mlflow.log_text('hello', 'a.txt')\n"
+        "assert run.info.artifact_uri.startswith('mlflow-artifacts:'), run.info.artifact_uri\n"
+        "print(mlflow.artifacts.load_text(run.info.artifact_uri + '/a.txt'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "hello" in done.stdout, done.stderr
+    path = f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    assert httpx.get(path, trust_env=False).status_code == 200
+    assert httpx.get(path, headers={"Host": "evil.example"}, trust_env=False).status_code == 403
+
+
+def test_the_endpoints_workers_do_not_outlive_it(home: Path) -> None:
+    first = supervisor.up(only={"endpoint"})["endpoint"]
+    workers = [child for child in psutil.Process(first.pid).children(recursive=True) if processes.alive(child)]
+    assert len(workers) >= 2
+    os.kill(first.pid or 0, signal.SIGKILL)
+    until(lambda: supervisor.status()["endpoint"].pid not in (first.pid, None))
+    assert not any(processes.alive(worker) for worker in workers)
+    until(lambda: supervisor.status()["endpoint"].ready)
+    left = processes.of_home()
+    supervisor.down()
+    assert not any(processes.alive(process) for process in left)
+
+
+def test_a_full_log_is_moved_aside_while_its_server_writes(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    with log.open("ab", buffering=0) as server:
+        for number in range(6):
+            server.write(b"%d" % number * 10)
+            rotate(log, full=10)
+        server.write(b"new")
+    names = ["a.log", "a.log.1", "a.log.2", "a.log.3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"new", b"5" * 10, b"4" * 10, b"3" * 10]
 
 
 def test_up_after_the_death_of_a_supervisor_ends_what_it_left(home: Path) -> None:
@@ -169,24 +212,12 @@ def test_looking_leaves_no_trace(home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-def test_mlflow_serves_artifacts_but_not_to_a_page_elsewhere(home: Path, tmp_path: Path) -> None:
-    url = supervisor.up(only={"mlflow"})["mlflow"].url
-    code = (
-        f"import mlflow; mlflow.set_tracking_uri({url!r}); mlflow.set_experiment('e')\n"
-        "with mlflow.start_run() as run: mlflow.log_text('hello', 'a.txt')\n"
-        "assert run.info.artifact_uri.startswith('mlflow-artifacts:'), run.info.artifact_uri\n"
-        "print(mlflow.artifacts.load_text(run.info.artifact_uri + '/a.txt'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert "hello" in done.stdout, done.stderr
-    elsewhere = httpx.get(
-        f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": "evil.example"}, trust_env=False
-    )
-    assert elsewhere.status_code == 403
-
-
 def test_label_studio_lets_in_its_administrator_and_nobody_else(home: Path) -> None:
+    # a first start that was cut short begins anew
+    (home / "label_studio").mkdir()
+    (home / "label_studio" / "label_studio.sqlite3").write_bytes(b"half a database")
     url = supervisor.up(only={"label_studio"})["label_studio"].url
+    assert (home / "label_studio" / "label_studio.unfinished").read_bytes() == b"half a database"
     account = credentials.label_studio()
     with httpx.Client(base_url=url, trust_env=False) as client:
         assert client.get("/api/projects").status_code == 401
@@ -211,11 +242,3 @@ def test_label_studio_lets_in_its_administrator_and_nobody_else(home: Path) -> N
     lines = " ".join(" ".join(process.cmdline()) for process in processes.of_home())
     assert account.api_key not in lines
     assert str(account.password) not in lines
-
-
-def test_a_first_start_that_was_cut_short_begins_anew(home: Path) -> None:
-    folder = home / "label_studio"
-    folder.mkdir()
-    (folder / "label_studio.sqlite3").write_bytes(b"half a database")
-    assert supervisor.up(only={"label_studio"})["label_studio"].ready
-    assert (folder / "label_studio.unfinished").read_bytes() == b"half a database"

@@ -101,7 +101,7 @@ def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> 
     _need(reader.fieldnames or [], needed, uri)
     for row in reader:
         if None in row or None in row.values():
-            count = sum(v is not None for k, v in row.items() if k is not None) + len(row.get(None) or ())  # type: ignore[call-overload]
+            count = sum(v is not None for k, v in row.items() if k is not None) + len(row.get(None) or ())
             yield BadRecord("", f"{count} fields where the header has {len(reader.fieldnames or [])}", str(next(iter(row.values())))[:200])
         else:
             yield dict(row)
