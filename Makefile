@@ -12,6 +12,7 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := 1
 # a stamp lies in the environment that it speaks of, so that they go together
+PACKAGES := .venv/.packages
 MAIN := .venv/.installed
 ANNOTATION := label_studio/.venv/.installed
 EMPTY := label_studio/.venv/empty/label_studio.sqlite3
@@ -31,6 +32,7 @@ test: setup browser
 
 # without an instance of its own, Dagster would send telemetry
 check: export DAGSTER_HOME := $(CURDIR)/.setup/dagster
+check: export VIRTUAL_ENV := $(CURDIR)/.venv
 check: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -66,9 +68,13 @@ timed = mkdir -p .setup; log=.setup/$$(echo $@ | tr -d . | tr / -).log; began=$$
 # one after the other, so that a missing Python is said once
 label_studio/.venv/bin/python: | .venv/bin/python
 
-$(MAIN): requirements/dev.txt pyproject.toml | .venv/bin/python
+$(PACKAGES): requirements/dev.txt | .venv/bin/python
 	@what="packages of the project (some minutes the first time)"; \
-	run() { $(VENV_PACKAGES) -r requirements/dev.txt && $(VENV_PACKAGES) --no-deps -e .; }; $(timed)
+	run() { $(VENV_PACKAGES) -r requirements/dev.txt; }; $(timed)
+	@touch $@
+
+$(MAIN): $(PACKAGES) pyproject.toml
+	@what="the project itself"; run() { $(VENV_PACKAGES) --no-deps -e .; }; $(timed)
 	@touch $@
 
 $(ANNOTATION): label_studio/requirements.txt | label_studio/.venv/bin/python
@@ -105,5 +111,5 @@ lock: $(MAIN)
 	run() { cp pyproject.toml README.md $$folder && (cd $$folder && uv lock --quiet && $(EXPORT) --no-dev > run.txt && \
 	  $(EXPORT) --all-groups > dev.txt && echo 'label-studio==1.23.2' | uv pip compile --quiet --universal --python-version 3.11 \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links - > label_studio.txt); }; $(timed); \
-	for name in run dev; do grep -vE '$(CUDA)' $$folder/$$name.txt | sed 's/+cpu//' > requirements/$$name.txt; done; \
-	sed 's/+cpu//' $$folder/label_studio.txt > label_studio/requirements.txt; wc -l requirements/*.txt label_studio/requirements.txt
+	keep() { grep -vE '$(CUDA)' $$folder/$$1 | sed 's/+cpu//' > $$folder/new; cmp -s $$folder/new $$2 || cp $$folder/new $$2; }; \
+	keep run.txt requirements/run.txt; keep dev.txt requirements/dev.txt; keep label_studio.txt label_studio/requirements.txt

@@ -45,7 +45,9 @@ def main() -> None:
         store = ProjectStore("newsgroups", scratch)
         collect(store, project.collection, task, now(), lambda line: None)
         began = time.monotonic()
-        count = embed_new(store, modality, encoder, lambda done, total: print(f"embedded {done} of {total}", end="\r", flush=True))
+        count = embed_new(
+            store, modality, encoder, lambda done, total: print(f"embedded {done} of {total}", end="\r", flush=True)
+        )
         print(f"embedded {count} texts, {count / (time.monotonic() - began):.0f} texts/s")
         published = store.table("given_labels").read(["sample_id", "value"]).to_pylist()
         answers = newsgroups.published_answers() | {r["sample_id"]: r["value"] for r in published}
@@ -65,7 +67,9 @@ def main() -> None:
             train = Examples(vectors["train"][chosen], targets["train"][chosen])
             options = project.training.model_copy(update={"seed": seed})
             tracker = Tracker("newsgroups", uri=f"sqlite:///{scratch}/mlflow.db")
-            study = tune(f"seed-{seed}", train, task.classes, task, options, tracker, {}, Path(scratch) / "journal", lambda *_: None)
+            study = tune(
+                f"seed-{seed}", train, task.classes, task, options, tracker, {}, Path(scratch) / "journal", lambda *_: None
+            )
             network = fit(study.best, train, len(task.classes), seed)
             guesses = probabilities(network, vectors["test"]).argmax(1)
             row = [
@@ -86,7 +90,9 @@ def macro_f1(targets: NDArray[np.int64], guesses: NDArray[np.int64]) -> float:
     return float(f1_score(targets, guesses, average="macro"))
 
 
-def regression(vectors: dict[str, NDArray[np.float32]], targets: dict[str, NDArray[np.int64]], rows: NDArray[np.int64]) -> float:
+def regression(
+    vectors: dict[str, NDArray[np.float32]], targets: dict[str, NDArray[np.int64]], rows: NDArray[np.int64]
+) -> float:
     """Macro F1 of logistic regression trained on these rows of the training split."""
     model = LogisticRegression(C=10, max_iter=2000).fit(vectors["train"][rows], targets["train"][rows])
     return macro_f1(targets["test"], model.predict(vectors["test"]))

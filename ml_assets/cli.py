@@ -53,7 +53,9 @@ def _expected(error: Exception) -> bool:
 
 @app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End when the loop has run, instead of staying up until Ctrl-C.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the loop has run, instead of staying up until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Start everything and run the whole loop on real text: 20 Newsgroups, six classes, 400 labels."""
     from ml_assets.demo.show import show
@@ -63,7 +65,9 @@ def demo(
 
 @app.command()
 def up(
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all servers are ready; `down` ends them.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when all servers are ready; `down` ends them.")
+    ] = False,
 ) -> None:
     """Start the servers and watch them until Ctrl-C."""
     from ml_assets.commands.up import start, stay
@@ -105,7 +109,9 @@ def new(name: Annotated[str, typer.Argument(help="Name of the new project: a-z, 
 
 @app.command()
 def invite(
-    project: Project, email: Annotated[str, typer.Argument(help="The annotator's e-mail address.", show_default=False)], as_json: Json = False
+    project: Project,
+    email: Annotated[str, typer.Argument(help="The annotator's e-mail address.", show_default=False)],
+    as_json: Json = False,
 ) -> None:
     """Make an annotator who can log in to Label Studio; prints the password once."""
     from ml_assets import settings
@@ -128,14 +134,16 @@ def invite(
 @app.command()
 def run(
     project: Project,
-    stages: Annotated[list[str] | None, typer.Argument(help="Stages to run; all of them by default.", show_default=False)] = None,
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="Stages to run; all of them by default.", show_default=False)
+    ] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait while another run of the project is writing.")] = 60,
     as_json: Json = False,
 ) -> None:
     """Run what is stale, level by level. What did not change does not run."""
     from ml_assets.commands.run import follow
 
-    outcome = follow(project, stages or [], wait, console)
+    outcome = follow(project, console, stages or [], wait_seconds=wait)
     if as_json:
         _print_json(outcome.as_json())
     if not outcome.succeeded:
@@ -145,7 +153,9 @@ def run(
 @app.command()
 def predict(
     project: Project,
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify; without any, lines of standard input.", show_default=False)] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts to classify; without any, lines of standard input.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask the endpoint, as an application would."""
@@ -166,7 +176,8 @@ def predict(
 
 @app.command()
 def trace(
-    prediction_id: Annotated[str, typer.Argument(help="The id that came with the prediction.", show_default=False)], as_json: Json = False
+    prediction_id: Annotated[str, typer.Argument(help="The id that came with the prediction.", show_default=False)],
+    as_json: Json = False,
 ) -> None:
     """The way down from a prediction: model, run, dataset, annotations and annotators, raw items."""
     from ml_assets.commands.trace import find
@@ -198,7 +209,9 @@ def add_key(
 
 
 @keys_app.command("list")
-def list_keys(project: Annotated[str | None, typer.Argument(help="Only of this project.")] = None, as_json: Json = False) -> None:
+def list_keys(
+    project: Annotated[str | None, typer.Argument(help="Only of this project.")] = None, as_json: Json = False
+) -> None:
     """The keys, without their secrets."""
     from ml_assets.deployment import keys
 

@@ -29,55 +29,154 @@ def _schema(**columns: str) -> pa.Schema:
 
 SCHEMAS: dict[str, pa.Schema] = {
     # collection: one row per accepted sample. id = hash of its content. `split_by`: "source" (fixed by it) or "hash".
-    "samples": _schema(id="text", text="text", source="text", origin="text", split="text", split_by="text",
-                       group="text", columns="text", collected_at="time"),
+    "samples": _schema(
+        id="text",
+        text="text",
+        source="text",
+        origin="text",
+        split="text",
+        split_by="text",
+        group="text",
+        columns="text",
+        collected_at="time",
+    ),
     # one row per record that was set aside, with the reason
     "rejects": _schema(id="text", source="text", origin="text", reason="text", excerpt="text", at="time"),
     # one row per file that was read: received = accepted + duplicates + rejected
-    "receipts": _schema(id="text", source="text", uri="text", fingerprint="text", received="int", accepted="int",
-                        duplicates="int", rejected="int", at="time"),
+    "receipts": _schema(
+        id="text",
+        source="text",
+        uri="text",
+        fingerprint="text",
+        received="int",
+        accepted="int",
+        duplicates="int",
+        rejected="int",
+        at="time",
+    ),
     # one row per label that came with the data or through the API, before it becomes an annotation
     "given_labels": _schema(id="text", sample_id="text", labeler="text", labeler_kind="text", value="text", at="time"),
     # labeling: one row per sample that was pushed to Label Studio
-    "label_tasks": _schema(id="text", task_id="int", ls_project="int", priority="float", reason="text",
-                           predicted="text", model="text", pushed_at="time"),
+    "label_tasks": _schema(
+        id="text",
+        task_id="int",
+        ls_project="int",
+        priority="float",
+        reason="text",
+        predicted="text",
+        model="text",
+        pushed_at="time",
+    ),
     # one row per annotation, whoever made it. `deleted`: taken back in Label Studio. labeler_kind: person, program, published
-    "annotations": _schema(id="text", sample_id="text", labeler="text", labeler_kind="text", value="text", origin="text",
-                           created_at="time", updated_at="time", lead_seconds="float", deleted="bool"),
+    "annotations": _schema(
+        id="text",
+        sample_id="text",
+        labeler="text",
+        labeler_kind="text",
+        value="text",
+        origin="text",
+        created_at="time",
+        updated_at="time",
+        lead_seconds="float",
+        deleted="bool",
+    ),
     # one row per labelled sample: the consensus of its annotations (ids and labelers as JSON lists)
-    "labels": _schema(id="text", value="text", annotators="int", agreement="float", conflict="bool",
-                      annotation_ids="text", labelers="text"),
+    "labels": _schema(
+        id="text", value="text", annotators="int", agreement="float", conflict="bool", annotation_ids="text", labelers="text"
+    ),
     # one row per sample of the dataset; a version of this table carries the dataset's tag
     "dataset": _schema(id="text", value="text", split="text", annotation_ids="text"),
     # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets
     "feature_set": _schema(id="text", target="text", split="text"),
     "feature_sets": _schema(id="text", dataset="text", recipe="text", samples="int", at="time"),
     # training
-    "studies": _schema(id="text", feature_set="text", architecture="text", best="text", score="float", trials="text",
-                       run_id="text", at="time"),
-    "models": _schema(id="text", run_id="text", uri="text", study="text", dataset="text", feature_set="text", encoder="text",
-                      architecture="text", classes="text", weights="text", code="text", at="time"),
-    "evaluations": _schema(id="text", model="text", dataset="text", metrics="text", samples="int", passed="bool",
-                           reason="text", against="text", difference="text", at="time"),
+    "studies": _schema(
+        id="text", feature_set="text", architecture="text", best="text", score="float", trials="text", run_id="text", at="time"
+    ),
+    "models": _schema(
+        id="text",
+        run_id="text",
+        uri="text",
+        study="text",
+        dataset="text",
+        feature_set="text",
+        encoder="text",
+        architecture="text",
+        classes="text",
+        weights="text",
+        code="text",
+        at="time",
+    ),
+    "evaluations": _schema(
+        id="text",
+        model="text",
+        dataset="text",
+        metrics="text",
+        samples="int",
+        passed="bool",
+        reason="text",
+        against="text",
+        difference="text",
+        at="time",
+    ),
     # one row per (model, test sample): id = "<model>/<sample>"
-    "test_predictions": _schema(id="text", model="text", sample_id="text", target="text", label="text",
-                                confidence="float", scores="text"),
+    "test_predictions": _schema(
+        id="text", model="text", sample_id="text", target="text", label="text", confidence="float", scores="text"
+    ),
     # deployment
     "bentos": _schema(id="text", model="text", path="text", bytes="int", at="time"),
-    "deployments": _schema(id="text", model="text", bento="text", state="text", reason="text", checks="text",
-                           requested_by="text", requested_at="time", live_at="time"),
+    "deployments": _schema(
+        id="text",
+        model="text",
+        bento="text",
+        state="text",
+        reason="text",
+        checks="text",
+        requested_by="text",
+        requested_at="time",
+        live_at="time",
+    ),
     # one row per sample that the batch predicted: the newest prediction
     "batch_predictions": _schema(id="text", model="text", label="text", confidence="float", scores="text", at="time"),
     # monitoring: one row per prediction that the endpoint answered; id = the prediction id
-    "inference_log": _schema(id="text", at="time", model="text", sample_id="text", text="text", label="text",
-                             confidence="float", scores="text", client="text"),
+    "inference_log": _schema(
+        id="text",
+        at="time",
+        model="text",
+        sample_id="text",
+        text="text",
+        label="text",
+        confidence="float",
+        scores="text",
+        client="text",
+    ),
     "feedback": _schema(id="text", prediction_id="text", label="text", at="time", client="text"),
     # whylogs profiles, serialised; id = "<day>/<model>" for traffic, "reference/<model>" for the model's own data
     "profiles": _schema(id="text", day="text", model="text", rows="int", rows_digest="text", profile="bytes", at="time"),
-    "drift": _schema(id="text", monitor="text", column="text", model="text", day="text", score="float", threshold="float",
-                     algorithm="text", drifted="bool", rows="int", at="time"),
-    "live_accuracy": _schema(id="text", model="text", day="text", feedback="int", correct="int", accuracy="float",
-                             low="float", high="float", at="time"),
+    "drift": _schema(
+        id="text",
+        monitor="text",
+        column="text",
+        model="text",
+        day="text",
+        score="float",
+        threshold="float",
+        algorithm="text",
+        drifted="bool",
+        rows="int",
+        at="time",
+    ),
+    "live_accuracy": _schema(
+        id="text",
+        model="text",
+        day="text",
+        feedback="int",
+        correct="int",
+        accuracy="float",
+        low="float",
+        high="float",
+        at="time",
+    ),
 }
 
 EMBEDDING_TABLE = "embeddings"

@@ -62,8 +62,11 @@ class Registry(Generic[P]):
     def field(self, base: type[P]) -> Any:
         """The annotation of a settings field that holds one plug-in of this kind."""
         options = [
-            {**(schema := cls.model_json_schema()), "properties": {"type": {"const": name}, **schema.get("properties", {})},
-             "required": ["type", *schema.get("required", [])]}
+            {
+                **(schema := cls.model_json_schema()),
+                "properties": {"type": {"const": name}, **schema.get("properties", {})},
+                "required": ["type", *schema.get("required", [])],
+            }
             for name, cls in self.classes.items()
         ]
         schema = {"anyOf": [{"type": "string", "enum": sorted(self.classes)}, *options]}

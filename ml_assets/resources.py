@@ -120,4 +120,6 @@ def changed(*, or_missing: bool = True) -> dg.AutomationCondition[Any]:
 
 def result(version: str, /, **metadata: Any) -> dg.MaterializeResult[Any]:
     """The materialisation of content with this digest."""
-    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata={k.replace("_", " "): v for k, v in metadata.items()})
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(version), metadata={k.replace("_", " "): v for k, v in metadata.items()}
+    )

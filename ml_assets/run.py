@@ -202,7 +202,9 @@ class Runner:
         bad = set()
         for check in self.blocking:
             record = self.instance.get_latest_asset_check_evaluation_record(check)
-            evaluation = record and record.event and record.event.dagster_event and record.event.dagster_event.event_specific_data
+            evaluation = (
+                record and record.event and record.event.dagster_event and record.event.dagster_event.event_specific_data
+            )
             if evaluation is not None and getattr(evaluation, "passed", True) is False:
                 bad.add(check.asset_key)
         return bad

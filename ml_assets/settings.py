@@ -79,7 +79,11 @@ def read(path: Path) -> ProjectSettings:
         raise ProjectError(f"{shown}:{line}: not YAML: {error.problem or error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ProjectError(f"{shown} cannot be read: {error}") from error
-    if not isinstance(content, dict) or content.get("type") != COMPONENT or set(content) - {"type", "attributes", "requirements"}:
+    if (
+        not isinstance(content, dict)
+        or content.get("type") != COMPONENT
+        or set(content) - {"type", "attributes", "requirements"}
+    ):
         raise ProjectError(f"{shown}:1: needs `type: {COMPONENT}` and `attributes`, and nothing else")
     try:
         return ProjectSettings.model_validate(content.get("attributes") or {})

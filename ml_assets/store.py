@@ -5,6 +5,7 @@ and its version stay what they were. Writers compact when fragments pile up.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.home import store_root
-from ml_assets.records import SCHEMAS, embedding_schema
+from ml_assets.records import SCHEMAS, content_id, embedding_schema
 
 MAX_FRAGMENTS = 50
+os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is new
 PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -42,7 +44,9 @@ class Table:
             if tag is None and "was not found" in str(error):
                 return None
             if tag is not None:
-                raise KeyError(f"{self.uri} has no version tagged {tag!r}: it has {', '.join(self.tags()) or 'none'}") from error
+                raise KeyError(
+                    f"{self.uri} has no version tagged {tag!r}: it has {', '.join(self.tags()) or 'none'}"
+                ) from error
             raise
 
     def exists(self) -> bool:
@@ -57,7 +61,9 @@ class Table:
             return schema.remove_metadata().empty_table()
         return dataset.to_table(columns=None if columns is None else list(columns), filter=where)
 
-    def batches(self, columns: Sequence[str] | None = None, where: str | None = None, size: int = 1024) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, where: str | None = None, size: int = 1024
+    ) -> Iterator[pa.RecordBatch]:
         """The rows in batches of at most `size`, so that a table larger than memory can pass through."""
         dataset = self._open()
         if dataset is not None:
@@ -123,6 +129,22 @@ class Table:
         self._compact()
         return int(rows.num_rows)
 
+    def _create(self, rows: pa.Table) -> bool:
+        """Make the table of these rows; False if another process was first, whose rows stay."""
+        import lance
+
+        # not `write_dataset(mode="create")`: of two at once the later one overwrites the earlier one's rows (14.0.2)
+        made = lance.fragment.write_fragments(
+            rows, self.uri, schema=self.schema, mode="create", enable_stable_row_ids=True, return_transaction=True
+        )
+        try:
+            lance.LanceDataset.commit(self.uri, made, max_retries=0, enable_stable_row_ids=True)
+        except OSError:
+            if self._open() is None:
+                raise
+            return False
+        return True
+
     def _changed(self, rows: pa.Table, update: bool, ignore: Sequence[str]) -> pa.Table:
         """The rows that are new or, for an update, differ from what is stored."""
         names = [n for n in self.schema.names if n not in ignore]
@@ -145,8 +167,9 @@ class Table:
         """
         import lance
 
-        known = self.tags()
-        if known and known[-1] == tag:
+        known, stood = self.tags(), self._open()
+        # the newest version may lack its tag, where a writer died between the two
+        if known and known[-1] == tag and stood.tags.list()[tag]["version"] == stood.version:
             return False
         rows = rows.select(self.schema.names).cast(self.schema).sort_by(self.key)
         dataset = lance.write_dataset(rows, self.uri, schema=self.schema, mode="overwrite", enable_stable_row_ids=True)
@@ -178,8 +201,13 @@ class Table:
         if self.key not in names:
             names = [self.key, *names]
         table = self.read(names, where, tag).select(names).sort_by(self.key)
-        hashes = pd.util.hash_pandas_object(table.to_pandas(), index=False)
-        return hashlib.blake2b(hashes.to_numpy().tobytes(), digest_size=8).hexdigest()
+        # whole numbers beside a missing one would become floats, and lose digits
+        hashes = pd.util.hash_pandas_object(table.to_pandas(integer_object_nulls=True), index=False)
+        digest = hashlib.blake2b(hashes.to_numpy().tobytes(), digest_size=8)
+        for column in table.columns:
+            if pa.types.is_floating(column.type) and column.null_count:  # pandas has one value for missing and NaN
+                digest.update(column.is_null().to_numpy().tobytes())
+        return digest.hexdigest()
 
     def fragments(self) -> int:
         """Number of files that make up the table."""
@@ -189,7 +217,11 @@ class Table:
     def _compact(self) -> None:
         dataset = self._open()
         if len(dataset.get_fragments()) > MAX_FRAGMENTS:
-            dataset.optimize.compact_files()
+            try:
+                dataset.optimize.compact_files()
+            except OSError as error:  # another process wrote meanwhile: the next writer compacts
+                if "commit conflict" not in str(error):
+                    raise
 
 
 class ProjectStore:
@@ -209,7 +241,9 @@ class ProjectStore:
 
     def embeddings(self, encoder: str, dimensions: int) -> Table:
         """The vectors of one encoder: `id`, `vector (dimensions,) float32`."""
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", encoder)
+        safe = re.sub(r"[^a-z0-9._-]+", "-", encoder)
+        if safe != encoder:  # another encoder's name may look the same then
+            safe = f"{safe}-{content_id(encoder)[:8]}"
         return Table(f"{self.uri}/embeddings/{safe}.lance", embedding_schema(dimensions))
 
 
@@ -233,6 +267,8 @@ def _differs(old: pa.Array, new: pa.Array) -> pa.Array:
     if pa.types.is_fixed_size_list(new.type) or pa.types.is_list(new.type):
         return pa.array([a != b for a, b in zip(old.to_pylist(), new.to_pylist(), strict=True)], pa.bool_())
     unequal = pc.fill_null(pc.not_equal(old, new), False)
+    if pa.types.is_floating(new.type):  # NaN differs from itself
+        unequal = pc.and_(unequal, pc.invert(pc.fill_null(pc.and_(pc.is_nan(old), pc.is_nan(new)), False)))
     return pc.or_(unequal, pc.not_equal(pc.is_null(old), pc.is_null(new)))
 
 

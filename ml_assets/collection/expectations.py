@@ -29,5 +29,9 @@ def failures(frame: "pd.DataFrame", expectations: list[tuple[str, dict[str, Any]
         if not outcome.success:
             found = outcome.result or {}
             seen = found.get("partial_unexpected_list") or [found.get("observed_value")]
-            sentences.append(f"{name} {arguments}: {found.get('unexpected_count', '')} rows, such as {str(seen[:3])[:200]}".replace("  ", " "))
+            sentences.append(
+                f"{name} {arguments}: {found.get('unexpected_count', '')} rows, such as {str(seen[:3])[:200]}".replace(
+                    "  ", " "
+                )
+            )
     return sentences

@@ -1,10 +1,24 @@
 """`ml-assets run`: shows a run while it goes on, one line per asset: what it made and how long it took."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
+from ml_assets.progress import Listener, listening
 from ml_assets.run import Outcome, Step
 
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
@@ -14,39 +28,43 @@ class UnknownStage(ValueError):
     """The name is no stage's."""
 
 
-def follow(project: str, stages: Sequence[str], wait_seconds: float, console: Console) -> Outcome:
+def follow(
+    project: str, console: Console, stages: Sequence[str] = (), only: Collection[str] = (), wait_seconds: float = 0
+) -> Outcome:
     """Run what is stale and tell it on the console. Raises `Busy`, `ProjectError`, `UnknownStage`."""
     for stage in stages:
         if stage not in STAGES:
             raise UnknownStage(f"unknown stage {stage!r}: choose from {', '.join(STAGES)}")
-    with console.status(f"{project}: looking for what is new") as line:
+    with bar(console, f"{project}: looking for what is new") as (tick, title):
         from ml_assets.run import runner
 
         def start(assets: Sequence[str], why: str) -> None:
-            line.update(f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})")
+            title(f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})")
 
         def step(made: Step) -> None:
-            noun = made.asset.split("/", 1)[1]
-            console.print(
-                f"  [green]✓[/green] {made.stage:<14}{noun:<22}{made.seconds:6.1f} s  [dim]{brief(made.metadata)}[/dim]",
-                highlight=False,
-            )
+            line(console, made.stage, f"{made.asset.split('/', 1)[1]:<22} {brief(made.metadata)}", made.seconds)
 
-        outcome = runner(project, on_start=start, on_step=step).run(stages, wait_seconds=wait_seconds)
+        with listening(tick):
+            outcome = runner(project, on_start=start, on_step=step).run(stages, only, wait_seconds)
     tell(outcome, console)
     return outcome
 
 
+def line(console: Console, stage: str, what: str, seconds: float) -> None:
+    """One thing that is done."""
+    console.print(f"  [green]✓[/green] {stage:<14}{seconds:6.1f} s  {what}", highlight=False, soft_wrap=True)
+
+
 def tell(outcome: Outcome, console: Console) -> None:
-    """What came of it."""
+    """What came of a run."""
     for name, why in outcome.failed.items():
-        console.print(f"  [red]✗[/red] {name}: {why}", highlight=False)
+        console.print(f"  [red]✗[/red] {name}: {why}", highlight=False, soft_wrap=True)
     for name, why in outcome.failed_checks.items():
-        console.print(f"  [red]✗[/red] check {name}: {why}", highlight=False)
+        console.print(f"  [red]✗[/red] check {name}: {why}", highlight=False, soft_wrap=True)
     for name, why in outcome.warnings.items():
-        console.print(f"  [yellow]![/yellow] check {name}: {why}", highlight=False)
+        console.print(f"  [yellow]![/yellow] check {name}: {why}", highlight=False, soft_wrap=True)
     if outcome.blocked:
-        console.print(f"  not run because of that: {', '.join(outcome.blocked)}", highlight=False)
+        console.print(f"  not run because of that: {', '.join(outcome.blocked)}", highlight=False, soft_wrap=True)
     count = len(outcome.materialized)
     console.print(f"{count} assets made, {len(outcome.up_to_date)} up to date, {outcome.seconds:.1f} s", highlight=False)
 
@@ -61,3 +79,34 @@ def brief(metadata: Mapping[str, Any]) -> str:
         if len(text) <= 24 and text not in ("", "none", "0") and not text.startswith(("/", "http")):
             parts.append(f"{name} {text}")
     return ", ".join(parts[:4])
+
+
+class _Rate(ProgressColumn):
+    """How many per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f}/s" if task.speed else "")
+
+
+@contextmanager
+def bar(console: Console, text: str) -> Iterator[tuple[Listener, Any]]:
+    """A line that shows what goes on, how far it is, how fast and how long it will take; two functions that change it."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(text, total=None)
+
+        def tick(what: str, done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, description=what)
+
+        def title(description: str) -> None:
+            progress.reset(task, total=None, description=description)
+
+        yield tick, title

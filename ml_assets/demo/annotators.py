@@ -15,7 +15,8 @@ from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 
 EMAILS = ("demo-annotator-1@localhost.example", "demo-annotator-2@localhost.example", "demo-annotator-3@localhost.example")
-AT_ONCE = 20
+AT_ONCE = 50
+CONNECTIONS = 6
 
 
 def logins() -> dict[str, str]:
@@ -45,7 +46,10 @@ def label(project: str, task: Task, answers: Mapping[str, str], on_progress: Cal
     made = 0
     for start in range(0, len(waiting), AT_ONCE):
         client = clients[start // AT_ONCE % len(clients)]
-        batch = [Answer(task_id, task.write(value), round(seconds.uniform(2, 20), 1)) for task_id, value in waiting[start : start + AT_ONCE]]
-        made += client.add_annotations(batch)
+        batch = [
+            Answer(task_id, task.write(value), round(seconds.uniform(2, 20), 1))
+            for task_id, value in waiting[start : start + AT_ONCE]
+        ]
+        made += client.add_annotations(batch, CONNECTIONS)
         on_progress(start + len(batch), len(waiting))
     return made

@@ -3,19 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ml_assets import settings
-from ml_assets.commands.run import brief, tell
+from ml_assets.commands.run import bar, follow, line
 from ml_assets.commands.status import collect
 from ml_assets.commands.up import pages, start, stay
 from ml_assets.demo import annotators, newsgroups, traffic
-from ml_assets.run import Outcome, Step, runner
+from ml_assets.lock import project_lock
+from ml_assets.run import Outcome
 from ml_assets.services import supervisor
 from ml_assets.store import ProjectStore
 
@@ -53,19 +54,20 @@ def _loop(console: Console) -> None:
     _run(console, only=QUEUE)
 
     _heading(console, "labeling: demo annotators, who know the published answers, answer through Label Studio's API")
-    with _bar(console, "annotations") as tick:
+    # the lock keeps the sensor from pulling every few answers: the run below pulls them all
+    with bar(console, "annotations") as (tick, _), project_lock(PROJECT).acquire(timeout=LOCK_SECONDS):
         seconds = time.monotonic()
-        made = annotators.label(PROJECT, task, newsgroups.published_answers(), tick)
-    _line(console, "labeling", f"{made} annotations by {len(annotators.EMAILS)} demo annotators", time.monotonic() - seconds)
+        made = annotators.label(PROJECT, task, newsgroups.published_answers(), partial(tick, "annotations"))
+    line(console, "labeling", f"{made} annotations by {len(annotators.EMAILS)} demo annotators", time.monotonic() - seconds)
 
     _heading(console, "labels, dataset, report, features, training, evaluation, deployment")
     _run(console)
 
     _heading(console, f"traffic: {REQUESTS} requests, half of them from newsgroups that the model never saw")
-    with _bar(console, "requests") as tick:
+    with bar(console, "requests") as (tick, _):
         seconds = time.monotonic()
-        predictions = traffic.send(PROJECT, REQUESTS, seed=0, on_progress=tick)
-    _line(console, "deployment", f"{len(predictions)} predictions", time.monotonic() - seconds)
+        predictions = traffic.send(PROJECT, REQUESTS, seed=0, on_progress=partial(tick, "requests"))
+    line(console, "deployment", f"{len(predictions)} predictions", time.monotonic() - seconds)
 
     _heading(console, "monitoring; what was uncertain goes back to people")
     watched = _run(console)
@@ -78,16 +80,7 @@ def _loop(console: Console) -> None:
 
 
 def _run(console: Console, only: tuple[str, ...] = ()) -> Outcome:
-    with console.status("looking for what is new") as line:
-
-        def begin(assets: Any, why: str) -> None:
-            line.update(f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})")
-
-        def step(made: Step) -> None:
-            _line(console, made.stage, f"{made.asset.split('/', 1)[1]:<22} {brief(made.metadata)}", made.seconds)
-
-        outcome = runner(PROJECT, on_start=begin, on_step=step).run(only=only, wait_seconds=LOCK_SECONDS)
-    tell(outcome, console)
+    outcome = follow(PROJECT, console, only=only, wait_seconds=LOCK_SECONDS)
     if not outcome.succeeded:
         wrong = {**outcome.failed, **outcome.failed_checks} or {"blocked": ", ".join(outcome.blocked)}
         raise DemoFailed(f"{next(iter(wrong))}: {next(iter(wrong.values()))}")
@@ -125,23 +118,10 @@ def _heading(console: Console, text: str) -> None:
     console.print(f"\n[bold]{text}[/bold]", highlight=False)
 
 
-def _line(console: Console, stage: str, what: str, seconds: float) -> None:
-    console.print(f"  [green]✓[/green] {stage:<14}{seconds:6.1f} s  {what}", highlight=False, soft_wrap=True)
-
-
 @contextmanager
 def _step(console: Console, name: str, what: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A part of the loop that is no asset: a line when it is done."""
     began, made = time.monotonic(), dict[str, Any]()
     yield made.update
     figures = ", ".join(f"{k} {v}" for k, v in made.items())
-    _line(console, name, f"{what}{': ' if figures else ''}{figures}", time.monotonic() - began)
-
-
-@contextmanager
-def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with rate and time left."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(bar, completed=done, total=total)
+    line(console, name, f"{what}{': ' if figures else ''}{figures}", time.monotonic() - began)

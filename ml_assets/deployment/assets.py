@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-
 from typing import Any
 
 import dagster as dg
@@ -38,7 +37,13 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
             made = bentos.build(Tracker(project).download(version, Path(folder)), project, version, settings, task)
         row = {"id": made.tag, "model": version, "path": str(made.path), "bytes": made.bytes, "at": now()}
         store.table("bentos").upsert(rows("bentos", [row]), ignore=["at"])
-        return result(made.tag, tag=made.tag, model=version, megabytes=round(made.bytes / 1e6, 2), folder=dg.MetadataValue.path(str(made.path)))
+        return result(
+            made.tag,
+            tag=made.tag,
+            model=version,
+            megabytes=round(made.bytes / 1e6, 2),
+            folder=dg.MetadataValue.path(str(made.path)),
+        )
 
     @stage_asset(project, "deployment", "deployment", deps=["bento"], kinds=["bentoml"])
     def deployment(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
@@ -55,13 +60,17 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         checks = store.table("evaluations").take([version])["metrics"].to_pylist()
         done = deploy(store, version, tag, f"run {context.run_id}", settings.wait_seconds, now(), context.log.info, checks[0])
         Tracker(project).set_champion(version)
-        lines = [f"| {d.id} | {d.model} | {d.state} | {d.requested_at:%Y-%m-%d %H:%M} | {d.reason or ''} |" for d in history(store)]
+        lines = [
+            f"| {d.id} | {d.model} | {d.state} | {d.requested_at:%Y-%m-%d %H:%M} | {d.reason or ''} |" for d in history(store)
+        ]
         return result(
             tag,
             model=version,
             deployment=done.id,
             endpoint=dg.MetadataValue.url(f"{url('endpoint')}/{project}"),
-            ledger=dg.MetadataValue.md("\n".join(["| id | model | state | requested | reason |", "|---|---|---|---|---|", *lines[-20:]])),
+            ledger=dg.MetadataValue.md(
+                "\n".join(["| id | model | state | requested | reason |", "|---|---|---|---|---|", *lines[-20:]])
+            ),
         )
 
     @stage_asset(

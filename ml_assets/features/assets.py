@@ -8,6 +8,7 @@ from ml_assets.features import feature_set as sets
 from ml_assets.features.embeddings import embed_new, table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
+from ml_assets.progress import report
 from ml_assets.records import now
 from ml_assets.resources import Workspace, result, stage_asset
 from ml_assets.tasks import Task
@@ -26,6 +27,7 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
 
         def say(done: int, total: int) -> None:
             context.log.info(f"embedded {done} of {total} samples")
+            report("samples embedded", done, total)
 
         new = embed_new(store, modality, encoder, say)
         table = table_of(store, encoder)

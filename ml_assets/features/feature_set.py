@@ -40,7 +40,11 @@ def choose(dataset: pa.Table, tag: str, settings: FeaturesSettings, task: Task) 
     """The feature set of a dataset's rows, with its recipe."""
     targets = settings.targets(task.classes)
     classes = tuple(dict.fromkeys(targets.values()))
-    kept = [{"id": r["id"], "target": targets[r["value"]], "split": r["split"]} for r in dataset.to_pylist() if r["value"] in targets]
+    kept = [
+        {"id": r["id"], "target": targets[r["value"]], "split": r["split"]}
+        for r in dataset.to_pylist()
+        if r["value"] in targets
+    ]
     recipe = {"inputs": list(settings.inputs), "encoder": settings.encoder, "classes": list(classes), "targets": targets}
     table = rows("feature_set", sorted(kept, key=lambda r: r["id"]))
     digest = content_id(tag, json.dumps(recipe, sort_keys=True))[:12]

@@ -1,7 +1,6 @@
 """`label_tasks`, `annotations`, `labels` and `dataset`: from samples to what is known of them."""
 
 from collections.abc import Callable, Sequence
-
 from typing import Any
 
 import dagster as dg

@@ -14,9 +14,7 @@ from ml_assets.store import ProjectStore
 CHAIN = ["inference_log", "profiles", "drift", "live_accuracy", "uncertain_predictions"]
 
 
-def monitoring_schedules(
-    project: str, settings: MonitoringSettings
-) -> tuple[list[dg.ScheduleDefinition], list[Any]]:
+def monitoring_schedules(project: str, settings: MonitoringSettings) -> tuple[list[dg.ScheduleDefinition], list[Any]]:
     """The job `monitor_<project>` and the schedule that runs it for today."""
     job = dg.define_asset_job(
         f"monitor_{project}",

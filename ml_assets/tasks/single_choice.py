@@ -71,7 +71,9 @@ class SingleChoice(Task):
         """Macro F1."""
         return "macro_f1"
 
-    def metrics(self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int = 0) -> dict[str, Metric]:
+    def metrics(
+        self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int = 0
+    ) -> dict[str, Metric]:
         """`accuracy` and `macro_f1`."""
         counts, draws = _confusions(targets, predicted, classes), _resampled(len(targets), seed)
         both = {"accuracy": _accuracy, "macro_f1": _macro_f1}

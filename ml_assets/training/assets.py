@@ -1,7 +1,6 @@
 """`study`, `model` and `evaluation`."""
 
 import json
-
 from typing import Any
 
 import dagster as dg
@@ -9,6 +8,7 @@ import dagster as dg
 from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
+from ml_assets.progress import report
 from ml_assets.records import now, rows
 from ml_assets.resources import Workspace, key, result, stage_asset
 from ml_assets.store import ProjectStore
@@ -41,6 +41,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         data = split_data(store, chosen, encoder, "train")
 
         def say(trial: int, trials: int, score: float) -> None:
+            report("trials", trial, trials)
             context.log.info(f"trial {trial} of {trials}: validation {task.headline()} {score:.4f}")
 
         tags = {"dataset": chosen.dataset, "feature_set": chosen.id, "code": code_version()}
@@ -75,6 +76,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         every = max(1, best.epochs // 10)
 
         def say(epoch: int, values: object) -> None:
+            report("epochs", epoch + 1, best.epochs)
             if (epoch + 1) % every == 0:
                 context.log.info(f"epoch {epoch + 1} of {best.epochs}: {values}")
 

@@ -34,7 +34,9 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
         if made is None:
             return dg.AssetCheckResult(passed=False, description="there is no model")
         table = store.table("feature_set")
-        train, test = (table.read(["id"], f"split = '{s}'", tag=made["feature_set"])["id"].to_pylist() for s in ("train", "test"))
+        train, test = (
+            table.read(["id"], f"split = '{s}'", tag=made["feature_set"])["id"].to_pylist() for s in ("train", "test")
+        )
         fixed = set(store.table("samples").read(["id"], "split = 'test'")["id"].to_pylist())
         leaked = set(train) & (set(test) | fixed)
         return dg.AssetCheckResult(passed=not leaked, metadata={"leaked": len(leaked), "train": len(train), "test": len(test)})

@@ -45,7 +45,13 @@ class Evaluation:
 
 
 def evaluate(
-    store: ProjectStore, model: str, chosen: FeatureSet, test: SplitData, task: Task, settings: TrainingSettings, tracker: Tracker
+    store: ProjectStore,
+    model: str,
+    chosen: FeatureSet,
+    test: SplitData,
+    task: Task,
+    settings: TrainingSettings,
+    tracker: Tracker,
 ) -> Evaluation:
     """Evaluate the model on the test split, beside the one that serves."""
     if not test.ids:
@@ -65,9 +71,13 @@ def evaluate(
         classes = list(dict.fromkeys([*chosen.classes, *other]))
         difference = task.difference(targets, predicted, other, classes, settings.seed)
         if difference.high < 0:
-            reasons.append(f"it is worse than {against}, which serves: the interval of the difference ends at {difference.high:+.4f}")
+            reasons.append(
+                f"it is worse than {against}, which serves: the interval of the difference ends at {difference.high:+.4f}"
+            )
         elif difference.value < -settings.may_drop:
-            reasons.append(f"{task.headline()} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}")
+            reasons.append(
+                f"{task.headline()} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}"
+            )
     return Evaluation(model, metrics, len(targets), tuple(reasons), against, difference, targets, predicted)
 
 

@@ -113,7 +113,9 @@ def _module(architecture: Architecture, inputs: int, classes: int, on_epoch: OnE
 
         def on_train_epoch_end(self) -> None:
             if on_epoch is not None:
-                values = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name.startswith("val_")}
+                values = {
+                    name: float(value) for name, value in self.trainer.callback_metrics.items() if name.startswith("val_")
+                }
                 values["train_loss"] = float(torch.stack(self.losses).mean())
                 values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
                 on_epoch(self.current_epoch, values)

@@ -78,7 +78,9 @@ def train_model(
             weights = content_id((Path(folder) / "model" / "model.safetensors").read_bytes())
             number = tracker.register(run, Path(folder) / "model")
         if f"{store.project}-{number}" != version:
-            raise RuntimeError(f"MLflow registered {store.project} {number} where {version} was expected: somebody else registers there")
+            raise RuntimeError(
+                f"MLflow registered {store.project} {number} where {version} was expected: somebody else registers there"
+            )
     row = {
         "id": version,
         "run_id": run.id,

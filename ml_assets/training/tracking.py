@@ -87,7 +87,9 @@ class Tracker:
         return _experiment(self.uri, self.project)
 
     @contextmanager
-    def run(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None) -> Iterator[TrackedRun]:
+    def run(
+        self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
+    ) -> Iterator[TrackedRun]:
         """A run that ends as finished or, if the block raises, as failed."""
         all_tags = {"mlflow.runName": name, **tags, **({"mlflow.parentRunId": parent} if parent else {})}
         with _answered(self.uri):
@@ -111,7 +113,9 @@ class Tracker:
     def next_version(self) -> int:
         """The number that the registry gives to the next model of the project. Hold the project's lock."""
         with _answered(self.uri):
-            found = self.client.search_model_versions(f"name = '{self.project}'", max_results=1, order_by=["version_number DESC"])
+            found = self.client.search_model_versions(
+                f"name = '{self.project}'", max_results=1, order_by=["version_number DESC"]
+            )
         return 1 + (int(found[0].version) if found else 0)
 
     def register(self, run: TrackedRun, folder: Path) -> int:
@@ -138,7 +142,9 @@ class Tracker:
 
         mlflow.set_tracking_uri(self.uri)
         with _answered(self.uri):
-            path = mlflow.artifacts.download_artifacts(f"models:/{self.project}/{version.rsplit('-', 1)[-1]}", dst_path=str(folder))
+            path = mlflow.artifacts.download_artifacts(
+                f"models:/{self.project}/{version.rsplit('-', 1)[-1]}", dst_path=str(folder)
+            )
         return next(Path(path).glob("artifacts/*/model.json")).parent
 
     def set_champion(self, version: str) -> None:
@@ -164,8 +170,11 @@ def _answered(uri: str) -> Iterator[None]:
 
 @lru_cache(maxsize=8)
 def _client(uri: str) -> Any:
+    import logging
+
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     return mlflow.MlflowClient(tracking_uri=uri)
 
 

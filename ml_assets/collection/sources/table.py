@@ -44,7 +44,9 @@ class TableSource(Source):
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """Batches of records; `origin` is the file's URI and the row's number from 1."""
-        numbered = enumerate(rows_of(uri, self._format(uri), [self.content, *filter(None, [self.label, self.group]), *self.columns]), 1)
+        numbered = enumerate(
+            rows_of(uri, self._format(uri), [self.content, *filter(None, [self.label, self.group]), *self.columns]), 1
+        )
         while batch := list(islice(numbered, BATCH)):
             yield [self.record(row, f"{uri}#{number}") for number, row in batch]
 
@@ -102,7 +104,9 @@ def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> 
     for row in reader:
         if None in row or None in row.values():
             count = sum(v is not None for k, v in row.items() if k is not None) + len(row.get(None) or ())
-            yield BadRecord("", f"{count} fields where the header has {len(reader.fieldnames or [])}", str(next(iter(row.values())))[:200])
+            yield BadRecord(
+                "", f"{count} fields where the header has {len(reader.fieldnames or [])}", str(next(iter(row.values())))[:200]
+            )
         else:
             yield dict(row)
 

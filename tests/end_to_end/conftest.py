@@ -1,0 +1,109 @@
+"""One installation for all tests here: `ml-assets demo` as a user starts it, on ports of its own, ended with Ctrl-C."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from browser_fixture import browser
+
+__all__ = ["browser"]
+
+SERVICES = ("dagster", "label_studio", "mlflow", "endpoint", "explorer")
+COMMAND = str(Path(sys.executable).with_name("ml-assets"))
+SHOW_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A running demo.
+
+    Args:
+        environment: Variables with which commands reach it.
+        said: What it printed.
+    """
+
+    home: Path
+    environment: dict[str, str]
+    urls: dict[str, str]
+    said: str
+
+    def command(self, *arguments: str, code: int = 0, text: str | None = None) -> str:
+        """Run `ml-assets` and return its standard output; the exit code must be as given."""
+        done = subprocess.run(
+            [COMMAND, *arguments], env=self.environment, input=text, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """The JSON that a command prints."""
+        return json.loads(self.command(*arguments, "--json", code=code))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The demo after its loop, with all servers up; when the tests are done it must end by itself and leave nothing."""
+    home = tmp_path_factory.mktemp("demo") / "home"
+    ports = {name: free_port() for name in SERVICES}
+    environment = {
+        **os.environ,
+        "ML_ASSETS_HOME": str(home),
+        "COLUMNS": "200",
+        **{f"ML_ASSETS_{name.upper()}_PORT": str(port) for name, port in ports.items()},
+    }
+    said = home.with_suffix(".log")
+    with said.open("w") as log:
+        process = subprocess.Popen([COMMAND, "demo"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: "Ctrl-C ends them all" in said.read_text() or process.poll() is not None, SHOW_SECONDS)
+        assert process.poll() is None, said.read_text()[-3000:]
+        urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            yield Installation(home, environment, urls, said.read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 0, said.read_text()[-3000:]
+    finally:
+        process.kill()
+        left = processes_of(home)
+        for one in left:
+            one.kill()
+    assert not left, f"left behind: {[p.cmdline() for p in left if p.is_running()]}"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(holds: Any, seconds: float) -> None:
+    """Ask again and again, and fail when time runs out."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.25)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Living processes that were started with this home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("ML_ASSETS_HOME") == str(home):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
