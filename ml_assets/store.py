@@ -105,20 +105,14 @@ class Table:
         return self._merge(rows, update=False, ignore=())
 
     def _merge(self, rows: pa.Table, update: bool, ignore: Sequence[str]) -> int:
-        import lance
-
         rows = _last_of_each(rows.select(self.schema.names).cast(self.schema), self.key)
         dataset = self._open()
         if dataset is None:
             if rows.num_rows == 0:
                 return 0
-            try:
-                lance.write_dataset(rows, self.uri, schema=self.schema, mode="create", enable_stable_row_ids=True)
+            if self._create(rows):
                 return int(rows.num_rows)
-            except OSError as error:  # another process created it first: merge into what it made
-                if "already exists" not in str(error):
-                    raise
-                dataset = self._open()
+            dataset = self._open()
         rows = self._changed(rows, update, ignore)
         if rows.num_rows == 0:
             return 0
@@ -134,10 +128,10 @@ class Table:
         import lance
 
         # not `write_dataset(mode="create")`: of two at once the later one overwrites the earlier one's rows (14.0.2)
-        made = lance.fragment.write_fragments(
-            rows, self.uri, schema=self.schema, mode="create", enable_stable_row_ids=True, return_transaction=True
-        )
         try:
+            made = lance.fragment.write_fragments(
+                rows, self.uri, schema=self.schema, mode="create", enable_stable_row_ids=True, return_transaction=True
+            )
             lance.LanceDataset.commit(self.uri, made, max_retries=0, enable_stable_row_ids=True)
         except OSError:
             if self._open() is None:

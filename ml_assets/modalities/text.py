@@ -117,7 +117,7 @@ class Text(Modality):
         except (OSError, ValueError) as error:
             choices = ", ".join(sorted(PACKAGED))
             raise ValueError(
-                f"cannot load the text encoder {name!r}: choose {choices}, a folder, or a sentence-transformers model from the Hub"
+                f"cannot load the text encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub"
             ) from error
         return TextEncoder(name=name, dimensions=int(dimensions or 0), weights=name)
 

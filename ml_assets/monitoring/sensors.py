@@ -21,7 +21,7 @@ def monitoring_schedules(project: str, settings: MonitoringSettings) -> tuple[li
         selection=[key(project, noun) for noun in CHAIN],
         partitions_def=DAYS,
         tags={"ml_assets/project": project},
-        description="Reads the endpoint's log, profiles the day, measures drift and accuracy, sends uncertain predictions to people.",
+        description="Reads the log, profiles the day, measures drift and accuracy, sends uncertain predictions to people.",
     )
 
     @dg.schedule(

@@ -21,7 +21,7 @@ from ml_assets.training.figures import confusion_matrix
 from ml_assets.training.model import newest, train_model
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.tuning import study_id, tune
+from ml_assets.training.tuning import describe, study_id, tune
 from ml_assets.visualization.figures import markdown
 
 
@@ -48,8 +48,16 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         name = study_id(chosen.id, settings)
         journal = workspace.home / "optuna" / f"{project}.log"
         done = tune(name, data.examples, chosen.classes, task, settings, tracker, tags, journal, say)
-        row = {"id": done.id, "feature_set": chosen.id, "architecture": done.best.type, "score": done.score, "run_id": done.run_id,
-               "best": json.dumps({"type": done.best.type, **done.best.model_dump()}), "trials": json.dumps(done.trials), "at": now()}  # fmt: skip
+        row = {
+            "id": done.id,
+            "feature_set": chosen.id,
+            "architecture": done.best.type,
+            "best": json.dumps(describe(done.best)),
+            "score": done.score,
+            "trials": json.dumps(done.trials),
+            "run_id": done.run_id,
+            "at": now(),
+        }
         store.table("studies").upsert(rows("studies", [row]), ignore=["at", "run_id"])
         table = [f"| {t['number']} | {t['score']:.4f} | {_options(t)} |" for t in done.trials]
         return result(

@@ -131,10 +131,17 @@ def _predictions(store: ProjectStore, model: str, test: SplitData, targets: list
         vectors = vectors_of(table_of(store, trained.encoder), [test.ids[i] for i in missing])
         predicted = trained.predict_vectors(vectors)
         made = [
-            {"id": f"{model}/{test.ids[i]}", "model": model, "sample_id": test.ids[i], "target": targets[i], "label": label,
-             "confidence": float(confidence), "scores": json.dumps(dict(zip(trained.classes, map(float, scores), strict=True)))}
-            for i, label, confidence, scores in zip(missing, predicted.labels, predicted.confidence, predicted.scores, strict=True)
-        ]  # fmt: skip
+            {
+                "id": f"{model}/{test.ids[i]}",
+                "model": model,
+                "sample_id": test.ids[i],
+                "target": targets[i],
+                "label": predicted.labels[row],
+                "confidence": float(predicted.confidence[row]),
+                "scores": json.dumps(dict(zip(trained.classes, map(float, predicted.scores[row]), strict=True))),
+            }
+            for row, i in enumerate(missing)
+        ]
         table.upsert(rows("test_predictions", made))
         known |= {row["sample_id"]: row["label"] for row in made}
     return [known[sample] for sample in test.ids]

@@ -25,8 +25,8 @@ from .conftest import Installation, wait_until
 
 SENSOR_SECONDS = 60
 NOUNS = {
-    "samples", "embeddings", "label_tasks", "annotations", "labels", "dataset", "dataset_report", "feature_set", "study", "model",
-    "evaluation", "bento", "deployment", "batch_predictions", "inference_log", "profiles", "drift", "live_accuracy",
+    "samples", "embeddings", "label_tasks", "annotations", "labels", "dataset", "dataset_report", "feature_set", "study",
+    "model", "evaluation", "bento", "deployment", "batch_predictions", "inference_log", "profiles", "drift", "live_accuracy",
     "uncertain_predictions",
 }  # fmt: skip
 
