@@ -5,9 +5,9 @@ texts are the reference; traffic is drawn from the other half (nothing has chang
 newsgroups that the model never saw. Beside the monitors stands whylogs' own drift report with its own thresholds (any
 column with p < 0.05). Prints one line per size of traffic and kind of it.
 
-    python benchmarks/drift.py FOLDER [--resamples 200] [--vectors FILE]
+    python benchmarks/drift.py [--resamples 200] [--vectors FILE]
 
-FOLDER holds `20newsgroups-train.tab` and `20newsgroups-test.tab`. Vectors are computed (a few minutes) and kept in FILE.
+The texts are those of the example. Vectors are computed (a few minutes) and kept in FILE if one is named.
 """
 
 import argparse
@@ -19,26 +19,23 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.demo import newsgroups
 from ml_assets.modalities import Text
 from ml_assets.monitoring.monitors import MONITORS
 from ml_assets.monitoring.profiles import Profile, profile, read
 from ml_assets.monitoring.traffic import reference_columns
 
-CLASSES = ["comp.graphics", "rec.autos", "rec.sport.hockey", "sci.med", "sci.space", "talk.politics.guns"]
 UNSEEN = 1500
 SIZES = (100, 200, 300, 1000)
 
 
-def texts(folder: Path, seed: int) -> pd.DataFrame:
+def texts(seed: int) -> pd.DataFrame:
     """Columns `text`, `label`, `part`: train, test (both of the six classes) and unseen (a sample of the others, test file)."""
+    newsgroups.fetch()
     parts = []
-    for name in ("test", "train"):
-        frame = pd.read_csv(folder / f"20newsgroups-{name}.tab", sep="\t", skiprows=[1, 2], keep_default_na=False, quoting=3)
-        frame.columns = pd.Index(["label", "text"])
-        seen = frame.label.isin(CLASSES)
-        parts.append(frame[seen].assign(part=name))
-        if name == "test":
-            parts.append(frame[~seen].sample(UNSEEN, random_state=seed).assign(part="unseen"))
+    for part in ("test", "unseen", "train"):
+        frame = pd.DataFrame(newsgroups.read(f"{part}.csv"), columns=["label", "text"]).assign(part=part)
+        parts.append(frame.sample(UNSEEN, random_state=seed) if part == "unseen" else frame)
     both = pd.concat(parts)
     both["text"] = both.text.str.strip()
     return both[both.text != ""].drop_duplicates("text").reset_index(drop=True)
@@ -59,12 +56,11 @@ def embedded(data: pd.DataFrame, file: Path | None) -> NDArray[np.float32]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--vectors", type=Path, default=None)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    columns, part = predictions(options.folder, options.vectors, options.seed)
+    columns, part = predictions(options.vectors, options.seed)
 
     random = np.random.default_rng(options.seed)
     test, unseen = random.permutation(np.flatnonzero(part == "test")), np.flatnonzero(part == "unseen")
@@ -99,11 +95,11 @@ def whylogs_warns(traffic: Profile, reference: Profile) -> bool:
     return any(score is not None and score["drift_category"] == "DRIFT" for score in scores.values())
 
 
-def predictions(folder: Path, vectors: Path | None, seed: int) -> tuple[pa.Table, NDArray[np.str_]]:
+def predictions(vectors: Path | None, seed: int) -> tuple[pa.Table, NDArray[np.str_]]:
     """The profiled columns of all texts under a model of 400 training texts, and which part each text is of."""
     from sklearn.linear_model import LogisticRegression
 
-    data = texts(folder, seed)
+    data = texts(seed)
     inputs, part = embedded(data, vectors), data.part.to_numpy(dtype=str)
     chosen = np.random.default_rng(seed).choice(np.flatnonzero(part == "train"), 400, replace=False)
     model = LogisticRegression(C=10, max_iter=2000).fit(inputs[chosen], data.label.to_numpy()[chosen])

@@ -194,7 +194,8 @@ def with_graph(readme: str) -> str:
 
 
 def _definitions() -> dg.Definitions:
-    return dg.Definitions.merge(MLProject(EXAMPLE, settings.load(EXAMPLE)).build_defs(), shared())
+    project = settings.read(DOCS.parent / "ml_assets" / "defs" / EXAMPLE / "defs.yaml")
+    return dg.Definitions.merge(MLProject(EXAMPLE, project).build_defs(), shared())
 
 
 def _specs(defs: dg.Definitions) -> list[dg.AssetSpec]:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 app = typer.Typer(
     help="From raw text to a model in production that stays right: every step a Dagster asset.",
@@ -27,22 +28,11 @@ Project = Annotated[str, typer.Argument(help="Name of the project: its folder in
 def main() -> None:
     """The entry point: every expected error is one sentence on standard error and exit code 1."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        app()
     except Exception as error:
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
-            sys.exit(error.exit_code)
         if not _expected(error):
             raise
-        console.print(f"[red]error:[/red] {str(error).strip()}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(str(error).strip())}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -104,7 +94,8 @@ def new(name: Annotated[str, typer.Argument(help="Name of the new project: a-z, 
     from ml_assets.commands.new import scaffold
 
     path = scaffold(name)
-    console.print(f"made {path}\nfill it in, then: ml-assets run {name}", highlight=False)
+    console.print(f"made {path}\nfill it in, then: ml-assets run {name}", highlight=False, soft_wrap=True)
+    console.print("where Dagster is up already, press Reload definitions in its UI: its sensors begin then", highlight=False)
 
 
 @app.command()
@@ -159,16 +150,18 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Ask the endpoint, as an application would."""
+    from ml_assets import settings
     from ml_assets.commands.predict import predict as ask
 
     samples = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not samples:
         raise ValueError("there is nothing to predict: give texts, or lines on standard input")
+    settings.load(project)
     answer = ask(project, samples)
     if as_json:
         _print_json(answer)
         return
-    table = Table("text", "label", "confidence", "id", title=str(answer["model"]))
+    table = Table("text", "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None)
     for text, found in zip(samples, answer["predictions"], strict=True):
         table.add_row(text[:60], found["label"], f"{found['confidence']:.3f}", found["id"])
     Console().print(table)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from ml_assets import settings
 from ml_assets.collection.assets import collection_assets
 from ml_assets.collection.checks import collection_checks
-from ml_assets.collection.collect import all_sources, new_files
+from ml_assets.collection.collect import new_files
 from ml_assets.collection.sensors import collection_sensors
 from ml_assets.deployment.assets import deployment_assets, deployment_jobs
 from ml_assets.deployment.checks import deployment_checks
@@ -94,7 +94,7 @@ class MLProject(dg.Component):
                 *deployment_checks(name),
                 *monitoring_checks(name, s.monitoring),
             ],
-            sensors=[*collection_sensors(name, s.collection), *labeling_sensors(name, s.labeling), automation],
+            sensors=[*collection_sensors(name, s.collection, task), *labeling_sensors(name, s.labeling), automation],
             schedules=schedules,
             jobs=[*training_jobs(name), *deployment_jobs(name), *monitoring_jobs],
         )
@@ -104,7 +104,7 @@ class MLProject(dg.Component):
         name, s, store = self.name, self.settings, ProjectStore(self.name)
 
         def samples() -> str | None:
-            found, _ = new_files(store, all_sources(name, s.collection))
+            found, _ = new_files(store, s.collection, s.labeling.task)
             return f"{len(found)} new or changed files" if found else None
 
         return {

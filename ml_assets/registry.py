@@ -6,7 +6,8 @@ behaviour. A contract test runs over all that are registered.
 
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 
 class Settings(BaseModel):
@@ -57,7 +58,12 @@ class Registry(Generic[P]):
             value = {"type": value}
         if not isinstance(value, dict) or "type" not in value:
             raise ValueError(f"a {self.kind} needs a type: choose one of {', '.join(sorted(self.classes))}")
-        return self[str(value["type"])].model_validate({k: v for k, v in value.items() if k != "type"})
+        cls, options = self[str(value["type"])], {k: v for k, v in value.items() if k != "type"}
+        if unknown := [name for name in options if name not in cls.model_fields]:
+            text = f"unknown option {unknown[0]!r}: choose one of {', '.join(cls.model_fields)}"
+            problem = PydanticCustomError("unknown_option", "{text}", {"text": text})
+            raise ValidationError.from_exception_data(cls.__name__, [{"type": problem, "loc": (unknown[0],), "input": options}])
+        return cls.model_validate(options)
 
     def field(self, base: type[P]) -> Any:
         """The annotation of a settings field that holds one plug-in of this kind."""

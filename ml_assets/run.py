@@ -125,7 +125,8 @@ class Runner:
     def _run(self, chosen: list[dg.AssetKey]) -> Outcome:
         fail_runs_of_dead_processes(self.instance, self.project)
         outcome, done = Outcome(), set[dg.AssetKey]()
-        bad = self._bad_from_before()
+        before = self._bad_from_before()
+        bad = {check.asset_key for check in before}
         while True:
             blocked = {key for key in chosen if self._ancestors(key) & bad}
             reasons = {key: why for key in chosen if key not in done and key not in blocked and (why := self._stale(key))}
@@ -135,6 +136,13 @@ class Runner:
             done |= set(ready)
             bad = (bad - set(ready)) | self._execute(ready, reasons, outcome)
         outcome.blocked = sorted(_name(key) for key in blocked)
+        for check, why in before.items():  # said again as long as it holds something up
+            if (
+                check.asset_key in bad
+                and check.asset_key not in done
+                and any(check.asset_key in self._ancestors(k) for k in blocked)
+            ):
+                outcome.failed_checks[f"{_name(check.asset_key)}:{check.name}"] = why
         touched = set(outcome.materialized) | set(outcome.failed) | set(outcome.blocked)
         outcome.up_to_date = sorted(_name(key) for key in chosen if _name(key) not in touched)
         return outcome
@@ -197,16 +205,16 @@ class Runner:
                 waiting += [dep.asset_key for dep in self.specs[parent].deps]
         return found
 
-    def _bad_from_before(self) -> set[dg.AssetKey]:
-        """The assets with a blocking check that failed when it was last evaluated."""
-        bad = set()
+    def _bad_from_before(self) -> dict[dg.AssetCheckKey, str]:
+        """The blocking checks that failed when they were last evaluated, with why."""
+        bad = {}
         for check in self.blocking:
             record = self.instance.get_latest_asset_check_evaluation_record(check)
             evaluation = (
                 record and record.event and record.event.dagster_event and record.event.dagster_event.event_specific_data
             )
             if evaluation is not None and getattr(evaluation, "passed", True) is False:
-                bad.add(check.asset_key)
+                bad[check] = getattr(evaluation, "description", None) or "failed"
         return bad
 
     def _stale(self, key: dg.AssetKey) -> str | None:

@@ -1,6 +1,7 @@
 """One project's YAML as typed settings: seven attributes, the seven stages. No Dagster in here."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ class ProjectSettings(Settings):
         targets = self.features.targets(self.labeling.task.classes)
         if len(set(targets.values())) < 2:
             raise ValueError(f"features leaves {len(set(targets.values()))} class to learn: keep at least two")
+        metrics = self.labeling.task.metric_names
+        for name in self.training.minimum:
+            if name not in metrics:
+                raise ValueError(f"training.minimum names the metric {name!r}: choose one of {', '.join(metrics)}")
         return self
 
 
@@ -73,12 +78,21 @@ def read(path: Path) -> ProjectSettings:
     try:
         text = path.read_text(encoding="utf-8")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        if twice := _twice(tree):
+            raise ProjectError(f"{shown}:{twice.start_mark.line + 1}: {twice.value!r} stands here twice: keep one")
         content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ProjectError(f"{shown}:{line}: not YAML: {error.problem or error}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ProjectError(f"{shown}:{line}: not YAML: it holds the character {chr(error.character)!a}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ProjectError(f"{shown} cannot be read: {error}") from error
+    except ProjectError:
+        raise
+    except (ValueError, RecursionError) as error:  # such as 2024-99-99, which YAML takes for a date
+        raise ProjectError(f"{shown}:{_line_of_bad_value(text)}: not YAML: {error}") from error
     if (
         not isinstance(content, dict)
         or content.get("type") != COMPONENT
@@ -110,7 +124,9 @@ def _sentence(error: Any) -> str:
     if error["type"] == "missing":
         return "is missing"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return message if error["type"] == "value_error" else f"{message[:1].lower()}{message[1:]}, not {error['input']!r}"
+    if error["type"] in ("value_error", "unknown_option"):  # ours
+        return message
+    return f"{message[:1].lower()}{message[1:]}, not {error['input']!r}"
 
 
 def _choices(place: tuple[Any, ...]) -> str:
@@ -121,6 +137,47 @@ def _choices(place: tuple[Any, ...]) -> str:
         model = field.annotation if field else None
     options = list(getattr(model, "model_fields", {}))
     return f": choose one of {', '.join(options)}" if options else ""
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    """Every node of the YAML once; an alias does not lead in circles."""
+    waiting, seen = [tree], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            if isinstance(node, yaml.MappingNode):
+                waiting += [part for pair in node.value for part in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                waiting += node.value
+
+
+def _twice(tree: Any) -> Any:
+    """The first key that repeats another one of its mapping: YAML would silently keep the last."""
+    for node in _nodes(tree):
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        return key
+                    seen.add(key.value)
+    return None
+
+
+def _line_of_bad_value(text: str) -> int:
+    """The line, from 1, of the first value that cannot be made into what it looks like."""
+    try:
+        scalars = [n for n in _nodes(yaml.compose(text, Loader=yaml.SafeLoader)) if isinstance(n, yaml.ScalarNode)]
+    except RecursionError:
+        return 1
+    for node in sorted(scalars, key=lambda n: n.start_mark.line):
+        try:
+            yaml.SafeLoader("").construct_object(node)
+        except ValueError:
+            return int(node.start_mark.line) + 1
+    return 1
 
 
 def _line_of(tree: Any, place: list[str]) -> int:

@@ -1,5 +1,6 @@
 """Ids and splits follow from content alone."""
 
+from itertools import pairwise
 from math import sqrt
 
 import pytest
@@ -77,7 +78,7 @@ def test_the_test_split_has_its_share(share: float, grouped: bool) -> None:
 
 def test_splits_of_samples_do_not_follow_from_their_order() -> None:
     splits = [split_of(content_id("sample", str(i)), None, 0.5) for i in range(20_000)]
-    repeats = sum(a == b for a, b in zip(splits, splits[1:], strict=False))
+    repeats = sum(a == b for a, b in pairwise(splits))
     assert abs(repeats - 10_000) < 4 * sqrt(5_000)
 
 
@@ -91,9 +92,7 @@ def test_the_first_column_of_each_table_is_its_key_and_never_missing() -> None:
 def test_rows_fill_what_is_not_said() -> None:
     table = rows("rejects", [{"id": "a", "reason": "empty"}])
     assert table.schema == SCHEMAS["rejects"]
-    assert table.to_pylist() == [
-        {"id": "a", "source": None, "origin": None, "reason": "empty", "excerpt": None, "at": None}
-    ]
+    assert table.to_pylist() == [{"id": "a", "source": None, "origin": None, "reason": "empty", "excerpt": None, "at": None}]
 
 
 def test_a_record_is_published_unless_it_says_otherwise() -> None:

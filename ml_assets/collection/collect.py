@@ -3,20 +3,21 @@
 Reading a file again, because it changed or because a crash came before its receipt, gives the same tables.
 """
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from ml_assets.collection.accept import is_text, judge
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, SourceError, SourceFile, Upload
-from ml_assets.modalities import Modality, Undecodable
-from ml_assets.records import Record, content_id, rows, split_of
-from ml_assets.store import ProjectStore
-from ml_assets.tasks import InvalidLabel, Task
+from ml_assets.collection.sources.base import BATCH
+from ml_assets.records import Record, content_id, rows
+from ml_assets.store import ProjectStore, quote
+from ml_assets.tasks import Task
 
-EXCERPT = 200
+MAX_BYTES = 64 * 1024 * 1024
+COUNTS = ("received", "accepted", "duplicates", "rejected")
 Progress = Callable[[str], None]
 
 
@@ -37,149 +38,172 @@ class Collected:
     problems: tuple[str, ...] = ()
 
 
-def sample_id(modality: Modality, item: str) -> str:
-    """The id of a sample: the hash of its content."""
-    return content_id(modality.type, item)
-
-
 def all_sources(project: str, settings: CollectionSettings) -> list[Source]:
     """The sources of the YAML and the project's inbox."""
     return [*settings.sources, Upload(project=project)]
 
 
-def new_files(store: ProjectStore, sources: Sequence[Source]) -> tuple[list[tuple[Source, SourceFile]], list[str]]:
-    """The files that are new or changed since they were last read, and a sentence for each source that cannot be listed."""
+def new_files(
+    store: ProjectStore, settings: CollectionSettings, task: Task
+) -> tuple[list[tuple[Source, SourceFile]], list[str]]:
+    """The files that must be read, and a sentence for each source or file that cannot be.
+
+    A file is read when it is new or changed, and again when other options would make something else of it.
+    """
     known = {r["id"]: r["fingerprint"] for r in store.table("receipts").read(["id", "fingerprint"]).to_pylist()}
+    accepted = content_id(settings.model_dump_json(include={"modality", "min_length", "max_length"}), task.model_dump_json())
     found, problems = [], []
-    for source in sources:
+    for source in all_sources(store.project, settings):
+        options = content_id(accepted, source.model_dump_json(exclude={"path"}))[:8]
         try:
-            found += [(source, f) for f in source.files() if known.get(content_id(source.name, f.uri)) != f.fingerprint]
+            listed = [replace(file, fingerprint=f"{file.fingerprint}-{options}") for file in source.files()]
         except SourceError as error:
             problems.append(f"source {source.name!r}: {error}")
+            continue
+        for file in listed:
+            if not is_text(file.uri):
+                problems.append(f"source {source.name!r}: {file.uri!a} has a name that is not UTF-8: rename it")
+            elif known.get(content_id(source.name, file.uri)) != file.fingerprint:
+                found.append((source, file))
     return found, problems
 
 
 def collect(store: ProjectStore, settings: CollectionSettings, task: Task, at: datetime, progress: Progress) -> Collected:
     """Read all that is new. A file that cannot be read is a problem in the result and does not stop the others."""
-    found, problems = new_files(store, all_sources(store.project, settings))
-    totals = {"received": 0, "accepted": 0, "duplicates": 0, "rejected": 0}
-    read = 0
+    found, problems = new_files(store, settings, task)
+    known = store.table("receipts").ids()
+    readings: list[_Reading] = []
+    waiting: list[tuple[_Reading, Record | BadRecord]] = []
+
+    def write() -> None:
+        _write(store, settings, task, waiting, [r for r in readings if r.complete and not r.written], at, progress)
+        waiting.clear()
+
     for source, file in found:
+        reading = _Reading(source, file)
+        reading.again = reading.id in known
+        readings.append(reading)
         try:
-            counts = _read_file(store, settings, task, source, file, at)
+            for batch in source.read(file.uri):
+                waiting += [(reading, record) for record in batch]
+                # small files are written together: one by one, each would cost several commits
+                if len(waiting) >= BATCH or sum(_size(record) for _, record in waiting) > MAX_BYTES:
+                    write()
+            reading.complete = True
         except SourceError as error:
             problems.append(f"source {source.name!r}: {error}")
-            continue
-        read += 1
-        for name, count in counts.items():
-            totals[name] += count
-        progress(f"{file.uri}: {counts['received']} received, {counts['accepted']} accepted, {counts['rejected']} rejected")
-    return Collected(**totals, files=read, problems=tuple(problems))
+    write()
+    totals = {name: sum(r.counts[name] for r in readings if r.complete) for name in COUNTS}
+    return Collected(**totals, files=sum(r.complete for r in readings), problems=tuple(problems))
 
 
-def _read_file(
-    store: ProjectStore, settings: CollectionSettings, task: Task, source: Source, file: SourceFile, at: datetime
-) -> dict[str, int]:
-    """Read one file batch by batch; its receipt is written last, with the fingerprint from before the reading."""
-    counts = {"received": 0, "accepted": 0, "duplicates": 0, "rejected": 0}
-    seen: set[str] = set()
-    for batch in source.read(file.uri):
-        good, labels, bad = _sort(batch, settings, task, source, at)
-        fresh = _merge(store, good, seen, file.uri)
-        counts["received"] += len(batch)
-        counts["accepted"] += fresh
-        counts["duplicates"] += len(good) - fresh
-        counts["rejected"] += len(batch) - len(good)
-        store.table("given_labels").upsert(rows("given_labels", labels), ignore=["at"])
-        store.table("rejects").insert(rows("rejects", bad))
-    receipt = {"id": content_id(source.name, file.uri), "source": source.name, "uri": file.uri, "fingerprint": file.fingerprint}
-    store.table("receipts").upsert(rows("receipts", [receipt | counts | {"at": at}]), ignore=["at"])
-    return counts
+@dataclass
+class _Reading:
+    """A file that is being read.
+
+    Args:
+        again: It was read before.
+        seen: Ids of the samples that it held so far.
+        rejects: Ids of its rejects.
+        complete: It was read to its end.
+        written: And its receipt is there.
+    """
+
+    source: Source
+    file: SourceFile
+    again: bool = False
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    seen: set[str] = field(default_factory=set)
+    rejects: set[str] = field(default_factory=set)
+    complete: bool = False
+    written: bool = False
+
+    @property
+    def id(self) -> str:
+        """Of its receipt."""
+        return content_id(self.source.name, self.file.uri)
+
+    def holds(self, row: dict[str, Any], known: dict[str, Any]) -> bool:
+        """Whether the sample, which it has too, was first seen in it."""
+        return row["source"] == known["source"] and self.file.uri in (known["origin"], known["origin"].rpartition("#")[0])
 
 
-def _sort(
-    batch: list[Record | BadRecord], settings: CollectionSettings, task: Task, source: Source, at: datetime
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of samples, of given labels and of rejects. A good sample with an unknown class is kept, its label rejected."""
-    good, labels, bad = [], [], []
-    for record in batch:
-        name = (isinstance(record, Record) and record.source) or source.name
-        if isinstance(record, BadRecord):
-            bad.append(_reject(name, record.origin, record.reason, record.excerpt, at))
-            continue
-        try:
-            item = settings.modality.decode(record.content)
-            _check_length(settings, item)
-        except Undecodable as error:
-            bad.append(_reject(name, record.origin, str(error), _excerpt(record.content), at))
-            continue
-        key = sample_id(settings.modality, item)
-        good.append(_sample(key, item, record, name, settings, at))
-        if record.label is not None:
-            try:
-                value = task.check(record.label)
-            except InvalidLabel as error:
-                bad.append(_reject(name, record.origin + "#label", str(error), _excerpt(record.content), at))
-                continue
-            labeler = record.labeler or source.name
-            labels.append({"id": content_id(key, labeler), "sample_id": key, "labeler": labeler,
-                           "labeler_kind": record.labeler_kind, "value": value, "at": at})  # fmt: skip
-    return good, labels, bad
+def _write(
+    store: ProjectStore,
+    settings: CollectionSettings,
+    task: Task,
+    waiting: list[tuple[_Reading, Record | BadRecord]],
+    complete: list[_Reading],
+    at: datetime,
+    progress: Progress,
+) -> None:
+    """Write the records, and then the receipts of the files that were read to their end."""
+    good, labels, rejects = [], [], []
+    for reading, record in waiting:
+        verdict = judge(record, reading.source.name, settings, task, at)
+        reading.counts["received"] += 1
+        if verdict.sample:
+            good.append((reading, verdict.sample))
+        else:
+            reading.counts["rejected"] += 1
+        if verdict.label:
+            labels.append(verdict.label)
+        if verdict.reject:
+            rejects.append(verdict.reject)
+            reading.rejects.add(verdict.reject["id"])
+    _merge(store, good)
+    store.table("given_labels").upsert(rows("given_labels", labels), ignore=["at"])
+    store.table("rejects").insert(rows("rejects", rejects))
+    for reading in complete:
+        if reading.again:
+            _forget_mended(store, reading)
+    receipts = [
+        {"id": r.id, "source": r.source.name, "uri": r.file.uri, "fingerprint": r.file.fingerprint, **r.counts, "at": at}
+        for r in complete
+    ]
+    store.table("receipts").upsert(rows("receipts", receipts), ignore=["at"])
+    for r in complete:
+        r.written = True
+        r.seen.clear()
+        r.rejects.clear()
+    if complete:
+        total = {name: sum(r.counts[name] for r in complete) for name in COUNTS}
+        which = complete[0].file.uri if len(complete) == 1 else f"{len(complete)} files from {complete[0].file.uri} on"
+        progress(f"{which}: {total['received']} received, {total['accepted']} accepted, {total['rejected']} rejected")
 
 
-def _sample(key: str, item: str, record: Record, source: str, settings: CollectionSettings, at: datetime) -> dict[str, Any]:
-    return {
-        "id": key,
-        "text": item,
-        "source": source,
-        "origin": record.origin,
-        "split": record.split or split_of(key, record.group, settings.test_share),
-        "split_by": "source" if record.split else "hash",
-        "group": record.group,
-        "columns": json.dumps(record.columns, ensure_ascii=False, default=str) if record.columns else None,
-        "collected_at": at,
-    }
+def _forget_mended(store: ProjectStore, reading: _Reading) -> None:
+    """Delete the rejects of an earlier reading of the file that the newest one does not have."""
+    uri = reading.file.uri
+    place = f"(origin = {quote(uri)} OR starts_with(origin, {quote(uri + '#')}))"
+    gone = sorted(store.table("rejects").ids(f"source = {quote(reading.source.name)} AND {place}") - reading.rejects)
+    for start in range(0, len(gone), BATCH):
+        store.table("rejects").delete(f"id IN ({', '.join(map(quote, gone[start : start + BATCH]))})")
 
 
-def _merge(store: ProjectStore, good: list[dict[str, Any]], seen: set[str], uri: str) -> int:
-    """Insert what is new; return how many records are the first of their content.
+def _merge(store: ProjectStore, good: list[tuple[_Reading, dict[str, Any]]]) -> None:
+    """Insert what is new, and count for each file the records that are the first of their content.
 
     A sample that stands in two places keeps its first origin; where a source fixes its split as test, it is test.
     """
     table = store.table("samples")
-    stored = {r["id"]: r for r in table.take([g["id"] for g in good]).to_pylist()}
+    stored = {r["id"]: r for r in table.take([row["id"] for _, row in good]).to_pylist()}
     write: dict[str, dict[str, Any]] = {}
-    accepted = 0
-    for row in good:
+    for reading, row in good:
         key, known = row["id"], write.get(row["id"]) or stored.get(row["id"])
-        if key not in seen and (known is None or known["origin"].rsplit("#", 1)[0] == uri):
-            accepted += 1
-        seen.add(key)
+        first = key not in reading.seen and (known is None or reading.holds(row, known))
+        reading.counts["accepted" if first else "duplicates"] += 1
+        reading.seen.add(key)
         if known is None:
             write[key] = row
         elif _rank(row) > _rank(known):
             write[key] = known | {"split": row["split"], "split_by": row["split_by"]}
     table.upsert(rows("samples", list(write.values())))
-    return accepted
 
 
 def _rank(row: dict[str, Any]) -> int:
     return 0 if row["split_by"] == "hash" else 2 if row["split"] == "test" else 1
 
 
-def _check_length(settings: CollectionSettings, item: str) -> None:
-    length = settings.modality.length(item)
-    if length < settings.min_length:
-        raise Undecodable(f"too short: {length:g}, below {settings.min_length:g}")
-    if length > settings.max_length:
-        raise Undecodable(f"too long: {length:g}, above {settings.max_length:g}")
-
-
-def _reject(source: str, origin: str, reason: str, excerpt: str, at: datetime) -> dict[str, Any]:
-    clean = excerpt.encode("utf-8", "replace").decode()
-    return {"id": content_id(source, origin, reason), "source": source, "origin": origin, "reason": reason,
-            "excerpt": clean, "at": at}  # fmt: skip
-
-
-def _excerpt(content: str | bytes) -> str:
-    return content[:EXCERPT].decode("utf-8", "replace") if isinstance(content, bytes) else content[:EXCERPT]
+def _size(record: Record | BadRecord) -> int:
+    return len(record.content) if isinstance(record, Record) else 0

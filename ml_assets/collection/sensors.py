@@ -2,16 +2,17 @@
 
 import dagster as dg
 
-from ml_assets.collection.collect import all_sources, new_files
+from ml_assets.collection.collect import new_files
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.records import content_id
 from ml_assets.resources import key, request
 from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
 
 CHAIN = ["samples", "embeddings", "label_tasks", "annotations", "labels", "dataset"]
 
 
-def collection_sensors(project: str, settings: CollectionSettings) -> list[dg.SensorDefinition]:
+def collection_sensors(project: str, settings: CollectionSettings, task: Task) -> list[dg.SensorDefinition]:
     """One sensor: a run for each new set of files."""
 
     @dg.sensor(
@@ -22,7 +23,7 @@ def collection_sensors(project: str, settings: CollectionSettings) -> list[dg.Se
     )
     def new_files_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """Compares the listing of every source with what was read before."""
-        found, problems = new_files(ProjectStore(project), all_sources(project, settings))
+        found, problems = new_files(ProjectStore(project), settings, task)
         for problem in problems:
             context.log.warning(problem)
         if not found:

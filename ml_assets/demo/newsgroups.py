@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ml_assets.collection.collect import sample_id
+from ml_assets.collection.accept import sample_id
 from ml_assets.home import home
 from ml_assets.modalities import Text, Undecodable
 

@@ -95,8 +95,8 @@ def model_folder_of(tag: str) -> Path:
 
 
 def bentoml_home() -> Path:
-    """BentoML's own folder: `BENTOML_HOME`, by default `<home>/bentoml`."""
-    return Path(os.environ.get("BENTOML_HOME") or home() / "bentoml").expanduser().absolute()
+    """BentoML's folder of this installation. Not the user's own `BENTOML_HOME`: the endpoint would not find the Bento there."""
+    return home() / "bentoml"
 
 
 def environment() -> dict[str, str]:

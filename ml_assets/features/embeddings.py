@@ -39,6 +39,8 @@ def as_rows(ids: Sequence[str], vectors: NDArray[np.float32]) -> pa.Table:
 
 def vectors_of(table: Table, ids: Sequence[str]) -> NDArray[np.float32]:
     """`(n, d) float32` vectors in the order of `ids`. Raises `LookupError` if one is missing."""
+    if not ids:
+        return np.zeros((0, table.schema.field("vector").type.list_size), np.float32)
     found = table.take(ids, ["id", "vector"])
     if found.num_rows != len(ids):
         raise LookupError(f"{len(ids) - found.num_rows} of {len(ids)} samples have no embedding yet: run the asset embeddings")

@@ -48,7 +48,9 @@ def labeling_assets(
             label_studio=dg.MetadataValue.url(f"{url('label_studio')}/projects/{done.ls_project}/data"),
         )
 
-    @stage_asset(project, "labeling", "annotations", deps=["label_tasks", "samples"], kinds=["labelstudio"])
+    @stage_asset(
+        project, "labeling", "annotations", deps=["label_tasks", "samples"], kinds=["labelstudio"], settings=[settings.task]
+    )
     def annotations(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per annotation: who gave which answer to which sample, when, and whether it was taken back.
 

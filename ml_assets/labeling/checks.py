@@ -12,21 +12,28 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "label_tasks"), blocking=True)
     def one_task_each(workspace: Workspace) -> dg.AssetCheckResult:
-        """No two samples share a Label Studio task, every sample of the queue has one, and none is a test sample."""
+        """No two samples share a Label Studio task, every sample of the queue has one, and none came with its label."""
         store = workspace.store(project)
-        table = store.table("label_tasks").read(["id", "task_id"], "task_id IS NOT NULL")
+        table = store.table("label_tasks").read(["id", "task_id", "pushed_at"], "task_id IS NOT NULL")
         tasks = table["task_id"].to_pylist()
-        test = store.table("samples").ids("split = 'test'") & set(table["id"].to_pylist())
+        given = store.table("given_labels").read(["sample_id", "at"]).to_pylist()
+        pushed = dict(zip(table["id"].to_pylist(), table["pushed_at"].to_pylist(), strict=True))
+        known = [row["sample_id"] for row in given if row["sample_id"] in pushed and row["at"] < pushed[row["sample_id"]]]
         open_ = store.table("label_tasks").count("task_id IS NULL")
-        passed = len(tasks) == len(set(tasks)) and not test and open_ == 0
+        passed = len(tasks) == len(set(tasks)) and not known and open_ == 0
         return dg.AssetCheckResult(
             passed=passed,
-            metadata={"tasks": len(tasks), "shared": len(tasks) - len(set(tasks)), "of test samples": len(test), "open": open_},
+            metadata={
+                "tasks": len(tasks),
+                "shared": len(tasks) - len(set(tasks)),
+                "of labelled samples": len(known),
+                "open": open_,
+            },
         )
 
-    @dg.asset_check(asset=key(project, "annotations"), blocking=True)
+    @dg.asset_check(asset=key(project, "annotations"))
     def known_classes(workspace: Workspace) -> dg.AssetCheckResult:
-        """Every answer is one that the task allows."""
+        """Every answer is one that the task allows. Others, of classes that were renamed or dropped, do not count as labels."""
         values = set(workspace.store(project).table("annotations").read(["value"], "deleted = false")["value"].to_pylist())
         wrong = []
         for value in sorted(values):
@@ -34,7 +41,8 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
                 settings.task.check(value)
             except InvalidLabel as error:
                 wrong.append(str(error))
-        return dg.AssetCheckResult(passed=not wrong, description="; ".join(wrong))
+        severity = dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(passed=not wrong, severity=severity, description="; ".join(wrong) or "all are known")
 
     @dg.asset_check(asset=key(project, "labels"))
     def annotators_agree(workspace: Workspace) -> dg.AssetCheckResult:
@@ -54,6 +62,11 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
         rows = store.table("dataset").read(["id", "split"], tag=tag).to_pylist()
         splits = dict(zip(*(store.table("samples").read(["id", "split"])[c].to_pylist() for c in ("id", "split")), strict=True))
         wrong = [row["id"] for row in rows if splits.get(row["id"]) != row["split"]]
-        return dg.AssetCheckResult(passed=bool(rows) and not wrong, metadata={"rows": len(rows), "wrong": len(wrong)})
+        said = f"{len(rows)} labelled samples" if rows else "nothing is labelled yet: tasks wait in Label Studio"
+        return dg.AssetCheckResult(
+            passed=bool(rows) and not wrong,
+            description=f"{len(wrong)} samples are not in their split" if wrong else said,
+            metadata={"rows": len(rows), "wrong": len(wrong)},
+        )
 
     return [one_task_each, known_classes, annotators_agree, samples_exist]

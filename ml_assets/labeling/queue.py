@@ -201,46 +201,55 @@ def _room(store: ProjectStore, settings: LabelingSettings, waiting: int) -> int:
 
 def _size(store: ProjectStore, settings: LabelingSettings, waiting: int) -> int:
     """How many tasks to push: what there is room for, and all that monitoring sent back, which no budget holds up."""
-    urgent = sum(source == PRODUCTION for source in _candidates(store).values())
-    return max(_room(store, settings, waiting), urgent)
+    urgent = sum(row["source"] == PRODUCTION for row in _candidates(store).values())
+    return max(_room(store, settings, waiting), int(urgent))
 
 
-def _candidates(store: ProjectStore) -> dict[str, str]:
-    """The source of each training sample that nobody answered and that is not in the queue."""
-    samples = store.table("samples").read(["id", "source"], where="split = 'train'")
-    answered = store.table("annotations").read(["sample_id"], where="deleted = false")["sample_id"].to_pylist()
-    taken = set(answered) | store.table("label_tasks").ids()
-    pairs = zip(samples["id"].to_pylist(), samples["source"].to_pylist(), strict=True)
-    return {sample: source for sample, source in pairs if sample not in taken}
+def _candidates(store: ProjectStore) -> dict[str, dict[str, Any]]:
+    """Source and split of each sample that has no answer, from people or with the data, and is not in the queue."""
+    given = store.table("given_labels").read(["sample_id"])["sample_id"].to_pylist()
+    taken = _labelled(store) | set(given) | store.table("label_tasks").ids()
+    samples = store.table("samples").read(["id", "source", "split"]).to_pylist()
+    return {row["id"]: row for row in samples if row["id"] not in taken}
 
 
 def _plan(store: ProjectStore, settings: LabelingSettings, vectors: Vectors, size: int, project: int, at: datetime) -> pa.Table:
-    """Rows of `label_tasks`, without task ids, of the samples that are asked about next."""
-    samples = store.table("samples").read(["id", "source"], where="split = 'train'")
-    sources = dict(zip(samples["id"].to_pylist(), samples["source"].to_pylist(), strict=True))
-    answered = store.table("annotations").read(["sample_id"], where="deleted = false")["sample_id"].to_pylist()
-    taken = (set(answered) | store.table("label_tasks").ids()) & set(sources)
-    candidates = sorted(set(sources) - taken)
+    """Rows of `label_tasks`, without task ids, of the samples that are asked about next.
+
+    Training samples are chosen by the strategy. Test samples take their share of the queue and are drawn at random, so that
+    the test split says what it should; what a model predicts of them is not shown, so that it cannot sway their labels.
+    """
+    candidates = _candidates(store)
+    train, test = (sorted(i for i, row in candidates.items() if row["split"] == split) for split in ("train", "test"))
+    asked = sorted((store.table("label_tasks").ids() | _labelled(store)) & store.table("samples").ids("split = 'train'"))
     predicted = {r["id"]: r for r in store.table("batch_predictions").read(["id", "model", "label", "confidence"]).to_pylist()}
     unsure = {i: 1.0 - row["confidence"] for i, row in predicted.items()}
-    strategy, none = settings.queue.strategy, np.zeros((0, 1), np.float32)
-    needed = bool(candidates) and strategy != "random"
+    strategy, seed, none = settings.queue.strategy, settings.queue.seed, np.zeros((0, 1), np.float32)
+    needed = bool(train) and strategy != "random"
+    urgent = {i for i in train if candidates[i]["source"] == PRODUCTION}
+    drawn = round(max(0, size - len(urgent)) * len(test) / len(candidates)) if candidates else 0
     chosen = choose(
-        candidates,
-        vectors(candidates) if needed else none,
-        vectors(sorted(taken)) if needed and taken else none,
-        size,
+        train,
+        vectors(train) if needed else none,
+        vectors(asked) if needed and asked else none,
+        size - drawn,
         strategy,
-        settings.queue.seed,
+        seed,
         unsure,
-        {i for i in candidates if sources[i] == PRODUCTION},
+        urgent,
     )
+    chosen += [(i, priority, "random: test split") for i, priority, _ in choose(test, none, none, drawn, "random", seed)]
+    shown = {i: row for i, row in predicted.items() if i not in set(test)}
     found = [
         {"id": i, "task_id": None, "ls_project": project, "priority": priority, "reason": reason, "pushed_at": at,
-         "predicted": predicted.get(i, {}).get("label"), "model": predicted.get(i, {}).get("model")}
+         "predicted": shown.get(i, {}).get("label"), "model": shown.get(i, {}).get("model")}
         for i, priority, reason in chosen
     ]  # fmt: skip
     return pa.Table.from_pylist(found, SCHEMAS["label_tasks"])
+
+
+def _labelled(store: ProjectStore) -> set[str]:
+    return set(store.table("annotations").read(["sample_id"], where="deleted = false")["sample_id"].to_pylist())
 
 
 def _push_open(store: ProjectStore, client: LabelStudio, task: Task, project: int) -> int:

@@ -58,7 +58,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
     def drift(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """How far the traffic of the last days is from the data on which the serving model was tested.
 
-        Made from `profiles` and from the reference profile of the model's own test predictions; the check `drifted` warns.
+        Made from `profiles` and from the reference profile of the model's own test predictions; the check `not_drifted` warns.
         """
         store, at = workspace.store(project), now()
         model = serving_model(store)
@@ -104,7 +104,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         They come in through the collection inbox with the source `production` and are first in the label queue.
         """
         store = workspace.store(project)
-        sent = pick(store, settings.uncertain.per_day, settings.uncertain.below, now())
+        sent = pick(store, settings.uncertain.per_day, settings.uncertain.below, now(), settings.window_days)
         return result(picks(store).digest(["sample_id"]), sent_now=len(sent), sent_ever=picks(store).count(),
                       label_studio=dg.MetadataValue.url(url("label_studio")))  # fmt: skip
 

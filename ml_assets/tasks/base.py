@@ -6,7 +6,7 @@ A *value* is one answer, as text in the column `value` of the tables. What the t
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ class Metric:
 
 class Task(Plugin):
     """One kind of question to annotators, and to models."""
+
+    metric_names: ClassVar[tuple[str, ...]]
+    """What `metrics` reports."""
 
     classes: tuple[str, ...]
 

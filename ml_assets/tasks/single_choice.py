@@ -1,5 +1,6 @@
 """Exactly one class per sample: topic, sentiment, species."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -12,12 +13,17 @@ from pydantic import Field, field_validator
 from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Task, interval
 
 DRAWS = 1000
+PART = 100
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, section 2.2."""
 
 
 class SingleChoice(Task):
     """The annotator picks exactly one of the classes. The value is the class itself."""
 
     name_in_yaml: ClassVar[str] = "single_choice"
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
+
     classes: tuple[str, ...] = Field(min_length=2)
     """The classes, in the order in which annotators see them."""
 
@@ -29,6 +35,9 @@ class SingleChoice(Task):
             raise ValueError(f"the class {twice[0]!r} stands twice in classes")
         if any(not name.strip() for name in classes):
             raise ValueError("a class needs a name")
+        for name in classes:
+            if NOT_XML.search(name):
+                raise ValueError(f"the class {name!r} holds a character that no label config can hold")
         return classes
 
     def label_config(self, content_tag: str, question: str) -> str:
@@ -75,48 +84,48 @@ class SingleChoice(Task):
         self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int = 0
     ) -> dict[str, Metric]:
         """`accuracy` and `macro_f1`."""
-        counts, draws = _confusions(targets, predicted, classes), _resampled(len(targets), seed)
-        both = {"accuracy": _accuracy, "macro_f1": _macro_f1}
-        tables = _tables(counts, draws, len(classes))
-        whole = _tables(counts, np.ones((1, len(targets))), len(classes))
-        return {name: Metric(float(score(whole)[0]), *interval(score(tables))) for name, score in both.items()}
+        [found] = _scores(targets, [predicted], classes, seed)
+        return {name: Metric(float(values[0]), *interval(values[1:])) for name, values in found.items()}
 
     def difference(
         self, targets: Sequence[str], first: Sequence[str], second: Sequence[str], classes: Sequence[str], seed: int = 0
     ) -> Metric:
         """Macro F1 of `first` minus `second`; both are resampled together."""
-        draws, one = _resampled(len(targets), seed), np.ones((1, len(targets)))
-        a, b = _confusions(targets, first, classes), _confusions(targets, second, classes)
-        k = len(classes)
-        value = _macro_f1(_tables(a, one, k))[0] - _macro_f1(_tables(b, one, k))[0]
-        return Metric(float(value), *interval(_macro_f1(_tables(a, draws, k)) - _macro_f1(_tables(b, draws, k))))
+        a, b = (found["macro_f1"] for found in _scores(targets, [first, second], classes, seed))
+        return Metric(float(a[0] - b[0]), *interval(a[1:] - b[1:]))
 
 
-def _confusions(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """`(n,)` index of each sample's cell in the flattened confusion matrix."""
+def _scores(
+    targets: Sequence[str], predictions: Sequence[Sequence[str]], classes: Sequence[str], seed: int
+) -> list[dict[str, NDArray[np.float64]]]:
+    """Metrics of each list of predictions, `(1 + DRAWS,)`: of all samples, then of each bootstrap draw.
+
+    The lists are resampled together. Draws are made in parts, so that many samples do not fill the memory.
+    """
+    rng, n = np.random.default_rng(seed), len(targets)
+    tallies = [_tallies(targets, predicted, classes) for predicted in predictions]
+    parts: list[list[dict[str, NDArray[np.float64]]]] = [[] for _ in predictions]
+    for weights in (np.ones((1, n)), *(rng.multinomial(n, np.full(n, 1 / n), size=PART) for _ in range(DRAWS // PART))):
+        for found, (hits, support) in zip(parts, tallies, strict=True):
+            hit, count = np.asarray(weights @ hits, float), np.asarray(weights @ support, float)
+            found.append({"accuracy": hit.sum(1) / n, "macro_f1": _macro_f1(hit, count)})
+    return [{name: np.concatenate([part[name] for part in found]) for name in found[0]} for found in parts]
+
+
+def _tallies(
+    targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`(n, k)` whether each sample is a hit of each class, and how often it counts for that class, as target or prediction."""
     index = {name: i for i, name in enumerate(classes)}
-    pairs = zip(targets, predicted, strict=True)
-    return np.array([index[t] * len(classes) + index[p] for t, p in pairs], dtype=np.int64)
+    true, guess = np.array([index[t] for t in targets], int), np.array([index[p] for p in predicted], int)
+    rows, hits, support = np.arange(len(true)), np.zeros((len(true), len(classes))), np.zeros((len(true), len(classes)))
+    hits[rows, true] = true == guess
+    support[rows, true] += 1.0
+    support[rows, guess] += 1.0
+    return hits, support
 
 
-def _resampled(n: int, seed: int) -> NDArray[np.float64]:
-    """`(DRAWS, n)` how often each sample is drawn in each bootstrap draw."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
-
-
-def _tables(cells: NDArray[np.int64], weights: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """`(draws, k, k)` confusion matrices (rows: target) of each weighting of the samples."""
-    one_hot = np.zeros((len(cells), k * k))
-    one_hot[np.arange(len(cells)), cells] = 1.0
-    return (weights @ one_hot).reshape(-1, k, k)
-
-
-def _accuracy(tables: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.trace(tables, axis1=1, axis2=2) / tables.sum((1, 2)))
-
-
-def _macro_f1(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+def _macro_f1(hits: NDArray[np.float64], support: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean F1 over the classes that stand among the targets or the predictions, as scikit-learn has it."""
-    hits, support = np.diagonal(tables, axis1=1, axis2=2), tables.sum(1) + tables.sum(2)
     f1 = np.divide(2 * hits, support, out=np.full(hits.shape, np.nan), where=support > 0)
     return np.asarray(np.nanmean(f1, axis=1))

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -123,7 +124,8 @@ class Tracker:
         import mlflow
 
         mlflow.set_tracking_uri(self.uri)
-        with mlflow.start_run(run_id=run.id):
+        with mlflow.start_run(run_id=run.id), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*type hint.*")  # it asks for some, and refuses those that are right
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).parent / "pyfunc.py"),

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from ml_assets.home import url
+from ml_assets.labeling import dataset as datasets
 from ml_assets.modalities import Modality
 from ml_assets.records import now
 from ml_assets.resources import Workspace, changed, result, stage_asset
@@ -22,7 +23,7 @@ def visualization_assets(
         project,
         "visualization",
         "dataset_report",
-        deps=["samples", "annotations", "dataset"],
+        deps=["samples", "label_tasks", "annotations", "labels"],
         kinds=["html"],
         settings=[settings],
         automation_condition=changed(),
@@ -30,11 +31,13 @@ def visualization_assets(
     def dataset_report(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """The whole dataset as one HTML page: counts, every item, how it is labelled and by whom.
 
-        Made from `samples`, `annotations` and `dataset`; for everybody who wants to see whether the data are clean.
+        Made from `samples`, `label_tasks`, `annotations` and `labels`; for everybody who wants to see whether they are clean.
         """
         store = workspace.store(project)
-        urls = {name: url(name) for name in ("dagster", "label_studio", "mlflow")}
-        data = report.collect(store, modality, task, settings, urls, at=now())
+        addresses = {name: url(name) for name in ("dagster", "label_studio", "mlflow")}
+        urls = {name: address for name, address in addresses.items() if address.startswith("http")}  # not a database
+        _, tag = datasets.build(store.table("labels").read(), store.table("samples").read(["id", "split"]))
+        data = report.collect(store, modality, task, settings, urls, at=now(), dataset=tag)
         path = report.write(data, workspace.home / "reports" / project)
         counts = data.overview
         sources = {source.name: source.samples for source in counts.sources}
@@ -45,7 +48,8 @@ def visualization_assets(
         }
         return result(
             store.table("annotations").digest(["sample_id", "value", "labeler", "deleted"])
-            + store.table("samples").digest(["id", "split"]),
+            + store.table("samples").digest(["id", "split"])
+            + store.table("label_tasks").digest(["id", "task_id"]),
             page=dg.MetadataValue.url(f"{url('explorer')}/{project}/"),
             file=dg.MetadataValue.path(str(path)),
             samples=counts.samples,

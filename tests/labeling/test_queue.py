@@ -93,13 +93,27 @@ def test_the_queue_takes_unlabelled_train_samples_once(owner: LabelStudio, store
     fill(store, 10)
     fill(store, 5, source="test", split="test")
     fill(store, 2, source="production")
+    published = {
+        "id": "p",
+        "sample_id": "test0000",
+        "labeler": "published",
+        "labeler_kind": "published",
+        "value": "cat",
+        "at": AT,
+    }
+    store.table("given_labels").upsert(rows("given_labels", [published]))
+    suggested = {"id": "test0001", "model": "m-1", "label": "cat", "confidence": 0.5, "scores": "{}", "at": AT}
+    suggestions = [suggested | {"id": f"test000{i}"} for i in range(5)]
+    store.table("batch_predictions").upsert(rows("batch_predictions", suggestions))
     given_label = {"id": "given-1", "sample_id": "s0000", "labeler": "x", "value": "cat", "origin": "given", "deleted": False}
     store.table("annotations").upsert(rows("annotations", [given_label]))
     result = push_queue(store, owner, labeling(size=6), Text(), vectors, AT)
     assert (result.pushed, result.waiting) == (6, 6)
     tasks = queued(store)
     assert {"production0000", "production0001"} <= set(tasks)
-    assert not {i for i in tasks if i.startswith("test")} | ({"s0000"} & set(tasks))
+    assert not {"s0000", "test0000"} & set(tasks)
+    of_test = [row for i, row in tasks.items() if i.startswith("test")]
+    assert [(row["reason"], row["predicted"]) for row in of_test] == [("random: test split", None)]  # 4 of 15 are test
     assert owner.known_items(result.ls_project, tasks) == {i: row["task_id"] for i, row in tasks.items()}
     digest = store.table("label_tasks").digest()
     again = push_queue(store, owner, labeling(size=6), Text(), vectors, AT + timedelta(days=1))

@@ -91,7 +91,8 @@ def rows_of(uri: str, format: str, needed: Iterable[str]) -> Iterator[Row]:
 def _need(have: Iterable[str], needed: list[str], uri: str) -> None:
     have = list(have)
     if missing := [name for name in needed if name not in have]:
-        raise SourceError(f"{uri} has no column {missing[0]!r}: it has {', '.join(map(repr, have[:20])) or 'none'}")
+        shown = ", ".join(repr(name[:40]) for name in have[:10]) + ", …" * (len(have) > 10)
+        raise SourceError(f"{uri} has no column {missing[0]!r}: it has {shown or 'none'}")
 
 
 def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> Iterator[Row]:
@@ -121,7 +122,7 @@ def _jsonl(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:  # broken JSON, or bytes that are no text
+        except (ValueError, RecursionError) as error:  # broken JSON, or bytes that are no text
             yield BadRecord("", f"not a line of JSON: {error}", line[:200].decode("utf-8", "replace"))
             continue
         missing = [name for name in needed if name not in row] if isinstance(row, dict) else needed
@@ -129,9 +130,18 @@ def _jsonl(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
 
 
 def _parquet(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(file)
     _need(table.schema_arrow.names, needed, uri)
     for batch in table.iter_batches(batch_size=BATCH, columns=needed):
-        yield from batch.to_pylist()
+        columns = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):  # nobody checked that it is UTF-8
+                values = column.cast(pa.large_binary()).to_pylist()
+                columns[name] = [None if v is None else v.decode("utf-8", "surrogateescape") for v in values]
+            else:
+                columns[name] = column.to_pylist()
+        for row in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, row, strict=True))

@@ -1,0 +1,62 @@
+"""The checks of the samples see what is wrong with them."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ml_assets.collection.checks import collection_checks
+from ml_assets.records import rows
+from ml_assets.resources import Workspace
+from ml_assets.store import ProjectStore
+
+from .reviews import run, settings, table, write_csv
+
+
+def check(name: str, **options: Any) -> dg.AssetCheckResult:
+    made = {c.check_key.name: c for c in collection_checks("reviews", settings(**options))}
+    found = made[name](workspace=Workspace())
+    assert isinstance(found, dg.AssetCheckResult)
+    return found
+
+
+@pytest.fixture
+def collected(store: ProjectStore, data: Path) -> ProjectStore:
+    run(store, table(write_csv(data / "a.csv", [("fine", "good"), ("", "bad"), ("fine", "good"), ("poor", "bad")])))
+    return store
+
+
+def test_what_was_collected_is_clean_and_whole(collected: ProjectStore) -> None:
+    assert check("clean").passed
+    whole = check("nothing_lost")
+    assert whole.passed
+    assert {k: v.value for k, v in whole.metadata.items()} == {"received": 4, "accepted": 2, "duplicates": 1, "rejected": 1}
+
+
+def test_nothing_collected_is_not_clean(store: ProjectStore) -> None:
+    assert not check("clean").passed
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"text": "\r\nnot trimmed", "split": "train"}, "decodable"),
+        ({"text": "zero\x00", "split": "train"}, "decodable"),
+        ({"text": "much too long", "split": "train"}, "length"),
+        ({"text": "fine", "split": "validation"}, "split"),
+    ],
+)
+def test_a_row_that_is_not_clean_is_seen(collected: ProjectStore, row: dict[str, str], said: str) -> None:
+    collected.table("samples").insert(rows("samples", [{"id": "new", **row}]))
+    found = check("clean", max_length=12)
+    assert not found.passed
+    assert f"'column': '{said}'" in (found.description or "")
+
+
+def test_a_row_that_was_lost_is_seen(collected: ProjectStore) -> None:
+    lost = {"id": "x", "uri": "file:///b.csv", "received": 5, "accepted": 2, "duplicates": 1, "rejected": 1}
+    collected.table("receipts").insert(rows("receipts", [lost]))
+    found = check("nothing_lost")
+    assert not found.passed
+    assert "[1]" in (found.description or "")

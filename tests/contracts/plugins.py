@@ -1,0 +1,28 @@
+"""Everything that is registered, and the least that each plug-in with required options must be told."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ml_assets.collection.sources import SOURCES
+from ml_assets.modalities import MODALITIES
+from ml_assets.monitoring.monitors import MONITORS
+from ml_assets.registry import Plugin, Registry
+from ml_assets.tasks import TASKS
+from ml_assets.training.architectures import ARCHITECTURES
+
+REGISTRIES: tuple[Registry[Any], ...] = (MODALITIES, TASKS, SOURCES, ARCHITECTURES, MONITORS)
+NEEDED: dict[str, dict[str, Any]] = {
+    "classes": {"classes": ["one", "two", "three"]},
+    "name": {"name": "first"},
+    "path": {"path": "/tmp/nothing/*.txt"},
+}
+
+
+def everything() -> Iterable[tuple[Registry[Any], type[Plugin]]]:
+    return ((registry, cls) for registry in REGISTRIES for cls in registry.classes.values())
+
+
+def options(cls: type[Plugin]) -> dict[str, Any]:
+    """The least that stands in a YAML for this plug-in."""
+    needed = [name for name, field in cls.model_fields.items() if field.is_required()]
+    return {"type": cls.name_in_yaml, **{k: v for name in needed for k, v in NEEDED[name].items()}}
