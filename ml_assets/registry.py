@@ -4,7 +4,7 @@ A plug-in is a `Plugin` subclass in a file named as its `type`; its typed fields
 behaviour. A contract test runs over all that are registered.
 """
 
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -52,15 +52,16 @@ class Registry(Generic[P]):
 
     def parse(self, value: Any) -> P:
         """A plug-in from what stands in the YAML: `name`, or a mapping with `type: name` and options."""
-        if isinstance(value, Plugin):
-            return value  # type: ignore[return-value]
+        if isinstance(value, tuple(self.classes.values())):
+            return cast(P, value)
         if isinstance(value, str):
             value = {"type": value}
         if not isinstance(value, dict) or "type" not in value:
-            raise ValueError(f"a {self.kind} needs a type: choose one of {', '.join(sorted(self.classes))}")
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise ValueError(f"{article} {self.kind} needs a type: choose one of {', '.join(sorted(self.classes))}")
         cls, options = self[str(value["type"])], {k: v for k, v in value.items() if k != "type"}
         if unknown := [name for name in options if name not in cls.model_fields]:
-            text = f"unknown option {unknown[0]!r}: choose one of {', '.join(cls.model_fields)}"
+            text = f"unknown option {unknown[0]!r}: choose one of {', '.join(cls.model_fields) or '(it has none)'}"
             problem = PydanticCustomError("unknown_option", "{text}", {"text": text})
             raise ValidationError.from_exception_data(cls.__name__, [{"type": problem, "loc": (unknown[0],), "input": options}])
         return cls.model_validate(options)

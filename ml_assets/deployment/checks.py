@@ -1,5 +1,7 @@
 """What must hold of what serves."""
 
+import json
+
 import dagster as dg
 
 from ml_assets.deployment import heartbeat
@@ -35,4 +37,16 @@ def deployment_checks(project: str) -> list[dg.AssetChecksDefinition]:
             passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata={"workers": len(workers), "live deployments": count}
         )
 
-    return [answers_as_trained, every_worker_serves_it]
+    @dg.asset_check(asset=key(project, "batch_predictions"))
+    def of_the_serving_model(workspace: Workspace) -> dg.AssetCheckResult:
+        """Every prediction was made by the model that serves, and is one of its classes."""
+        store = workspace.store(project)
+        live, rows = serving(store), store.table("batch_predictions").read(["model", "label"]).to_pylist()
+        known = store.table("models").take([live.model], ["classes"])["classes"].to_pylist() if live else []
+        classes = set(json.loads(known[0])) if known else set()
+        wrong = [row for row in rows if live is None or row["model"] != live.model or row["label"] not in classes]
+        return dg.AssetCheckResult(
+            passed=not wrong, severity=dg.AssetCheckSeverity.WARN, metadata={"predictions": len(rows), "of others": len(wrong)}
+        )
+
+    return [answers_as_trained, every_worker_serves_it, of_the_serving_model]

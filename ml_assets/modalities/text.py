@@ -35,8 +35,9 @@ class TextEncoder(Encoder):
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
         model = _load(self.weights, self.max_tokens)
-        vectors = model.encode(list(items), batch_size=32, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(vectors, dtype=np.float32)
+        vectors = np.asarray(model.encode(list(items), batch_size=32, show_progress_bar=False), dtype=np.float32)
+        # not in the model: bfloat16 has three digits, and lengths would be off by as much
+        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -1,9 +1,13 @@
 """What warns while a model serves. None of these blocks: a person decides."""
 
+import json
+
 import dagster as dg
 
 from ml_assets.monitoring.drift import verdict
 from ml_assets.monitoring.settings import MonitoringSettings
+from ml_assets.monitoring.traffic import stale_days
+from ml_assets.monitoring.uncertain import picks
 from ml_assets.resources import Workspace, key
 from ml_assets.store import quote
 from ml_assets.training.evaluation import serving_model
@@ -30,4 +34,39 @@ def monitoring_checks(project: str, settings: MonitoringSettings) -> list[dg.Ass
             passed=not bad, severity=dg.AssetCheckSeverity.WARN, description=", ".join(bad) or "all lines are readable"
         )
 
-    return [not_drifted, every_line_readable]
+    @dg.asset_check(asset=key(project, "profiles"))
+    def every_day_profiled(workspace: Workspace) -> dg.AssetCheckResult:
+        """The profiles are made of all predictions of their days."""
+        behind = stale_days(workspace.store(project))
+        return dg.AssetCheckResult(
+            passed=not behind, severity=dg.AssetCheckSeverity.WARN, description=", ".join(behind) or "no day is behind"
+        )
+
+    @dg.asset_check(asset=key(project, "live_accuracy"))
+    def as_good_as_evaluated(workspace: Workspace) -> dg.AssetCheckResult:
+        """Accuracy by feedback is not clearly below what the evaluation of the serving model promised."""
+        store = workspace.store(project)
+        model = serving_model(store)
+        days = store.table("live_accuracy").read(where=f"model = {quote(model or '')}").to_pylist()
+        metrics = store.table("evaluations").take([model or ""], ["metrics"])["metrics"].to_pylist()
+        promised = json.loads(metrics[0]).get("accuracy_interval") if metrics else None
+        if not days or promised is None:
+            return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description="no feedback to compare")
+        newest = max(days, key=lambda row: row["day"])
+        said = f"{newest['accuracy']:.3f} on {newest['day']} ({newest['feedback']} answers), promised from {promised[0]:.3f} on"
+        passed = newest["high"] >= promised[0]
+        return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, description=said)
+
+    @dg.asset_check(asset=key(project, "uncertain_predictions"))
+    def each_sent_once(workspace: Workspace) -> dg.AssetCheckResult:
+        """No input was sent back twice, and everything that was picked was sent."""
+        rows = picks(workspace.store(project)).read(["sample_id", "sent"]).to_pylist()
+        samples = [row["sample_id"] for row in rows]
+        unsent = sum(not row["sent"] for row in rows)
+        return dg.AssetCheckResult(
+            passed=len(set(samples)) == len(samples) and not unsent,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"sent": len(rows) - unsent, "picked and not sent": unsent},
+        )
+
+    return [not_drifted, every_line_readable, every_day_profiled, as_good_as_evaluated, each_sent_once]

@@ -12,6 +12,17 @@ from ml_assets.training.settings import TrainingSettings
 def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetChecksDefinition]:
     """The checks of the training stage."""
 
+    @dg.asset_check(asset=key(project, "study"), blocking=True)
+    def best_trial_wins(workspace: Workspace) -> dg.AssetCheckResult:
+        """The newest study has all its trials, and its best one has the highest score."""
+        found = workspace.store(project).table("studies").read().to_pylist()
+        if not found:
+            return dg.AssetCheckResult(passed=False, description="there is no study")
+        study = max(found, key=lambda row: row["at"])
+        scores = [trial["score"] for trial in json.loads(study["trials"])]
+        passed = len(scores) >= settings.trials and study["score"] == max(scores)
+        return dg.AssetCheckResult(passed=passed, metadata={"trials": len(scores), "best": study["score"]})
+
     @dg.asset_check(asset=key(project, "evaluation"), blocking=True)
     def good_enough(workspace: Workspace) -> dg.AssetCheckResult:
         """The newest model reaches the minimum of the YAML and is not worse than the model that serves."""
@@ -41,4 +52,4 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
         leaked = set(train) & (set(test) | fixed)
         return dg.AssetCheckResult(passed=not leaked, metadata={"leaked": len(leaked), "train": len(train), "test": len(test)})
 
-    return [good_enough, no_test_sample_seen]
+    return [best_trial_wins, good_enough, no_test_sample_seen]

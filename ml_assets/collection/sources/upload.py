@@ -15,6 +15,7 @@ class Upload(Source):
     name_in_yaml: ClassVar[str] = "upload"
 
     name: str = "upload"
+    """Name of the source: samples, rejects and reports carry it."""
     project: str = ""
     """Filled in by the project."""
 

@@ -1,0 +1,177 @@
+"""What every modality does with content."""
+
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_assets.collection.accept import sample_id
+from ml_assets.features.settings import FeaturesSettings
+from ml_assets.modalities import MODALITIES, Modality, Text, Undecodable
+
+from .plugins import options
+
+GOOD: dict[str, list[str | bytes]] = {
+    "text": ["fine", "Привет, мир", "😀" * 5000, "<b>bold</b> & \"quoted\"", b"\xef\xbb\xbfwith a mark", "a\r\nb\rc", "x " * 3000, "12 3!"],
+}  # fmt: skip
+BAD: dict[str, list[str | bytes]] = {"text": ["", " \n\t ", b"\xff\xfe", "zero\x00", "\ud800", b"", b"\xed\xa0\x80"]}
+DANGEROUS: dict[str, Any] = {"text": "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp;"}
+
+EACH = pytest.mark.parametrize("name", list(MODALITIES))
+
+
+def of(name: str) -> Modality:
+    return MODALITIES.parse(options(MODALITIES[name]))
+
+
+def items(name: str) -> list[Any]:
+    return [of(name).decode(content) for content in GOOD[name]]
+
+
+@EACH
+def test_decoding_is_done_once(name: str) -> None:
+    """What was decoded and stored decodes to itself, or its id would change."""
+    modality = of(name)
+    for content in GOOD[name]:
+        item = modality.decode(content)
+        assert modality.decode(item) == item
+        assert sample_id(modality, modality.decode(item)) == sample_id(modality, item)
+        assert modality.length(item) > 0
+
+
+@EACH
+def test_what_is_no_content_is_refused_with_a_reason(name: str) -> None:
+    for content in BAD[name]:
+        with pytest.raises(Undecodable) as caught:
+            of(name).decode(content)
+        assert str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@EACH
+def test_a_description_is_a_row_of_plain_values_per_item(name: str) -> None:
+    modality = of(name)
+    table = modality.describe(items(name))
+    assert table.num_rows == len(GOOD[name])
+    for column in table.columns:
+        assert pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_string(column.type)
+        assert column.null_count == 0
+        assert not pa.types.is_floating(column.type) or np.isfinite(column.to_numpy()).all()
+    one_by_one = pa.concat_tables(modality.describe([item]) for item in items(name))
+    assert one_by_one.to_pylist() == table.to_pylist()
+    assert modality.describe([]).column_names == table.column_names
+    assert modality.describe([]).num_rows == 0
+
+
+@EACH
+def test_the_encoder_gives_a_unit_vector_per_item_in_their_order(name: str) -> None:
+    encoder = of(name).encoder(FeaturesSettings().encoder)
+    found = encoder.encode(items(name))
+    assert (found.shape, found.dtype) == ((len(GOOD[name]), encoder.dimensions), np.float32)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert len(np.unique(found.round(2), axis=0)) == len(GOOD[name]), "different items differ"
+    again = encoder.encode(items(name)[::-1])[::-1]
+    alone = np.concatenate([encoder.encode([item]) for item in items(name)])
+    for other in (again, alone):
+        assert (found * other).sum(1).min() > 0.999, "the same item has the same vector, whatever stands beside it"
+    assert encoder.encode([]).shape == (0, encoder.dimensions)
+    assert of(name).encoder(FeaturesSettings().encoder) == encoder
+
+
+@EACH
+def test_an_encoder_that_is_not_there_is_one_sentence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="encoder") as caught:
+        of(name).encoder(str(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+    assert FeaturesSettings().encoder in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@EACH
+def test_label_studio_shows_the_content_of_a_task(name: str) -> None:
+    tag = ElementTree.fromstring(of(name).label_studio_object())
+    assert (tag.get("name"), tag.get("value")) == ("content", "$content")
+
+
+class Tags(HTMLParser):
+    """The tags and attributes that a browser would see."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attributes)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@EACH
+def test_what_is_shown_is_safe_whole_and_not_too_long(name: str) -> None:
+    modality = of(name)
+    page = Tags(modality.show(DANGEROUS[name], 500))
+    assert page.open == []
+    assert not {tag for tag, _ in page.seen} & {"script", "iframe", "object", "style"}
+    assert not [key for _, attributes in page.seen for key in attributes if key.startswith("on")]
+    for item in items(name):
+        shown = modality.show(item, 100)
+        assert len(shown) < 2000
+        assert Tags(shown).open == []
+
+
+def test_text_is_shown_as_it_stands() -> None:
+    for text in ("a < b & c", "x" * 100, "&lt;"):
+        assert Tags(Text().show(text, 100)).text == text
+    assert Tags(Text().show("x" * 101, 100)).text == "x" * 100 + " …"
+
+
+@given(st.text() | st.binary())
+def test_any_text_is_decoded_or_refused(content: str | bytes) -> None:
+    try:
+        item = Text().decode(content)
+    except Undecodable as error:
+        reason = str(error)
+        assert reason.startswith(("empty", "not UTF-8 text: byte 0x", "not text: "))  # noqa: PT017
+    else:
+        assert Text().decode(item) == item
+        assert item.strip() == item != ""
+        assert "\r" not in item
+        assert item.encode().decode() == item
+
+
+@given(st.text())
+def test_bytes_and_text_of_the_same_content_are_one_sample(text: str) -> None:
+    try:
+        item = Text().decode(text)
+    except Undecodable:
+        return
+    assert Text().decode(text.encode()) == item.removeprefix("\ufeff").strip() or text.startswith("\ufeff")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello 12", {"characters": 8, "words": 2, "word_length": 3.5, "digits": 0.25, "upper": 0.125, "punctuation": 0, "script": "latin"}),
+        ("Привет!", {"characters": 7, "words": 1, "word_length": 6, "digits": 0, "upper": 1 / 7, "punctuation": 1 / 7, "script": "cyrillic"}),
+        ("日本語", {"characters": 3, "words": 1, "word_length": 3, "digits": 0, "upper": 0, "punctuation": 0, "script": "cjk"}),
+        ("42", {"characters": 2, "words": 1, "word_length": 2, "digits": 1, "upper": 0, "punctuation": 0, "script": "none"}),
+        ("", {"characters": 0, "words": 0, "word_length": 0, "digits": 0, "upper": 0, "punctuation": 0, "script": "none"}),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_text(text: str, expected: dict[str, Any]) -> None:
+    assert Text().describe([text]).to_pylist() == [expected]

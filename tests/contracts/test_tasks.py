@@ -1,0 +1,189 @@
+"""What every label task does with answers."""
+
+import random
+import time
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from sklearn.metrics import accuracy_score, f1_score
+
+from ml_assets.modalities import MODALITIES
+from ml_assets.tasks import TASKS, InvalidLabel, SingleChoice, Task
+
+from .plugins import options
+
+EACH = pytest.mark.parametrize("name", list(TASKS))
+CLASSES = ("one", "two", "three")
+VALUES: dict[str, list[str]] = {"single_choice": list(CLASSES)}
+"""Some values of a task with the classes one, two and three."""
+
+
+def of(name: str) -> Task:
+    return TASKS.parse(options(TASKS[name]))
+
+
+def values_of(name: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(VALUES[name])
+
+
+@EACH
+def test_the_label_config_is_xml_around_the_content(name: str) -> None:
+    for modality in MODALITIES.classes.values():
+        tag = MODALITIES.parse(options(modality)).label_studio_object()
+        question = 'Is it "<big>" & \'bad\'?'
+        config = ElementTree.fromstring(of(name).label_config(tag, question))
+        assert config.tag == "View"
+        names = [element.get("name") for element in config.iter() if element.get("name")]
+        assert len(names) == len(set(names)), "Label Studio finds controls by their names"
+        assert "content" in names
+        assert {element.get("toName") for element in config.iter() if element.get("toName")} == {"content"}
+        assert question in {element.get("value") for element in config.iter()}
+
+
+@EACH
+def test_label_studio_keeps_a_value_as_it_is(name: str) -> None:
+    task = of(name)
+    for value in VALUES[name]:
+        result = task.write(value)
+        assert task.read(result) == value
+        assert task.check(value) == value
+        controls = {element.get("name"): element for element in ElementTree.fromstring(task.label_config("<Text name='content'/>", "?")).iter()}
+        for region in result:
+            assert controls[region["from_name"]].get("toName") == region["to_name"] == "content"
+            assert region["type"] == controls[region["from_name"]].tag.lower()
+
+
+@EACH
+def test_an_answer_that_the_task_does_not_allow_is_one_sentence_with_the_choices(name: str) -> None:
+    task = of(name)
+    for answer in ("nonsense", "ONE", "", None, 5, ["one"], {"one": 1}, "x" * 10_000, "a\nb"):
+        with pytest.raises(InvalidLabel) as caught:
+            task.check(answer)
+        sentence = str(caught.value)
+        assert all(choice in sentence for choice in CLASSES)
+        assert len(sentence.splitlines()) == 1
+        assert len(sentence) < 300
+    for result in ([], [{}], [{"from_name": "label"}], [{"from_name": "label", "value": None}], [{"from_name": "other", "value": {}}]):
+        with pytest.raises(InvalidLabel):
+            task.read(result)
+
+
+@EACH
+@given(data=st.data())
+def test_the_consensus_does_not_depend_on_the_order(name: str, data: Any) -> None:
+    task, values = of(name), data.draw(st.lists(values_of(name), min_size=1, max_size=7))
+    found = task.consensus(values)
+    assert 0 < found.agreement <= 1
+    assert found.value is None or task.check(found.value) in values
+    for _ in range(3):
+        random.Random(len(values)).shuffle(values)
+        assert task.consensus(values) == found
+    assert task.consensus([*values, *values]) == found, "twice as many of the same opinion say the same"
+    if len(set(values)) == 1:
+        assert (found.value, found.agreement) == (values[0], 1)
+
+
+@EACH
+@given(data=st.data(), seed=st.integers(0, 3))
+def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: int) -> None:
+    task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))
+    targets = generator.choices(VALUES[name], k=60)
+    predicted = [t if generator.random() < 0.7 else generator.choice(VALUES[name]) for t in targets]
+    found = task.metrics(targets, predicted, CLASSES, seed)
+    assert tuple(found) == task.metric_names
+    assert task.headline() in found
+    for metric in found.values():
+        assert 0 <= metric.low <= metric.value <= metric.high <= 1
+        assert metric.low < metric.high
+    assert task.metrics(targets, predicted, CLASSES, seed) == found, "the same seed draws the same samples"
+    perfect = task.metrics(targets, targets, CLASSES, seed)
+    assert {(m.value, m.low, m.high) for m in perfect.values()} == {(1, 1, 1)}
+
+
+@EACH
+@given(data=st.data())
+def test_the_difference_of_two_models_is_that_of_their_headlines(name: str, data: Any) -> None:
+    task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))
+    targets = generator.choices(VALUES[name], k=60)
+    first, second = ([t if generator.random() < p else generator.choice(VALUES[name]) for t in targets] for p in (0.9, 0.5))
+    scores = [task.metrics(targets, guesses, CLASSES, 0)[task.headline()].value for guesses in (first, second)]
+    found, back = task.difference(targets, first, second, CLASSES, 0), task.difference(targets, second, first, CLASSES, 0)
+    assert found.value == pytest.approx(scores[0] - scores[1])
+    assert found.low <= found.value <= found.high
+    assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
+    same = task.difference(targets, first, first, CLASSES, 0)
+    assert (same.value, same.low, same.high) == (0, 0, 0), "samples are drawn for both together"
+
+
+# ---- single choice ----
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=40))
+def test_metrics_of_single_choice_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
+    targets, predicted = [t for t, _ in pairs], [p for _, p in pairs]
+    found = SingleChoice(classes=("a", "b")).metrics(targets, predicted, "dcba", 0)
+    assert found["accuracy"].value == pytest.approx(accuracy_score(targets, predicted))
+    assert found["macro_f1"].value == pytest.approx(f1_score(targets, predicted, average="macro"))
+
+
+def test_the_interval_of_the_accuracy_is_that_of_a_binomial() -> None:
+    n, share = 2000, 0.8
+    targets = ["a"] * n
+    predicted = ["a"] * 1600 + ["b"] * 400
+    found = SingleChoice(classes=("a", "b")).metrics(targets, predicted, "ab", 0)["accuracy"]
+    deviation = float(np.sqrt(share * (1 - share) / n))
+    assert (found.low, found.high) == pytest.approx((share - 1.96 * deviation, share + 1.96 * deviation), abs=0.25 * deviation)
+
+
+def test_many_classes_and_samples_take_seconds_and_little_memory() -> None:
+    classes = tuple(f"class {i}" for i in range(400))
+    targets = [classes[i % 400] for i in range(8000)]
+    predicted = [classes[i * i % 400] for i in range(8000)]
+    began = time.process_time()
+    found = SingleChoice(classes=classes).metrics(targets, predicted, classes, 0)
+    assert found["accuracy"].value == pytest.approx(accuracy_score(targets, predicted))
+    assert time.process_time() - began < 20
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+
+
+@given(st.lists(NAMES, min_size=2, max_size=12, unique=True))
+def test_class_names_survive_the_label_config_or_are_refused(names: list[str]) -> None:
+    try:
+        task = SingleChoice(classes=tuple(names))
+    except ValidationError:
+        return
+    config = ElementTree.fromstring(task.label_config('<Text name="content" value="$content"/>', "?"))
+    choices = config.findall("./Choices/Choice")
+    assert [choice.get("value") for choice in choices] == names
+    assert [choice.get("hotkey") for choice in choices] == [str(i) if i < 10 else None for i in range(1, len(names) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (["a", "a"], "the class 'a' stands twice in classes"),
+        (["a", " "], "a class needs a name"),
+        (["a", "b\x07"], r"the class 'b\\x07' holds a character that no label config can hold"),
+        (["a"], "at least 2 items"),
+    ],
+)
+def test_classes_that_cannot_be(classes: list[str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        SingleChoice(classes=tuple(classes))
+
+
+def test_exactly_one_choice_is_read() -> None:
+    task = SingleChoice(classes=CLASSES)
+    with pytest.raises(InvalidLabel, match="2 choices where exactly one is needed"):
+        task.read([{"from_name": "label", "value": {"choices": ["one", "two"]}}])
+    with pytest.raises(InvalidLabel, match="unknown class 'four': choose one of one, two, three"):
+        task.read([{"from_name": "label", "value": {"choices": ["four"]}}])
+    both = [{"from_name": "comment", "value": {"text": ["?"]}}, *task.write("two")]
+    assert task.read(both) == "two"
