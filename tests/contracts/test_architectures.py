@@ -54,12 +54,16 @@ def test_it_learns_what_can_be_separated(name: str) -> None:
         assert scores.dtype == np.float32
         assert np.allclose(scores.sum(1), 1, atol=1e-5)
         assert (scores.argmax(1) == data.targets).mean() > 0.98
-    assert np.array_equal(probabilities(network, unseen.vectors, batch=7).argmax(1), probabilities(network, unseen.vectors).argmax(1))
+    assert np.array_equal(
+        probabilities(network, unseen.vectors, batch=7).argmax(1), probabilities(network, unseen.vectors).argmax(1)
+    )
 
 
 @EACH
 def test_the_same_seed_gives_the_same_network_and_another_one_another(name: str) -> None:
-    first, again, other = (probabilities(fit(of(name, epochs=3), examples(), CLASSES, seed), examples().vectors) for seed in (0, 0, 1))
+    first, again, other = (
+        probabilities(fit(of(name, epochs=3), examples(), CLASSES, seed), examples().vectors) for seed in (0, 0, 1)
+    )
     assert np.array_equal(first, again)
     assert not np.allclose(first, other)
 
@@ -67,7 +71,14 @@ def test_the_same_seed_gives_the_same_network_and_another_one_another(name: str)
 @EACH
 def test_how_it_learns_is_told_each_epoch(name: str) -> None:
     told: list[tuple[int, Mapping[str, float]]] = []
-    fit(of(name, epochs=10), examples(), CLASSES, 0, examples(20, seed=1), lambda epoch, values: told.append((epoch, dict(values))))
+    fit(
+        of(name, epochs=10),
+        examples(),
+        CLASSES,
+        0,
+        examples(20, seed=1),
+        lambda epoch, values: told.append((epoch, dict(values))),
+    )
     assert [epoch for epoch, _ in told] == list(range(10))
     assert told[0][1]["train_loss"] > told[-1][1]["train_loss"]
     assert told[0][1]["learning_rate"] > told[-1][1]["learning_rate"] >= 0
@@ -92,8 +103,8 @@ def test_every_trial_is_a_valid_copy_that_differs(name: str) -> None:
 @EACH
 def test_a_saved_model_predicts_exactly_the_same(name: str, tmp_path: Path) -> None:
     architecture = of(name, epochs=5)
-    description = {"version": "x-1", "architecture": describe(architecture), "encoder": {"name": "minilm", "dimensions": INPUTS},
-                   "classes": ["a", "b", "c", "d"], "modality": "text", "examples": []}  # fmt: skip
+    encoder = {"name": "minilm", "dimensions": INPUTS}
+    description = {"version": "x-1", "architecture": describe(architecture), "encoder": encoder, "classes": [*"abcd"]}
     model = TrainedModel(description, fit(architecture, examples(), CLASSES, seed=0))
     model.save(tmp_path / "model")
     again = TrainedModel.load(tmp_path / "model")

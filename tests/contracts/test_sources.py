@@ -45,7 +45,9 @@ def test_what_it_lists_is_stable_and_each_origin_is_its_own(name: str, tmp_path:
     assert len(found) == len(set(found)) >= 3
     assert origins(source) == found
     for file in files:
-        assert all(record.origin in (file.uri, f"{file.uri}#{n}") for b in source.read(file.uri) for n, record in enumerate(b, 1))
+        assert all(
+            record.origin in (file.uri, f"{file.uri}#{n}") for b in source.read(file.uri) for n, record in enumerate(b, 1)
+        )
 
 
 @EACH

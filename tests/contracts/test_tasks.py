@@ -35,7 +35,7 @@ def values_of(name: str) -> st.SearchStrategy[str]:
 def test_the_label_config_is_xml_around_the_content(name: str) -> None:
     for modality in MODALITIES.classes.values():
         tag = MODALITIES.parse(options(modality)).label_studio_object()
-        question = 'Is it "<big>" & \'bad\'?'
+        question = "Is it \"<big>\" & 'bad'?"
         config = ElementTree.fromstring(of(name).label_config(tag, question))
         assert config.tag == "View"
         names = [element.get("name") for element in config.iter() if element.get("name")]
@@ -52,7 +52,10 @@ def test_label_studio_keeps_a_value_as_it_is(name: str) -> None:
         result = task.write(value)
         assert task.read(result) == value
         assert task.check(value) == value
-        controls = {element.get("name"): element for element in ElementTree.fromstring(task.label_config("<Text name='content'/>", "?")).iter()}
+        controls = {
+            element.get("name"): element
+            for element in ElementTree.fromstring(task.label_config("<Text name='content'/>", "?")).iter()
+        }
         for region in result:
             assert controls[region["from_name"]].get("toName") == region["to_name"] == "content"
             assert region["type"] == controls[region["from_name"]].tag.lower()
@@ -68,7 +71,13 @@ def test_an_answer_that_the_task_does_not_allow_is_one_sentence_with_the_choices
         assert all(choice in sentence for choice in CLASSES)
         assert len(sentence.splitlines()) == 1
         assert len(sentence) < 300
-    for result in ([], [{}], [{"from_name": "label"}], [{"from_name": "label", "value": None}], [{"from_name": "other", "value": {}}]):
+    for result in (
+        [],
+        [{}],
+        [{"from_name": "label"}],
+        [{"from_name": "label", "value": None}],
+        [{"from_name": "other", "value": {}}],
+    ):
         with pytest.raises(InvalidLabel):
             task.read(result)
 

@@ -1,0 +1,120 @@
+"""The commands as people type them: help everywhere, one sentence for what is wrong, exit codes that are earned."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ["demo", "up", "down", "status", "new", "invite", "run", "predict", "trace", "keys"]
+ML_ASSETS = str(Path(sys.executable).with_name("ml-assets"))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    ports = {f"ML_ASSETS_{name}_PORT": "1" for name in ("DAGSTER", "LABEL_STUDIO", "MLFLOW", "ENDPOINT", "EXPLORER")}
+    return {
+        **os.environ,
+        "ML_ASSETS_HOME": str(tmp_path / "home"),
+        "ML_ASSETS_DEFS": str(tmp_path / "defs"),
+        "COLUMNS": "120",
+        **ports,
+    }
+
+
+def command(environment: dict[str, str], *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ML_ASSETS, *arguments], env=environment, input=text, capture_output=True, text=True, timeout=120)
+
+
+def test_help_lists_what_works(environment: dict[str, str]) -> None:
+    done = command(environment, "--help")
+    assert done.returncode == 0
+    listed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and line[2:3].islower()]
+    assert [name for name in listed if name in COMMANDS] == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(environment: dict[str, str], name: str) -> None:
+    done = command(environment, name, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "nothing"], "unknown project 'nothing': choose one of (none declared yet)"),
+        (["run", "mails", "train"], "unknown stage 'train': choose from collection, labeling,"),
+        (["new", "Big"], "'Big' cannot be a project's name"),
+        (["new", "../up"], "'../up' cannot be a project's name"),
+        (["trace", "abc"], "no prediction 'abc' in any project"),
+        (["predict", "nothing", "text"], "unknown project 'nothing'"),
+        (["keys", "add", "nothing", "--scope", "predict"], "unknown project 'nothing'"),
+        (["keys", "revoke", "abc"], "abc"),
+        (["invite", "nothing", "a@b.example"], "unknown project 'nothing'"),
+    ],
+)
+def test_mistakes_get_one_sentence(environment: dict[str, str], arguments: list[str], sentence: str) -> None:
+    done = command(environment, *arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run"], ["run", "--nonsense"], ["keys", "add", "p"]])
+def test_wrong_usage_is_told(environment: dict[str, str], arguments: list[str]) -> None:
+    done = command(environment, *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "Usage" in done.stderr
+
+
+def test_a_new_project_loads_and_is_never_overwritten(environment: dict[str, str], tmp_path: Path) -> None:
+    assert command(environment, "new", "mails").returncode == 0
+    path = tmp_path / "defs" / "mails" / "defs.yaml"
+    assert "$ML_ASSETS_HOME/data/mails/" in path.read_text()
+    status = command(environment, "status", "--json")
+    assert status.returncode == 0
+    assert json.loads(status.stdout)["projects"]["mails"]["samples"] == 0
+    path.write_text("mine")
+    again = command(environment, "new", "mails")
+    assert again.returncode == 1
+    assert "there is a project 'mails' already" in again.stderr
+    assert path.read_text() == "mine"
+    broken = json.loads(command(environment, "status", "--json").stdout)["projects"]["mails"]
+    assert "mails/defs.yaml:1:" in broken["broken"]
+
+
+def test_run_without_servers_fails_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    command(environment, "new", "mails")
+    folder = tmp_path / "home" / "data" / "mails"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("text\none mail\nanother mail\n")
+    done = command(environment, "run", "mails", "collection", "labeling", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["materialized"] == ["mails/samples"]
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_are_shown_once_and_can_be_revoked(environment: dict[str, str], tmp_path: Path) -> None:
+    command(environment, "new", "mails")
+    made = command(environment, "keys", "add", "mails", "--scope", "predict", "--name", "shop")
+    secret = made.stdout.strip()
+    assert secret.startswith("mla_")
+    listed = json.loads(command(environment, "keys", "list", "--json").stdout)
+    assert [(k["project"], k["name"], k["scopes"]) for k in listed] == [("mails", "shop", ["predict"])]
+    assert secret not in (tmp_path / "home" / "keys.json").read_text()
+    assert (tmp_path / "home" / "keys.json").stat().st_mode & 0o077 == 0
+    assert command(environment, "keys", "revoke", listed[0]["id"]).returncode == 0
+    assert json.loads(command(environment, "keys", "list", "--json").stdout) == []
+
+
+def test_keys_refuse_an_unknown_scope(environment: dict[str, str]) -> None:
+    command(environment, "new", "mails")
+    done = command(environment, "keys", "add", "mails", "--scope", "everything")
+    assert done.returncode == 1
+    assert "choose" in done.stderr
