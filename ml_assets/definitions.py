@@ -1,5 +1,7 @@
 """What Dagster loads: every project of `defs/` by itself, so that a broken one does not take the others with it."""
 
+import re
+
 import dagster as dg
 
 from ml_assets import settings
@@ -17,7 +19,7 @@ def defs() -> dg.Definitions:
 def one(project: str) -> dg.Definitions:
     """The definitions of one project, or what stands for it if it cannot be loaded."""
     try:
-        return MLProject(project, settings.load(project)).build_defs()
+        return MLProject.declared(project)[1]
     except settings.ProjectError as error:
         return broken(project, str(error))
 
@@ -31,5 +33,6 @@ def shared() -> dg.Definitions:
 def broken(project: str, sentence: str) -> dg.Definitions:
     """Stands for a project that cannot be loaded."""
     dg.get_dagster_logger().error(sentence)
-    spec = dg.AssetSpec(key(project, "broken"), group_name=project, description=sentence, kinds={"yaml"})
+    group = re.sub(r"[^A-Za-z0-9_]", "_", project)  # the name itself may be what is wrong
+    spec = dg.AssetSpec(key(project, "broken"), group_name=group, description=sentence, kinds={"yaml"})
     return dg.Definitions(assets=[spec])

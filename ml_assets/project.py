@@ -54,6 +54,19 @@ class MLProject(dg.Component):
         self.name, self.settings = name, settings
 
     @classmethod
+    def declared(cls, name: str) -> tuple[Self, dg.Definitions]:
+        """The project that is declared under this name, with its definitions.
+
+        Raises `ProjectError`, also for what is wrong in Dagster's eyes alone, such as a cron text with an hour 99.
+        """
+        made = cls(name, settings.load(name))
+        try:
+            return made, made.build_defs()
+        except dg.DagsterInvalidDefinitionError as error:
+            sentence = " ".join(str(error).split())
+            raise settings.ProjectError(f"{settings.DEFS.name}/{name}/defs.yaml: {sentence}") from error
+
+    @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """The schema of the YAML's attributes, which `dg` and editors check against."""
         return ProjectSettings
@@ -86,7 +99,7 @@ class MLProject(dg.Component):
                 *monitoring_assets(name, s.monitoring, modality),
             ],
             asset_checks=[
-                *collection_checks(name, s.collection),
+                *collection_checks(name, s.collection, task),
                 *labeling_checks(name, s.labeling),
                 *visualization_checks(name),
                 *features_checks(name, s.features, modality),

@@ -101,11 +101,13 @@ class Runner:
         self.specs = {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
         graph = definitions.resolve_asset_graph()
         self.blocking = {check for check in graph.asset_check_keys if graph.get_check_spec(check).blocking}
+        made = [each for each in graph.assets_defs if each.is_executable]
+        self.steps = {each.op.name: key for each in made for key in [*each.check_keys, *each.keys]}
 
     def run(self, stages: Sequence[str] = (), only: Collection[str] = (), wait_seconds: float = 0) -> Outcome:
         """Run what is stale in the stages, or of the named assets; everything by default.
 
-        Raises `Busy` if another run holds the project's lock for longer than `wait_seconds`.
+        Raises `Busy` if another run holds the project's lock for longer than `wait_seconds`, `KeyboardInterrupt` on Ctrl-C.
         """
         started = time.monotonic()
         try:
@@ -125,11 +127,12 @@ class Runner:
     def _run(self, chosen: list[dg.AssetKey]) -> Outcome:
         fail_runs_of_dead_processes(self.instance, self.project)
         outcome, done = Outcome(), set[dg.AssetKey]()
-        before = self._bad_from_before()
+        before, unevaluated = self._checks_from_before()
         bad = {check.asset_key for check in before}
         while True:
             blocked = {key for key in chosen if self._ancestors(key) & bad}
-            reasons = {key: why for key in chosen if key not in done and key not in blocked and (why := self._stale(key))}
+            waiting = [key for key in chosen if key not in done and key not in blocked]
+            reasons = {key: why for key in waiting if (why := self._stale(key) or unevaluated.get(key))}
             ready = [key for key in reasons if not self._ancestors(key) & set(reasons)]
             if not ready:
                 break
@@ -165,34 +168,37 @@ class Runner:
                 tags={"ml_assets/project": self.project, "ml_assets/pid": str(os.getpid()), "ml_assets/boot": boot_id()},
                 raise_on_error=False,
             )
-            bad |= self._record(result, outcome)
+            bad |= self._record(result, batch, outcome)
+            if any(_interrupted(event.step_failure_data) for event in result.get_step_failure_events()):
+                raise KeyboardInterrupt  # Dagster makes a failed step of it: what comes after it would still run
         return bad
 
-    def _record(self, result: Any, outcome: Outcome) -> set[dg.AssetKey]:
+    def _record(self, result: Any, batch: list[dg.AssetKey], outcome: Outcome) -> set[dg.AssetKey]:
         """Tell what the run made; the assets that failed or whose blocking check failed."""
         bad: set[dg.AssetKey] = set()
         seconds = {s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in self.instance.get_run_step_stats(result.run_id)}
+        there = set()
         for event in result.get_asset_materialization_events():
             made = event.step_materialization_data.materialization
+            there.add(made.asset_key)
             outcome.materialized.append(_name(made.asset_key))
             values = {label: entry.value for label, entry in made.metadata.items()}
             stage = self.specs[made.asset_key].tags.get("stage", "")
             self.on_step(Step(_name(made.asset_key), stage, seconds.get(event.step_key, 0.0), values))
-        for event in result.get_step_failure_events():
-            key = dg.AssetKey(event.step_key.split("__", 1))  # a step is named after its asset
-            if key not in self.specs:  # a blocking check's step fails too; it is told below
-                continue
-            bad.add(key)
-            outcome.failed[_name(key)] = _sentence(event.step_failure_data)
-        for check in result.get_asset_check_evaluations():
-            if check.passed:
-                continue
-            name = f"{_name(check.asset_key)}:{check.check_name}"
-            if check.asset_check_key in self.blocking:
-                outcome.failed_checks[name] = check.description or "failed"
+        raised = {self.steps[e.step_key]: _sentence(e.step_failure_data) for e in result.get_step_failure_events()}
+        for key in batch:
+            if key not in there:  # without a sentence of its own, the run failed before it came to it
+                bad.add(key)
+                outcome.failed[_name(key)] = raised.get(key) or _run_failure(result)
+        wrong = {c.asset_check_key: c.description or "failed" for c in result.get_asset_check_evaluations() if not c.passed}
+        # the step of a blocking check fails too when the check does; one that raised has no evaluation
+        for check, why in ({c: why for c, why in raised.items() if isinstance(c, dg.AssetCheckKey)} | wrong).items():
+            name = f"{_name(check.asset_key)}:{check.name}"
+            if check in self.blocking:
+                outcome.failed_checks[name] = why
                 bad.add(check.asset_key)
             else:
-                outcome.warnings[name] = check.description or "failed"
+                outcome.warnings[name] = why
         return bad
 
     def _ancestors(self, key: dg.AssetKey) -> set[dg.AssetKey]:
@@ -205,17 +211,25 @@ class Runner:
                 waiting += [dep.asset_key for dep in self.specs[parent].deps]
         return found
 
-    def _bad_from_before(self) -> dict[dg.AssetCheckKey, str]:
-        """The blocking checks that failed when they were last evaluated, with why."""
-        bad = {}
+    def _checks_from_before(self) -> tuple[dict[dg.AssetCheckKey, str], dict[dg.AssetKey, str]]:
+        """The blocking checks that failed when last evaluated; the assets whose check came to no verdict. With why."""
+        bad: dict[dg.AssetCheckKey, str] = {}
+        unevaluated: dict[dg.AssetKey, str] = {}
         for check in self.blocking:
             record = self.instance.get_latest_asset_check_evaluation_record(check)
             evaluation = (
                 record and record.event and record.event.dagster_event and record.event.dagster_event.event_specific_data
             )
-            if evaluation is not None and getattr(evaluation, "passed", True) is False:
+            if record is None or evaluation is None:
+                continue
+            passed = getattr(evaluation, "passed", None)
+            if passed is None:  # it was only planned: it raised, or its run was killed
+                run = self.instance.get_run_by_id(record.run_id)
+                if run is None or run.is_finished:
+                    unevaluated[check.asset_key] = f"its check {check.name} was not evaluated"
+            elif not passed:
                 bad[check] = getattr(evaluation, "description", None) or "failed"
-        return bad
+        return bad, unevaluated
 
     def _stale(self, key: dg.AssetKey) -> str | None:
         """Why the asset must run, or None."""
@@ -239,7 +253,14 @@ class Runner:
                 changed = seen != parent.tags.get("dagster/data_version")
             if changed:
                 return f"{dep.asset_key.path[-1]} changed"
-        return self.probes[noun]() if noun in self.probes else None
+        return self._news(noun) if noun in self.probes else None
+
+    def _news(self, noun: str) -> str | None:
+        """What the asset's probe says. One that cannot ask lets the asset run: it fails by itself, and the others go on."""
+        try:
+            return self.probes[noun]()
+        except (OSError, RuntimeError, ValueError) as error:
+            return str(error)
 
     def _latest(self, key: dg.AssetKey) -> "_Made | None":
         entry = self.instance.get_latest_materialization_event(key)
@@ -250,15 +271,14 @@ class Runner:
 
 def runner(project: str, **callbacks: Any) -> Runner:
     """The runner of a declared project, on the installation's Dagster instance. Raises `ProjectError`."""
-    from ml_assets import settings
     from ml_assets.definitions import shared
     from ml_assets.project import MLProject
     from ml_assets.services.catalogue import prepare_dagster_home
 
-    made = MLProject(project, settings.load(project))
+    made, definitions = MLProject.declared(project)
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home())
-    definitions = dg.Definitions.merge(made.build_defs(), shared())
-    return Runner(project, definitions, dg.DagsterInstance.get(), made.probes(), made.partitions(), **callbacks)
+    whole = dg.Definitions.merge(definitions, shared())
+    return Runner(project, whole, dg.DagsterInstance.get(), made.probes(), made.partitions(), **callbacks)
 
 
 @dataclass(frozen=True)
@@ -275,13 +295,27 @@ def _sentence(failure: Any) -> str:
     """What a person should read of a failed step: the message of the error that was raised, without the traceback."""
     if failure.user_failure_data and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
-    error = failure.error
-    while error is not None and error.cause is not None:
-        error = error.cause
+    return _message(failure.error)
+
+
+def _run_failure(result: Any) -> str:
+    """Why the run failed, where no step says it: it could not even start."""
+    errors = [e.event_specific_data.error for e in result.all_events if e.event_type == dg.DagsterEventType.RUN_FAILURE]
+    return _message(errors[-1] if errors else None)
+
+
+def _message(error: Any) -> str:
+    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
+        error = error.cause  # Dagster wraps what was raised; what that in turn came from says less
     if error is None:
         return "failed"
     # Dagster puts the class, with its module, before the message
     return re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip())
+
+
+def _interrupted(failure: Any) -> bool:
+    """Whether Ctrl-C ended the step."""
+    return bool(failure.error) and failure.error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 def boot_id() -> str:
@@ -294,9 +328,20 @@ def fail_runs_of_dead_processes(instance: dg.DagsterInstance, project: str) -> l
     going = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
     filters = dg.RunsFilter(tags={"ml_assets/project": project}, statuses=going)
     failed = []
-    for run in instance.get_runs(filters=filters):
+    for record in instance.get_run_records(filters=filters):
+        run = record.dagster_run
         pid, boot = run.tags.get("ml_assets/pid"), run.tags.get("ml_assets/boot")
-        if pid and (boot != boot_id() or not psutil.pid_exists(int(pid))):
+        if pid and (boot != boot_id() or not _alive(int(pid), record.create_timestamp.timestamp())):
             instance.report_run_failed(run, f"its process {pid} died")
             failed.append(run.run_id)
     return failed
+
+
+def _alive(pid: int, since: float) -> bool:
+    """Whether the process that had this number then (seconds since 1970) still runs; numbers are given out again."""
+    try:
+        process = psutil.Process(pid)
+        # two seconds: the system knows when it started no better
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() < since + 2)
+    except psutil.NoSuchProcess:
+        return False

@@ -102,7 +102,7 @@ def read(path: Path) -> ProjectSettings:
     try:
         return ProjectSettings.model_validate(content.get("attributes") or {})
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt stage is also a missing one
         place = [str(part) for part in first["loc"]]
         line = _line_of(tree, ["attributes", *place])
         raise ProjectError(f"{shown}:{line}: {'.'.join(place) or 'attributes'}: {_sentence(first)}") from error

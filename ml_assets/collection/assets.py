@@ -30,8 +30,9 @@ def collection_assets(project: str, settings: CollectionSettings, task: Task) ->
         table, rejects = store.table("samples"), store.table("rejects")
         # labels that come with the data are content too: what is made from them must see them change
         version = table.digest(CONTENT) + store.table("given_labels").digest(["sample_id", "labeler", "value"])
-        if table.count() == 0 and done.problems:
-            raise dg.Failure(f"nothing could be collected: {done.problems[0]}")
+        if table.count() == 0:
+            why = done.problems[0] if done.problems else f"{rejects.count()} records were rejected, and there are no others"
+            raise dg.Failure(f"nothing could be collected: {why}")
         return result(
             version,
             samples=table.count(),

@@ -2,13 +2,15 @@
 
 import dagster as dg
 
+from ml_assets.collection.collect import new_files
 from ml_assets.collection.expectations import failures
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.modalities import Undecodable
 from ml_assets.resources import Workspace, key
+from ml_assets.tasks import Task
 
 
-def collection_checks(project: str, settings: CollectionSettings) -> list[dg.AssetChecksDefinition]:
+def collection_checks(project: str, settings: CollectionSettings, task: Task) -> list[dg.AssetChecksDefinition]:
     """The checks of the collection stage; both are blocking."""
 
     @dg.asset_check(asset=key(project, "samples"), blocking=True)
@@ -40,7 +42,15 @@ def collection_checks(project: str, settings: CollectionSettings) -> list[dg.Ass
         sums = {name: int(frame[name].sum()) for name in ("received", "accepted", "duplicates", "rejected")}
         return dg.AssetCheckResult(passed=not wrong, description="; ".join(wrong), metadata=sums)
 
-    return [clean, nothing_lost]
+    @dg.asset_check(asset=key(project, "samples"))
+    def sources_readable(workspace: Workspace) -> dg.AssetCheckResult:
+        """Every source can be listed, and every file that it names was read."""
+        found, problems = new_files(workspace.store(project), settings, task)
+        problems += [f"source {source.name!r}: {file.uri} could not be read, see the log of the run" for source, file in found]
+        said = "; ".join(problems) or "all sources were read"
+        return dg.AssetCheckResult(passed=not problems, severity=dg.AssetCheckSeverity.WARN, description=said)
+
+    return [clean, nothing_lost, sources_readable]
 
 
 def _decodable(settings: CollectionSettings, text: str) -> bool:

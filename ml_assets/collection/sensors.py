@@ -24,8 +24,6 @@ def collection_sensors(project: str, settings: CollectionSettings, task: Task) -
     def new_files_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """Compares the listing of every source with what was read before."""
         found, problems = new_files(ProjectStore(project), settings, task)
-        for problem in problems:
-            context.log.warning(problem)
         if not found:
             return dg.SkipReason(problems[0] if problems else "no new files")
         digest = content_id(*sorted(f"{s.name} {f.uri} {f.fingerprint}" for s, f in found))

@@ -45,7 +45,11 @@ def follow(
             line(console, made.stage, f"{made.asset.split('/', 1)[1]:<22} {brief(made.metadata)}", made.seconds)
 
         with listening(tick):
-            outcome = runner(project, on_start=start, on_step=step).run(stages, only, wait_seconds)
+            try:
+                outcome = runner(project, on_start=start, on_step=step).run(stages, only, wait_seconds)
+            except KeyboardInterrupt:
+                console.print("  interrupted: what is made stays, and the next run goes on from there", highlight=False)
+                raise
     tell(outcome, console)
     return outcome
 

@@ -28,7 +28,7 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
         ids = chosen.rows["id"].to_pylist()
         few = [name for name, count in chosen.counts("train").items() if count < 2]
         wrong = [f"{len(ids) - len(set(ids))} samples stand twice"] * (len(ids) != len(set(ids)))
-        wrong += [f"fewer than 2 training samples of {', '.join(few)}"] * bool(few)
+        wrong += [f"fewer than 2 training samples of {', '.join(few)}: label more"] * bool(few)
         return dg.AssetCheckResult(passed=not wrong, description="; ".join(wrong))
 
     return [every_sample_embedded, splits_disjoint]

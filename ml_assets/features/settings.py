@@ -10,7 +10,7 @@ from ml_assets.registry import Settings
 class FeaturesSettings(Settings):
     """What the model sees of each sample, and which classes it tells apart."""
 
-    encoder: str = "minilm"
+    encoder: str = Field("minilm", min_length=1)
     """What turns samples into vectors: `minilm`, or any sentence-transformers model by name or folder."""
     inputs: tuple[Literal["embedding"], ...] = Field(("embedding",), min_length=1)
     """What goes into the network: `embedding`."""

@@ -83,4 +83,5 @@ def _submit(browser: httpx.Client, url: str, form: str, email: str, password: st
 
 
 def _silent(url: str, error: httpx.HTTPError) -> LabelStudioUnavailable:
-    return LabelStudioUnavailable(f"Label Studio at {url} does not answer ({type(error).__name__}): is it running?")
+    why = type(error).__name__
+    return LabelStudioUnavailable(f"Label Studio at {url} does not answer ({why}): start it with `ml-assets up`")

@@ -300,10 +300,10 @@ class LabelStudio:
         try:
             yield
         except httpx.HTTPError as error:
-            how = "is silent" if isinstance(error, httpx.TimeoutException) else "does not answer"
-            raise LabelStudioUnavailable(
-                f"Label Studio at {self.url} {how} ({type(error).__name__}) when asked for {what}: is it running?"
-            ) from error
+            how = f"does not answer ({type(error).__name__}) when asked for {what}: start it with `ml-assets up`"
+            if isinstance(error, httpx.TimeoutException):  # it runs, but
+                how = f"is silent ({type(error).__name__}) when asked for {what}: see its log, or try again"
+            raise LabelStudioUnavailable(f"Label Studio at {self.url} {how}") from error
         except ApiError as error:
             code = error.status_code or 0
             if code == 409 and exists_is_fine:

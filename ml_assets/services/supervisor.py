@@ -116,8 +116,11 @@ def _is_ours(pid: int, service: str) -> bool:
 
 
 def _refuse_taken_ports(own: list[Server]) -> None:
+    names: dict[int, str] = {}
     for server in own:
-        number = port(server.name)
+        number, variable = port(server.name), f"ML_ASSETS_{server.name.upper()}_PORT"
+        if (other := names.setdefault(number, server.name)) != server.name:
+            raise ServiceError(f"port {number} is set for both {other} and {server.name}: set {variable} to another")
         with socket.socket() as asking, socket.socket() as binding:
             asking.settimeout(1)
             # as the servers do it: a port whose last connections are still closing counts as free
@@ -128,7 +131,6 @@ def _refuse_taken_ports(own: list[Server]) -> None:
             except OSError:
                 taken = True
         if taken:
-            variable = f"ML_ASSETS_{server.name.upper()}_PORT"
             raise ServiceError(f"port {number} for {server.name} is taken by another program: end that, or set {variable}")
 
 

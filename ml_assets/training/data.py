@@ -45,6 +45,13 @@ def train_and_validation(data: Examples, classes: tuple[str, ...], share: float,
     for name, count in zip(classes, counts, strict=True):
         if count < 2:
             raise NotEnoughLabels(f"class {name!r} has {count} labelled training samples: at least 2 are needed to train")
-    size = max(len(classes), round(share * len(data)))
-    train, validation = train_test_split(np.arange(len(data)), test_size=size, stratify=data.targets, random_state=seed)
-    return data.take(np.sort(train)), data.take(np.sort(validation))
+    size = min(max(len(classes), round(share * len(data))), len(data) - len(classes))
+    parts = train_test_split(np.arange(len(data)), test_size=size, stratify=data.targets, random_state=seed)
+    train, validation = (set(part.tolist()) for part in parts)
+    for index in range(len(classes)):  # a class with few samples can come out all on one side
+        own = set(np.flatnonzero(data.targets == index).tolist())
+        for side, other in ((train, validation), (validation, train)):
+            if not own & side:
+                side.add(min(own))
+                other.remove(min(own))
+    return data.take(np.array(sorted(train))), data.take(np.array(sorted(validation)))

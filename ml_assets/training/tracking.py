@@ -89,13 +89,17 @@ class Tracker:
 
     @contextmanager
     def run(
-        self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None
+        self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None, again: str | None = None
     ) -> Iterator[TrackedRun]:
-        """A run that ends as finished or, if the block raises, as failed."""
+        """A run that ends as finished or, if the block raises, as failed; the run `again`, if it is still there."""
         all_tags = {"mlflow.runName": name, **tags, **({"mlflow.parentRunId": parent} if parent else {})}
         with _answered(self.uri):
-            created = self.client.create_run(self.experiment_id, tags=all_tags, run_name=name)
-        run = TrackedRun(self.client, created.info.run_id, self.experiment_id)
+            if again is not None and self._has(again):
+                self.client.update_run(again, status="RUNNING")
+                run_id = again
+            else:
+                run_id = self.client.create_run(self.experiment_id, tags=all_tags, run_name=name).info.run_id
+        run = TrackedRun(self.client, run_id, self.experiment_id)
         try:
             from mlflow.entities import Param
 
@@ -106,6 +110,16 @@ class Tracker:
             raise
         run.flush()
         self.client.set_terminated(run.id, "FINISHED")
+
+    def _has(self, run_id: str) -> bool:
+        import mlflow
+
+        try:
+            return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
 
     def existing(self, run_id: str) -> TrackedRun:
         """A run made earlier, to add to."""
@@ -124,8 +138,8 @@ class Tracker:
         import mlflow
 
         mlflow.set_tracking_uri(self.uri)
-        with mlflow.start_run(run_id=run.id), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*type hint.*")  # it asks for some, and refuses those that are right
+        # MLflow asks for type hints and refuses those that are right; it puts its own filter before any other
+        with mlflow.start_run(run_id=run.id), warnings.catch_warnings(record=True):
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).parent / "pyfunc.py"),

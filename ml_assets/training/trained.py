@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from ml_assets.modalities import MODALITIES, Encoder, Modality
 from ml_assets.training.architectures import ARCHITECTURES
@@ -112,14 +113,24 @@ class TrainedModel:
         """The model in the folder. Raises `ModelError` with one sentence."""
         from safetensors.torch import load_file
 
+        for name in ("model.json", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise ModelError(f"{folder} holds no model: {name} is missing")
         try:
             description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             architecture = ARCHITECTURES.parse(description["architecture"])
             network = architecture.network(description["encoder"]["dimensions"], len(description["classes"]))
             network.load_state_dict(load_file(folder / "model.safetensors"))
-        except FileNotFoundError as error:
-            raise ModelError(f"{folder} holds no model: {Path(error.filename or '?').name} is missing") from error
         except Exception as error:
-            first = str(error).strip().splitlines() or [type(error).__name__]
-            raise ModelError(f"the model in {folder} cannot be loaded: {first[0]}") from error
+            raise ModelError(f"the model in {folder} cannot be loaded: {_reason(error)}") from error
         return cls(description, network.eval())
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with the folder, in one line."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing in model.json"
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_assets.records import content_id
 from ml_assets.tasks import Task
@@ -16,9 +16,6 @@ from ml_assets.training.data import train_and_validation
 from ml_assets.training.fit import Examples, fit, probabilities
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
-
-if TYPE_CHECKING:
-    import optuna
 
 
 @dataclass(frozen=True)
@@ -71,43 +68,41 @@ def tune(
     targets = [classes[i] for i in validation.targets]
 
     journal.parent.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))),
-        study_name=name,
-        direction="maximize",
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=settings.seed),
+    stored = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(journal))), study_name=name, direction="maximize", load_if_exists=True
     )
-    done = len(_finished(study))
+    known = {t.user_attrs["architecture"]: t for t in stored.get_trials(states=[optuna.trial.TrialState.COMPLETE])}
+    # asked from the start each time, it proposes the same trials, also after an interruption
+    proposed = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
+    trials: list[dict[str, Any]] = []
 
-    with tracker.run(f"study {name}", {"trials": settings.trials, "architecture": settings.architecture.type}, tags) as parent:
-
-        def objective(trial: "optuna.Trial") -> float:
+    params = {"trials": settings.trials, "architecture": settings.architecture.type}
+    with tracker.run(f"study {name}", params, tags, again=stored.user_attrs.get("run_id")) as parent:
+        stored.set_user_attr("run_id", parent.id)
+        for number in range(settings.trials):
+            trial = proposed.ask()
             # the first trial is the architecture as it stands in the YAML
-            tried = settings.architecture if trial.number == 0 else settings.architecture.suggest(trial)
-            with tracker.run(f"trial {trial.number}", describe(tried), tags, parent=parent.id) as run:
-                network = fit(tried, train, len(classes), settings.seed, validation, run.curve)
-                guesses = [classes[i] for i in probabilities(network, validation.vectors).argmax(1)]
-                metrics = task.metrics(targets, guesses, classes, settings.seed)
-                run.metrics({f"validation_{k}": m.value for k, m in metrics.items()})
-                trial.set_user_attr("architecture", json.dumps(describe(tried)))
-                trial.set_user_attr("run_id", run.id)
-            score = metrics[task.headline()].value
-            on_trial(trial.number + 1, settings.trials, score)
-            return score
+            tried = settings.architecture if number == 0 else settings.architecture.suggest(trial)
+            text = json.dumps(describe(tried))
+            if text not in known:
+                with tracker.run(f"trial {number}", describe(tried), tags, parent=parent.id) as run:
+                    network = fit(tried, train, len(classes), settings.seed, validation, run.curve)
+                    guesses = [classes[i] for i in probabilities(network, validation.vectors).argmax(1)]
+                    metrics = task.metrics(targets, guesses, classes, settings.seed)
+                    run.metrics({f"validation_{k}": m.value for k, m in metrics.items()})
+                known[text] = optuna.trial.create_trial(
+                    value=metrics[task.headline()].value,
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    user_attrs={"architecture": text, "run_id": run.id},
+                )
+                stored.add_trial(known[text])
+                on_trial(number + 1, settings.trials, float(known[text].value))
+            score = float(known[text].value)
+            proposed.tell(trial, score)
+            trials.append({"number": number, "score": score, "run_id": known[text].user_attrs["run_id"], **describe(tried)})
+        best = max(trials, key=lambda t: (t["score"], -t["number"]))
+        parent.metrics({f"best_validation_{task.headline()}": best["score"]})
 
-        study.optimize(objective, n_trials=max(0, settings.trials - done))
-        finished = _finished(study)
-        best = max(finished, key=lambda t: (t.value or 0.0, -t.number))
-        parent.metrics({f"best_validation_{task.headline()}": best.value or 0.0})
-
-    trials = [{"number": t.number, "score": t.value, "run_id": t.user_attrs["run_id"],
-               **json.loads(t.user_attrs["architecture"])} for t in finished]  # fmt: skip
-    winner = ARCHITECTURES.parse(json.loads(best.user_attrs["architecture"]))
-    return Study(name, winner, float(best.value or 0.0), trials, parent.id)
-
-
-def _finished(study: "optuna.Study") -> list[Any]:
-    import optuna
-
-    return list(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
+    winner = ARCHITECTURES.parse({k: v for k, v in best.items() if k not in ("number", "score", "run_id")})
+    return Study(name, winner, best["score"], trials, parent.id)

@@ -7,15 +7,16 @@ import dagster as dg
 import pytest
 
 from ml_assets.collection.checks import collection_checks
+from ml_assets.collection.sources import Source
 from ml_assets.records import rows
 from ml_assets.resources import Workspace
 from ml_assets.store import ProjectStore
 
-from .reviews import run, settings, table, write_csv
+from .reviews import TASK, run, settings, table, write_csv
 
 
-def check(name: str, **options: Any) -> dg.AssetCheckResult:
-    made = {c.check_key.name: c for c in collection_checks("reviews", settings(**options))}
+def check(name: str, *sources: Source, **options: Any) -> dg.AssetCheckResult:
+    made = {c.check_key.name: c for c in collection_checks("reviews", settings(*sources, **options), TASK)}
     found = made[name](workspace=Workspace())
     assert isinstance(found, dg.AssetCheckResult)
     return found
@@ -60,3 +61,10 @@ def test_a_row_that_was_lost_is_seen(collected: ProjectStore) -> None:
     found = check("nothing_lost")
     assert not found.passed
     assert "[1]" in (found.description or "")
+
+
+def test_a_path_that_matches_nothing_is_told(store: ProjectStore, tmp_path: Path) -> None:
+    found = check("sources_readable", table(tmp_path / "nothing.csv", name="mails"))
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert "source 'mails': there is nothing at" in str(found.description)

@@ -15,9 +15,17 @@ CASES = [
     (MISSING, "ExpectColumnValuesToNotBeNull", {"column": "id"}),
     (TWICE, "ExpectColumnValuesToBeUnique", {"column": "id"}),
     (FRAME.assign(ok=[True, False, True]), "ExpectColumnValuesToBeInSet", {"column": "ok", "value_set": [True]}),
-    (FRAME.assign(length=[1.0, 5.0, 99.0]), "ExpectColumnValuesToBeBetween", {"column": "length", "min_value": 1, "max_value": 9}),
-    (FRAME.assign(split=["train", "tset", "test"]), "ExpectColumnValuesToBeInSet", {"column": "split", "value_set": ["train", "test"]}),
-]  # fmt: skip
+    (
+        FRAME.assign(length=[1.0, 5.0, 99.0]),
+        "ExpectColumnValuesToBeBetween",
+        {"column": "length", "min_value": 1, "max_value": 9},
+    ),
+    (
+        FRAME.assign(split=["train", "tset", "test"]),
+        "ExpectColumnValuesToBeInSet",
+        {"column": "split", "value_set": ["train", "test"]},
+    ),
+]
 
 
 @pytest.mark.parametrize(("frame", "name", "arguments"), CASES, ids=[f"{name}-{a.get('column')}" for _, name, a in CASES])

@@ -72,7 +72,8 @@ def test_a_folder_a_glob_a_file_and_a_uri_list_their_files_sorted(data: Path) ->
     assert listed(f"{data}/**/*.csv") == ["a.csv", "b.csv", "c.csv"]
     assert listed(f"{data}/b.csv") == ["b.csv"]
     assert [file.uri for file in Files(name="x", path=f"file://{data}/b.csv").files()] == [uri(data / "b.csv")]
-    assert listed(f"{data}/*.none") == []
+    with pytest.raises(SourceError, match="nothing matches"):
+        listed(f"{data}/*.none")
 
 
 def test_an_object_store_is_listed_and_read_like_a_folder() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ml_assets.collection.collect import sample_id
+from ml_assets.collection.accept import sample_id
 from ml_assets.deployment import keys
 from ml_assets.modalities import Text
 from ml_assets.monitoring.inference_log import adopt

@@ -147,6 +147,13 @@ def test_without_legacy_tokens_an_annotator_gets_a_personal_one(owner: LabelStud
         modern._http.post(switch, headers=modern._sdk._client_wrapper.get_headers(), json=both).raise_for_status()
 
 
+def test_a_server_that_is_down_is_named_with_what_starts_it() -> None:
+    with pytest.raises(LabelStudioUnavailable, match=r"127.0.0.1:1 does not answer .*: start it with `ml-assets up`$"):
+        LabelStudio("http://127.0.0.1:1", "0" * 40).users()
+    with pytest.raises(LabelStudioUnavailable, match=r"127.0.0.1:1 does not answer .*: start it with `ml-assets up`$"):
+        sign_in("http://127.0.0.1:1", "a@example.org", "a password")
+
+
 def test_errors_are_one_sentence(label_studio: Any) -> None:
     with pytest.raises(LabelStudioRefused, match=r"refuses the token \(401: .*check LABEL_STUDIO_API_KEY"):
         LabelStudio(label_studio.url, "0" * 40).users()

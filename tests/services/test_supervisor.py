@@ -172,6 +172,14 @@ def test_a_taken_port_is_one_sentence_and_nothing_starts(home: Path) -> None:
         assert not supervisor.status()["mlflow"].ready
 
 
+def test_one_port_for_two_servers_is_one_sentence_and_nothing_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_ASSETS_EXPLORER_PORT", str(port("mlflow")))
+    sentence = f"port {port('mlflow')} is set for both mlflow and explorer: set ML_ASSETS_EXPLORER_PORT to another"
+    with pytest.raises(ServiceError, match=sentence):
+        supervisor.up(only=LIGHT, seconds=20)
+    assert processes.of_home() == []
+
+
 def test_a_server_that_does_not_start_is_one_sentence_and_the_others_end(home: Path) -> None:
     (home / "mlflow").write_text("not a folder")
     with pytest.raises(ServiceError, match=r"^mlflow does not start: .*File exists.*; its log .*mlflow\.log says"):

@@ -65,6 +65,8 @@ def listing(pattern: str) -> list[SourceFile]:
         fs, path = fsspec.url_to_fs(pattern)
         if any(c in path for c in "*?["):
             found = fs.glob(path, detail=True)
+            if not found:
+                raise SourceError(f"nothing matches {pattern}")
         elif fs.isdir(path):
             found = fs.find(path, detail=True)
         elif fs.exists(path):

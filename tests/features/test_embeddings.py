@@ -1,0 +1,76 @@
+"""One vector per sample and encoder, computed once, with the real encoder."""
+
+import numpy as np
+import pytest
+
+from ml_assets.features import embeddings
+from ml_assets.features.checks import features_checks
+from ml_assets.features.embeddings import embed_new, table_of, vectors_of
+from ml_assets.features.settings import FeaturesSettings
+from ml_assets.modalities import Text
+from ml_assets.modalities.text import TextEncoder
+from ml_assets.records import content_id, rows
+from ml_assets.resources import Workspace
+from ml_assets.store import ProjectStore
+
+TEXT = Text()
+ENCODER = TEXT.encoder("minilm")
+TEXTS = ["a cat", "a dog", "the parliament voted on the budget", "🙂", "a cat sat on the mat " * 40]
+
+
+def collect(store: ProjectStore, *texts: str) -> list[str]:
+    listed = [{"id": content_id("text", text), "text": text} for text in texts]
+    store.table("samples").upsert(rows("samples", listed))
+    return [row["id"] for row in listed]
+
+
+def test_each_sample_is_embedded_once(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    encode = TextEncoder.encode
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, items: asked.extend(items) or encode(self, items))
+    told: list[tuple[int, int]] = []
+    ids = collect(store, *TEXTS)
+    assert embed_new(store, TEXT, ENCODER, lambda *n: told.append(n)) == 5
+    assert told == [(5, 5)]
+    assert embed_new(store, TEXT, ENCODER, lambda *n: told.append(n)) == 0
+    new = collect(store, "a horse")
+    assert embed_new(store, TEXT, ENCODER, lambda *n: told.append(n)) == 1
+    assert sorted(asked) == sorted([*TEXTS, "a horse"])
+    found = vectors_of(table_of(store, ENCODER), [*new, *ids[::-1]])
+    expected = encode(ENCODER, ["a horse", *TEXTS[::-1]])
+    assert found.shape == (6, 384)
+    assert ((found * expected).sum(1) > 0.999).all(), "in the order that was asked for"
+
+
+def test_what_was_embedded_before_an_interruption_is_kept(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "BATCH", 2)
+    collect(store, *TEXTS)
+
+    def stop(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_new(store, TEXT, ENCODER, stop)
+    assert table_of(store, ENCODER).count() == 4
+    assert embed_new(store, TEXT, ENCODER, lambda *_: None) == 1
+
+
+def test_a_missing_vector_is_said(store: ProjectStore) -> None:
+    ids = collect(store, "a cat")
+    with pytest.raises(LookupError, match="1 of 1 samples have no embedding yet: run the asset embeddings"):
+        vectors_of(table_of(store, ENCODER), ids)
+    assert vectors_of(table_of(store, ENCODER), []).size == 0
+
+
+def test_alike_texts_have_alike_vectors() -> None:
+    cat, dog, parliament = ENCODER.encode(TEXTS[:3])
+    assert np.dot(cat, dog) > np.dot(cat, parliament) + 0.2
+
+
+def test_the_check_counts_what_is_missing(store: ProjectStore) -> None:
+    [check, _] = features_checks("reviews", FeaturesSettings(), TEXT)
+    collect(store, "a cat", "a dog")
+    assert check(workspace=Workspace()).metadata["samples without a vector"].value == 2
+    embed_new(store, TEXT, ENCODER, lambda *_: None)
+    assert check(workspace=Workspace()).passed
