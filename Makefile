@@ -28,7 +28,7 @@ demo: setup
 	@.venv/bin/ml-assets demo $(ARGS)
 
 test: setup browser
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 # without an instance of its own, Dagster would send telemetry
 check: export DAGSTER_HOME := $(CURDIR)/.setup/dagster

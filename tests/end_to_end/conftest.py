@@ -3,22 +3,19 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from browser_fixture import browser
+from installation import SERVICES, free_port, processes_of, wait_until
 
 __all__ = ["browser"]
 
-SERVICES = ("dagster", "label_studio", "mlflow", "endpoint", "explorer")
 COMMAND = str(Path(sys.executable).with_name("ml-assets"))
 SHOW_SECONDS = 900
 
@@ -50,7 +47,7 @@ class Installation:
         return json.loads(self.command(*arguments, "--json", code=code))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The demo after its loop, with all servers up; when the tests are done it must end by itself and leave nothing."""
     home = tmp_path_factory.mktemp("demo") / "home"
@@ -80,30 +77,3 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         for one in left:
             one.kill()
     assert not left, f"left behind: {[p.cmdline() for p in left if p.is_running()]}"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(holds: Any, seconds: float) -> None:
-    """Ask again and again, and fail when time runs out."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.25)
-
-
-def processes_of(home: Path) -> list[psutil.Process]:
-    """Living processes that were started with this home."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get("ML_ASSETS_HOME") == str(home):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-    return found

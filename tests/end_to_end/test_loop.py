@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from installation import wait_until
 from playwright.sync_api import Browser
 
 from ml_assets import credentials, settings
@@ -21,7 +22,7 @@ from ml_assets.records import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.training.tracking import Tracker
 
-from .conftest import Installation, wait_until
+from .conftest import Installation
 
 SENSOR_SECONDS = 60
 NOUNS = {
