@@ -27,11 +27,14 @@ def wait_until(holds: Callable[[], object], seconds: float) -> None:
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """Living processes that were started with this home."""
+    """Living processes that were started with this home, but for Python's own helper of the process that asks."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get("ML_ASSETS_HOME") == str(home):
+            own = process.pid == os.getpid() or (
+                process.ppid() == os.getpid() and "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+            )
+            if not own and process.environ().get("ML_ASSETS_HOME") == str(home):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
