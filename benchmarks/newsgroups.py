@@ -68,9 +68,9 @@ def main() -> None:
             options = project.training.model_copy(update={"seed": seed})
             tracker = Tracker("newsgroups", uri=f"sqlite:///{scratch}/mlflow.db")
             study = tune(
-                f"seed-{seed}", train, task.classes, task, options, tracker, {}, Path(scratch) / "journal", lambda *_: None
+                f"seed-{seed}", train, encoder, task.classes, task, options.architecture, options, tracker, {}, Path(scratch) / "optuna"
             )
-            network = fit(study.best, train, len(task.classes), seed)
+            network = fit(study.best, encoder, train, len(task.classes), seed)
             guesses = probabilities(network, vectors["test"]).argmax(1)
             row = [
                 macro_f1(targets["test"], guesses),

@@ -43,14 +43,15 @@ def _expected(error: Exception) -> bool:
 
 @app.command()
 def demo(
+    example: Annotated[str, typer.Option(help="What it runs on: `newsgroups` or `sentiment`.")] = "newsgroups",
     once: Annotated[
         bool, typer.Option("--once", help="End when the loop has run, instead of staying up until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Start everything and run the whole loop on real text: 20 Newsgroups, six classes, 400 labels."""
+    """Start everything and run the whole loop on real text, such as 20 Newsgroups: six classes, 400 labels."""
     from ml_assets.demo.show import show
 
-    show(once, Console())
+    show(example, once, Console())
 
 
 @app.command()
@@ -129,12 +130,15 @@ def run(
         list[str] | None, typer.Argument(help="Stages to run; all of them by default.", show_default=False)
     ] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait while another run of the project is writing.")] = 60,
+    log: Annotated[
+        bool, typer.Option("--follow", help="Print the log of the steps too: each trial, how the losses move, what is pushed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run what is stale, level by level. What did not change does not run."""
     from ml_assets.commands.run import follow
 
-    outcome = follow(project, console, stages or [], wait_seconds=wait)
+    outcome = follow(project, console, stages or [], wait_seconds=wait, log=log)
     if as_json:
         _print_json(outcome.as_json())
     if not outcome.succeeded:

@@ -5,8 +5,11 @@ from contextlib import contextmanager
 
 Listener = Callable[[str, int, int], None]
 """Called as (what is counted, how many are done, how many there are)."""
+Reader = Callable[[str], None]
+"""Called with each line of the work's own log."""
 
 _listeners: list[Listener] = []
+_readers: list[Reader] = []
 
 
 def report(what: str, done: int, total: int) -> None:
@@ -15,11 +18,21 @@ def report(what: str, done: int, total: int) -> None:
         listener(what, done, total)
 
 
+def note(line: str) -> None:
+    """Give a line of the log to all readers."""
+    for reader in _readers:
+        reader(line)
+
+
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener, reader: Reader | None = None) -> Iterator[None]:
     """Listen as long as the block runs."""
     _listeners.append(listener)
+    if reader is not None:
+        _readers.append(reader)
     try:
         yield
     finally:
         _listeners.remove(listener)
+        if reader is not None:
+            _readers.remove(reader)

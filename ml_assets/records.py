@@ -86,12 +86,26 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # one row per sample of the dataset; a version of this table carries the dataset's tag
     "dataset": _schema(id="text", value="text", split="text", annotation_ids="text"),
-    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets
+    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets. Those of the
+    # newest `at` are the current ones
     "feature_set": _schema(id="text", target="text", split="text"),
-    "feature_sets": _schema(id="text", dataset="text", recipe="text", samples="int", at="time"),
+    "feature_sets": _schema(id="text", name="text", dataset="text", recipe="text", samples="int", at="time"),
     # training
     "studies": _schema(
         id="text", feature_set="text", architecture="text", best="text", score="float", trials="text", run_id="text", at="time"
+    ),
+    # one row per feature set and architecture that the YAML names, `<feature set>/<architecture>`: `score` on validation
+    # samples, `metrics` of its newest model on test samples, `chosen`: this one may serve
+    "candidates": _schema(
+        id="text",
+        feature_set="text",
+        architecture="text",
+        study="text",
+        score="float",
+        model="text",
+        metrics="text",
+        chosen="bool",
+        at="time",
     ),
     "models": _schema(
         id="text",

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from ml_assets.home import home
 from ml_assets.lock import project_lock
+from ml_assets.progress import note
 from ml_assets.records import content_id, now
 from ml_assets.store import ProjectStore
 
@@ -87,6 +88,16 @@ def stage_asset(
         **more,
     )
     return made
+
+
+def told(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """Says a line of a step's log where people may read it: on the run's page, and to whoever follows in a terminal."""
+
+    def tell(line: str) -> None:
+        context.log.info(line)
+        note(line)
+
+    return tell
 
 
 RETRY_SECONDS = 300

@@ -1,5 +1,6 @@
 """One project's YAML as typed settings: seven attributes, the seven stages. No Dagster in here."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.registry import Settings
 from ml_assets.store import PROJECT_NAME
+from ml_assets.training.candidates import name_of
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.visualization.settings import VisualizationSettings
 
@@ -48,9 +50,18 @@ class ProjectSettings(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "ProjectSettings":
-        targets = self.features.targets(self.labeling.task.classes)
-        if len(set(targets.values())) < 2:
-            raise ValueError(f"features leaves {len(set(targets.values()))} class to learn: keep at least two")
+        learnt = {name: options.targets(self.labeling.task.classes) for name, options in self.features.each().items()}
+        for targets in learnt.values():
+            if len(set(targets.values())) < 2:
+                raise ValueError(f"features leaves {len(set(targets.values()))} class to learn: keep at least two")
+        names = [name_of(name, made.type) for name in learnt for made in self.training.architectures]
+        if self.training.serve is not None and self.training.serve not in names:
+            raise ValueError(f"training.serve names {self.training.serve!r}: choose one of {', '.join(names)}")
+        if self.training.serve is None and len({json.dumps(targets, sort_keys=True) for targets in learnt.values()}) > 1:
+            raise ValueError(
+                f"the feature sets learn different classes, so that their scores cannot be compared: "
+                f"say with training.serve which model may serve, one of {', '.join(names)}"
+            )
         metrics = self.labeling.task.metric_names
         for name in self.training.minimum:
             if name not in metrics:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,9 +30,14 @@ class UnknownStage(ValueError):
 
 
 def follow(
-    project: str, console: Console, stages: Sequence[str] = (), only: Collection[str] = (), wait_seconds: float = 0
+    project: str,
+    console: Console,
+    stages: Sequence[str] = (),
+    only: Collection[str] = (),
+    wait_seconds: float = 0,
+    log: bool = False,
 ) -> Outcome:
-    """Run what is stale and tell it on the console. Raises `Busy`, `ProjectError`, `UnknownStage`."""
+    """Run what is stale and tell it on the console, with the log of the steps if `log`. Raises `Busy`, `ProjectError`, `UnknownStage`."""
     for stage in stages:
         if stage not in STAGES:
             raise UnknownStage(f"unknown stage {stage!r}: choose from {', '.join(STAGES)}")
@@ -44,7 +50,11 @@ def follow(
         def step(made: Step) -> None:
             line(console, made.stage, f"{made.asset.split('/', 1)[1]:<22} {brief(made.metadata)}", made.seconds)
 
-        with listening(tick):
+        def read(text: str) -> None:
+            if log:
+                console.print(f"[dim]    {escape(text)}[/dim]", highlight=False, soft_wrap=True)
+
+        with listening(tick, read):
             try:
                 outcome = runner(project, on_start=start, on_step=step).run(stages, only, wait_seconds)
             except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from ml_assets.records import now, rows
 from ml_assets.resources import Workspace, key, result, stage_asset
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
-from ml_assets.training.model import newest
+from ml_assets.training.candidates import chosen_model
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.trained import TrainedModel
 
@@ -119,8 +119,8 @@ def deployment_jobs(project: str) -> list[Any]:
 
 
 def _passed(store: ProjectStore) -> str:
-    """The version of the newest model, if its evaluation lets it serve; however this run was started."""
-    made = newest(store)
+    """The version of the model that was chosen, if its evaluation lets it serve; however this run was started."""
+    made = chosen_model(store)
     if made is None:
         raise dg.Failure("there is no model yet: run the asset model")
     found = store.table("evaluations").take([made["id"]]).to_pylist()

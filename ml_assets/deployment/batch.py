@@ -17,11 +17,11 @@ from ml_assets.collection.sources.base import BadRecord
 from ml_assets.collection.sources.table import rows_of
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
-from ml_assets.features.embeddings import table_of
 from ml_assets.home import expand
 from ml_assets.modalities import Undecodable
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore, Table, quote
+from ml_assets.training.data import inputs_of
 from ml_assets.training.trained import Predicted, TrainedModel
 
 SIZE = 1024
@@ -80,7 +80,8 @@ def predict_unlabelled(store: ProjectStore, model: TrainedModel, at: datetime, p
     counts, changed = dict.fromkeys(model.classes, 0), 0
     for start in range(0, len(samples), SIZE):
         ids = samples[start : start + SIZE]
-        changed += _keep(table, ids, model.predict_vectors(_vectors(store, model, ids)), model, at, counts)
+        predicted = model.predict_inputs(inputs_of(store, model.architecture, model.encoder, ids))
+        changed += _keep(table, ids, predicted, model, at, counts)
         progress(start + len(ids))
     gone = sorted(table.ids() & labelled)
     for start in range(0, len(gone), SIZE):
@@ -123,16 +124,6 @@ def predict_table(
                 file.add(_answered(model, batch, problems, predicted))
             progress(done)
     return Batched(done - skipped, changed, skipped, counts, output)
-
-
-def _vectors(store: ProjectStore, model: TrainedModel, ids: Sequence[str]) -> NDArray[np.float32]:
-    """`(n, d)` vectors of the samples, computed only where none is stored."""
-    found = table_of(store, model.encoder).take(ids, ["id", "vector"])
-    vectors = dict(zip(found["id"].to_pylist(), found["vector"].to_pylist(), strict=True))
-    missing = [i for i in ids if i not in vectors]
-    texts = store.table("samples").take(missing, ["text"])["text"].to_pylist()
-    vectors |= dict(zip(missing, model.encoder.encode(texts), strict=True))
-    return np.array([vectors[i] for i in ids], np.float32)
 
 
 def _keep(

@@ -10,42 +10,66 @@ from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
 from ml_assets.progress import report
 from ml_assets.records import now
-from ml_assets.resources import Workspace, result, stage_asset
+from ml_assets.resources import Workspace, result, stage_asset, told
 from ml_assets.tasks import Task
 
 
 def features_assets(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
     """The assets of the features stage."""
 
-    @stage_asset(project, "features", "embeddings", deps=["samples"], kinds=["lance", "pytorch"], version=settings.encoder)
+    @stage_asset(
+        project, "features", "embeddings", deps=["samples"], kinds=["lance", "pytorch"], version=" ".join(settings.encoders())
+    )
     def embeddings(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One vector per sample, from the encoder of the feature set. Computed once per sample, never again.
+        """One vector per sample and encoder that a feature set names. Computed once per sample, never again.
 
         Made from `samples`; used to choose what people label, to train and to find the neighbours of a prediction.
         """
-        store, encoder = workspace.store(project), modality.encoder(settings.encoder)
+        store, tell = workspace.store(project), told(context)
+        digests, vectors, new = [], 0, 0
+        for name in settings.encoders():
+            encoder = modality.encoder(name)
 
-        def say(done: int, total: int) -> None:
-            context.log.info(f"embedded {done} of {total} samples")
-            report("samples embedded", done, total)
+            def say(done: int, total: int, name: str = name) -> None:
+                tell(f"embedded {done} of {total} samples with {name}")
+                report("samples embedded", done, total)
 
-        new = embed_new(store, modality, encoder, say)
-        table = table_of(store, encoder)
-        return result(table.digest(["id"]), vectors=table.count(), new=new, dimensions=encoder.dimensions, encoder=encoder.name)
+            new += embed_new(store, modality, encoder, say)
+            table = table_of(store, encoder)
+            digests.append(table.digest(["id"]))
+            vectors += table.count()
+        first = modality.encoder(settings.encoder)
+        return result(
+            "-".join(digests),
+            vectors=vectors,
+            new=new,
+            dimensions=first.dimensions,
+            encoder=", ".join(settings.encoders()),
+        )
 
     @stage_asset(project, "features", "feature_set", deps=["dataset", "embeddings"], kinds=["lance"], settings=[settings])
     def feature_set(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per sample that a model learns from or is tested on, with its class after merges.
 
-        Made from the newest `dataset` and the choices under `features` in the YAML; used by training and evaluation.
+        Made from the newest `dataset` and the choices under `features` in the YAML, which may name several sets side by
+        side; used by training and evaluation.
         """
         store = workspace.store(project)
         tag = newest_dataset(store.table("dataset").tags())
-        chosen, recipe = sets.choose(store.table("dataset").read(tag=tag), tag, settings, task)
-        sets.save(store, chosen, recipe, now())
-        lines = [f"| {name} | {chosen.counts('train')[name]} | {chosen.counts('test')[name]} |" for name in chosen.classes]
-        counts = dg.MetadataValue.md("\n".join(["| class | train | test |", "|---|---|---|", *lines]))
-        return result(chosen.id, feature_set=chosen.id, dataset=tag, samples=chosen.rows.num_rows, classes=counts)
+        dataset = store.table("dataset").read(tag=tag)
+        made = [sets.choose(dataset, tag, options, task, name) for name, options in settings.each().items()]
+        sets.save(store, made, now())
+        lines = ["| feature set | encoder | class | train | test |", "|---|---|---|---|---|"]
+        for chosen, _ in made:
+            train, test = chosen.counts("train"), chosen.counts("test")
+            lines += [f"| {chosen.name} | {chosen.encoder} | {c} | {train[c]} | {test[c]} |" for c in chosen.classes]
+        return result(
+            "-".join(chosen.id for chosen, _ in made),
+            feature_set=", ".join(chosen.id for chosen, _ in made),
+            dataset=tag,
+            samples=max(chosen.rows.num_rows for chosen, _ in made),
+            classes=dg.MetadataValue.md("\n".join(lines)),
+        )
 
     return [embeddings, feature_set]
 

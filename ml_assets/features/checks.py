@@ -16,19 +16,19 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
     def every_sample_embedded(workspace: Workspace) -> dg.AssetCheckResult:
         """Each sample has a vector."""
         store = workspace.store(project)
-        missing = store.table("samples").ids() - table_of(store, modality.encoder(settings.encoder)).ids()
-        return dg.AssetCheckResult(passed=not missing, metadata={"samples without a vector": len(missing)})
+        samples = store.table("samples").ids()
+        missing = {name: len(samples - table_of(store, modality.encoder(name)).ids()) for name in settings.encoders()}
+        return dg.AssetCheckResult(passed=not any(missing.values()), metadata={"samples without a vector": missing})
 
     @dg.asset_check(asset=key(project, "feature_set"), blocking=True)
     def splits_disjoint(workspace: Workspace) -> dg.AssetCheckResult:
         """No sample stands in two splits, and every class has at least two training samples."""
-        store = workspace.store(project)
-        newest = store.table("feature_set").tags()[-1]
-        chosen = sets.load(store, newest)
-        ids = chosen.rows["id"].to_pylist()
-        few = [name for name, count in chosen.counts("train").items() if count < 2]
-        wrong = [f"{len(ids) - len(set(ids))} samples stand twice"] * (len(ids) != len(set(ids)))
-        wrong += [f"fewer than 2 training samples of {', '.join(few)}: label more"] * bool(few)
-        return dg.AssetCheckResult(passed=not wrong, description="; ".join(wrong))
+        wrong = []
+        for chosen in sets.current(workspace.store(project)):
+            ids = chosen.rows["id"].to_pylist()
+            few = [name for name, count in chosen.counts("train").items() if count < 2]
+            wrong += [f"{len(ids) - len(set(ids))} samples stand twice"] * (len(ids) != len(set(ids)))
+            wrong += [f"fewer than 2 training samples of {', '.join(few)}: label more"] * bool(few)
+        return dg.AssetCheckResult(passed=not wrong, description="; ".join(dict.fromkeys(wrong)))
 
     return [every_sample_embedded, splits_disjoint]

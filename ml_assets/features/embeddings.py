@@ -23,7 +23,8 @@ def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progres
     samples = store.table("samples").read(["id", "text"])
     known = table.ids()
     missing = [(i, t) for i, t in zip(samples["id"].to_pylist(), samples["text"].to_pylist(), strict=True) if i not in known]
-    missing.sort(key=lambda pair: len(pair[1]))  # batches of equal lengths waste no padding
+    # batches of equal lengths waste no padding; an order that follows from the samples alone gives the same batches again
+    missing.sort(key=lambda pair: (len(pair[1]), pair[0]))
     for start in range(0, len(missing), BATCH):
         ids, texts = zip(*missing[start : start + BATCH], strict=True)
         table.insert(as_rows(list(ids), encoder.encode(texts)))
@@ -44,5 +45,10 @@ def vectors_of(table: Table, ids: Sequence[str]) -> NDArray[np.float32]:
     found = table.take(ids, ["id", "vector"])
     if found.num_rows != len(ids):
         raise LookupError(f"{len(ids) - found.num_rows} of {len(ids)} samples have no embedding yet: run the asset embeddings")
-    column = found["vector"].combine_chunks()
-    return np.array(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(ids), -1)
+    return as_vectors(found)
+
+
+def as_vectors(rows: pa.Table) -> NDArray[np.float32]:
+    """`(n, d) float32`: the column `vector` of rows of an embedding table."""
+    column = rows["vector"].combine_chunks()
+    return np.array(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(rows.num_rows, column.type.list_size)

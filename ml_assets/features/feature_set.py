@@ -1,12 +1,14 @@
 """A feature set: which samples of a dataset, which inputs, which classes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from ml_assets.features.settings import FeaturesSettings
+from ml_assets.features.settings import FeatureSetSettings
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
@@ -22,6 +24,7 @@ class FeatureSet:
         encoder: Name of the encoder of its vectors.
         classes: What the model tells apart, in order.
         rows: Table `feature_set`: `id`, `target`, `split`.
+        name: Its name in the YAML; empty where there is only one.
     """
 
     id: str
@@ -29,6 +32,7 @@ class FeatureSet:
     encoder: str
     classes: tuple[str, ...]
     rows: pa.Table
+    name: str = ""
 
     def counts(self, split: str) -> dict[str, int]:
         """Samples of each class in the split."""
@@ -36,7 +40,9 @@ class FeatureSet:
         return {name: targets.count(name) for name in self.classes}
 
 
-def choose(dataset: pa.Table, tag: str, settings: FeaturesSettings, task: Task) -> tuple[FeatureSet, dict[str, Any]]:
+def choose(
+    dataset: pa.Table, tag: str, settings: FeatureSetSettings, task: Task, name: str = ""
+) -> tuple[FeatureSet, dict[str, Any]]:
     """The feature set of a dataset's rows, with its recipe."""
     targets = settings.targets(task.classes)
     classes = tuple(dict.fromkeys(targets.values()))
@@ -48,14 +54,32 @@ def choose(dataset: pa.Table, tag: str, settings: FeaturesSettings, task: Task) 
     recipe = {"inputs": list(settings.inputs), "encoder": settings.encoder, "classes": list(classes), "targets": targets}
     table = rows("feature_set", sorted(kept, key=lambda r: r["id"]))
     digest = content_id(tag, json.dumps(recipe, sort_keys=True))[:12]
-    return FeatureSet(f"fs-{digest}", tag, settings.encoder, classes, table), recipe
+    return FeatureSet(f"fs-{digest}", tag, settings.encoder, classes, table, name), recipe
 
 
-def save(store: ProjectStore, chosen: FeatureSet, recipe: dict[str, Any], at: Any) -> None:
-    """Write the rows under their tag and the recipe beside them."""
-    store.table("feature_set").replace(chosen.rows, chosen.id)
-    row = {"id": chosen.id, "dataset": chosen.dataset, "recipe": json.dumps(recipe), "samples": chosen.rows.num_rows, "at": at}
-    store.table("feature_sets").upsert(rows("feature_sets", [row]), ignore=["at"])
+def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]], at: datetime) -> None:
+    """Write the rows of feature sets, each under its tag, and their recipes. From then on these are the current ones."""
+    for chosen, _ in made:
+        store.table("feature_set").replace(chosen.rows, chosen.id)
+    listed = [
+        {
+            "id": chosen.id,
+            "name": chosen.name,
+            "dataset": chosen.dataset,
+            "recipe": json.dumps(recipe),
+            "samples": chosen.rows.num_rows,
+            "at": at,
+        }
+        for chosen, recipe in made
+    ]
+    store.table("feature_sets").upsert(rows("feature_sets", listed))
+
+
+def current(store: ProjectStore) -> list[FeatureSet]:
+    """The feature sets that were saved last, by name."""
+    known = store.table("feature_sets").read(["id", "name", "at"]).to_pylist()
+    newest = max((row["at"] for row in known), default=None)
+    return [load(store, row["id"]) for row in sorted(known, key=lambda row: row["name"]) if row["at"] == newest]
 
 
 def load(store: ProjectStore, feature_set: str) -> FeatureSet:
@@ -65,4 +89,4 @@ def load(store: ProjectStore, feature_set: str) -> FeatureSet:
         raise LookupError(f"there is no feature set {feature_set!r} in project {store.project!r}")
     recipe = json.loads(found[0]["recipe"])
     table = store.table("feature_set").read(tag=feature_set).sort_by("id")
-    return FeatureSet(feature_set, found[0]["dataset"], recipe["encoder"], tuple(recipe["classes"]), table)
+    return FeatureSet(feature_set, found[0]["dataset"], recipe["encoder"], tuple(recipe["classes"]), table, found[0]["name"])

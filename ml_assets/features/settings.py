@@ -1,26 +1,29 @@
 """The options of the features stage."""
 
-from typing import Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ml_assets.registry import Settings
 
+SET_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
-class FeaturesSettings(Settings):
-    """What the model sees of each sample, and which classes it tells apart."""
+
+class FeatureSetSettings(Settings):
+    """What one model sees of each sample, and which classes it tells apart."""
 
     encoder: str = Field("minilm", min_length=1)
     """What turns samples into vectors: `minilm`, or any sentence-transformers model by name or folder."""
-    inputs: tuple[Literal["embedding"], ...] = Field(("embedding",), min_length=1)
-    """What goes into the network: `embedding`."""
+    inputs: tuple[Literal["content"], ...] = Field(("content",), min_length=1)
+    """What goes into the network: `content`, which the architecture reads as an embedding or piece by piece."""
     keep: tuple[str, ...] | None = None
     """The classes to train on; all of them by default."""
     merge: dict[str, tuple[str, ...]] = {}
     """Classes that become one, by its new name: `vehicles: [rec.autos, rec.motorcycles]`."""
 
     @model_validator(mode="after")
-    def _once(self) -> "FeaturesSettings":
+    def _once(self) -> "FeatureSetSettings":
         merged = [name for names in self.merge.values() for name in names]
         twice = sorted({name for name in merged if merged.count(name) > 1})
         if twice:
@@ -39,3 +42,36 @@ class FeaturesSettings(Settings):
         new_name = {old: new for new, olds in self.merge.items() for old in olds}
         kept = classes if self.keep is None else self.keep
         return {name: new_name.get(name, name) for name in classes if name in kept}
+
+
+class FeaturesSettings(FeatureSetSettings):
+    """What models see of each sample, and which classes they tell apart."""
+
+    sets: dict[str, Annotated[FeatureSetSettings, BeforeValidator(lambda options: options or {})]] = {}
+    """Feature sets side by side, by name, each with a model of its own: the options above, changed by those given here."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "FeaturesSettings":
+        for name in self.sets:
+            if not SET_NAME.fullmatch(name):
+                raise ValueError(f"the feature set {name!r} needs another name: use a-z, 0-9 and _, starting with a letter")
+        seen: dict[str, str] = {}
+        for name, options in self.each().items():
+            if (other := seen.setdefault(options.model_dump_json(), name)) != name:
+                raise ValueError(f"the feature sets {other!r} and {name!r} are the same")
+        return self
+
+    def each(self) -> dict[str, FeatureSetSettings]:
+        """The feature sets by name; the only one of a project that names none is called by the empty name."""
+        common: dict[str, Any] = {name: getattr(self, name) for name in FeatureSetSettings.model_fields}
+        if not self.sets:
+            return {"": FeatureSetSettings(**common)}
+        return {name: FeatureSetSettings(**common | dict(options)) for name, options in self._given()}
+
+    def encoders(self) -> list[str]:
+        """Every encoder that is used: the first is that of the label queue."""
+        return list(dict.fromkeys([self.encoder, *(options.encoder for options in self.each().values())]))
+
+    def _given(self) -> list[tuple[str, dict[str, Any]]]:
+        """The options that each set changes."""
+        return [(name, {k: getattr(s, k) for k in s.model_fields_set}) for name, s in self.sets.items()]

@@ -2,13 +2,16 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.registry import Plugin, Settings
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Undecodable(ValueError):
@@ -27,6 +30,22 @@ class Encoder(Settings):
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """`(n, dimensions) float32` vectors of `n` items, in their order."""
+
+
+class WordPieces(Encoder):
+    """An encoder that cuts texts into word pieces, which networks of their own can read, and that can be trained on."""
+
+    @abstractmethod
+    def pieces(self, items: Sequence[str]) -> list[list[int]]:
+        """The word pieces of `n` texts, each list cut where the encoder cuts its texts."""
+
+    @abstractmethod
+    def word_vectors(self) -> "torch.Tensor":
+        """`(vocabulary, d) float32`: the vector with which the encoder begins for each word piece."""
+
+    @abstractmethod
+    def transformer(self) -> Any:
+        """A `float32` copy of its network, in training mode; its first output is `(batch, t, d)`, one vector per word piece."""
 
 
 class Modality(Plugin):

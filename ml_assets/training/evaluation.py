@@ -2,17 +2,18 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ml_assets.features.embeddings import table_of, vectors_of
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Metric, Task
-from ml_assets.training.data import SplitData
+from ml_assets.training.data import inputs_of
+from ml_assets.training.figures import comparison, confusion_matrix
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.trained import TrainedModel
@@ -48,16 +49,16 @@ def evaluate(
     store: ProjectStore,
     model: str,
     chosen: FeatureSet,
-    test: SplitData,
     task: Task,
     settings: TrainingSettings,
     tracker: Tracker,
 ) -> Evaluation:
-    """Evaluate the model on the test split, beside the one that serves."""
-    if not test.ids:
+    """Evaluate the model on the test split of its feature set, beside the one that serves."""
+    test = {row["id"]: str(row["target"]) for row in chosen.rows.to_pylist() if row["split"] == "test"}
+    if not test:
         return Evaluation(model, {}, 0, ("there are no labelled test samples",), None, None, [], [])
-    targets = [chosen.classes[i] for i in test.examples.targets]
-    predicted = _predictions(store, model, test, targets, tracker)
+    targets = list(test.values())
+    predicted = _predictions(store, model, test, tracker)
     metrics = task.metrics(targets, predicted, chosen.classes, settings.seed)
     reasons = [
         f"{name} is {_value(metrics, name):.4f}, below the minimum {least}"
@@ -67,7 +68,7 @@ def evaluate(
     against = serving_model(store)
     difference = None
     if against and against != model:
-        other = _predictions(store, against, test, targets, tracker)
+        other = _predictions(store, against, test, tracker)
         classes = list(dict.fromkeys([*chosen.classes, *other]))
         difference = task.difference(targets, predicted, other, classes, settings.seed)
         if difference.high < 0:
@@ -99,6 +100,45 @@ def save(store: ProjectStore, done: Evaluation, dataset: str, at: datetime) -> N
     store.table("evaluations").upsert(rows("evaluations", [row]), ignore=["at"])
 
 
+def log(done: Evaluation, chosen: FeatureSet, tracker: Tracker, store: ProjectStore) -> None:
+    """Add the figures and the confusion matrix to the model's MLflow run."""
+    run = tracker.existing(store.table("models").take([done.model])["run_id"][0].as_py())
+    run.metrics({f"test_{k}": v for name, m in done.metrics.items()
+                 for k, v in ((name, m.value), (f"{name}_low", m.low), (f"{name}_high", m.high))})  # fmt: skip
+    if done.targets:
+        run.file("test/confusion_matrix.png", confusion_matrix(done.targets, done.predicted, list(chosen.classes)))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models side by side.
+
+    Args:
+        table: Markdown.
+        picture: PNG of the headline metric with its intervals; None of a single model.
+    """
+
+    table: str
+    picture: bytes | None
+
+
+def compared(listed: Sequence[dict[str, Any]], task: Task) -> Comparison:
+    """Rows of table `candidates`, each with its `evaluation`, as a table and a picture."""
+    names = list(task.metric_names)
+    lines = [
+        f"| candidate | model | validation {task.headline()} | {' | '.join(names)} | may serve |",
+        f"|---|---|---|{'---|' * len(names)}---|",
+    ]
+    for row in listed:
+        found: Evaluation = row["evaluation"]
+        metrics = [f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for name in names if (m := found.metrics.get(name))]
+        cells = metrics or ["no test samples"] * len(names)
+        verdict = "" if not row["chosen"] else ("chosen" if found.passed else f"chosen, but {'; '.join(found.reasons)}")
+        lines.append(f"| {row['id']} | {row['model']} | {row['score']:.4f} | {' | '.join(cells)} | {verdict} |")
+    shown = {row["id"]: row["evaluation"].metrics[task.headline()] for row in listed if row["evaluation"].metrics}
+    return Comparison("\n".join(lines), comparison(shown, task.headline()) if len(shown) > 1 else None)
+
+
 def flat(metrics: dict[str, Metric]) -> dict[str, Any]:
     """`{"macro_f1": 0.94, "macro_f1_interval": [0.93, 0.95], …}`."""
     return {
@@ -120,28 +160,27 @@ def _value(metrics: dict[str, Metric], name: str) -> float:
     return metrics[name].value
 
 
-def _predictions(store: ProjectStore, model: str, test: SplitData, targets: list[str], tracker: Tracker) -> list[str]:
-    """The model's classes for the test samples, computed once and kept in table `test_predictions`."""
+def _predictions(store: ProjectStore, model: str, test: dict[str, str], tracker: Tracker) -> list[str]:
+    """The model's classes for the test samples, given with their targets; computed once and kept in `test_predictions`."""
     table = store.table("test_predictions")
     known = {r["sample_id"]: r["label"] for r in table.read(["sample_id", "label"], f"model = {quote(model)}").to_pylist()}
-    missing = [i for i, sample in enumerate(test.ids) if sample not in known]
+    missing = [sample for sample in test if sample not in known]
     if missing:
         with tempfile.TemporaryDirectory() as folder:
             trained = TrainedModel.load(tracker.download(model, Path(folder)))
-        vectors = vectors_of(table_of(store, trained.encoder), [test.ids[i] for i in missing])
-        predicted = trained.predict_vectors(vectors)
+        predicted = trained.predict_inputs(inputs_of(store, trained.architecture, trained.encoder, missing))
         made = [
             {
-                "id": f"{model}/{test.ids[i]}",
+                "id": f"{model}/{sample}",
                 "model": model,
-                "sample_id": test.ids[i],
-                "target": targets[i],
+                "sample_id": sample,
+                "target": test[sample],
                 "label": predicted.labels[row],
                 "confidence": float(predicted.confidence[row]),
                 "scores": json.dumps(dict(zip(trained.classes, map(float, predicted.scores[row]), strict=True))),
             }
-            for row, i in enumerate(missing)
+            for row, sample in enumerate(missing)
         ]
         table.upsert(rows("test_predictions", made))
         known |= {row["sample_id"]: row["label"] for row in made}
-    return [known[sample] for sample in test.ids]
+    return [known[sample] for sample in test]

@@ -1,9 +1,29 @@
 """Pictures of how a model does."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ml_assets.tasks import Metric
 from ml_assets.visualization.figures import plot_style
+
+
+def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
+    """PNG: the metric of each model as a point with its 95 % interval, in the given order from above."""
+    from matplotlib.figure import Figure
+
+    with plot_style():
+        figure = Figure(figsize=(6.4, 1.0 + 0.4 * len(metrics)), layout="constrained")
+        axes = figure.subplots()
+        values = [metric.value for metric in metrics.values()]
+        reach = [[m.value - m.low for m in metrics.values()], [m.high - m.value for m in metrics.values()]]
+        axes.errorbar(values, range(len(metrics)), xerr=reach, fmt="o", capsize=3)
+        axes.set_yticks(range(len(metrics)), list(metrics))
+        axes.invert_yaxis()
+        axes.set_ylim(len(metrics) - 0.5, -0.5)
+        axes.set_title(f"{name} on test samples, with 95 % intervals")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
 
 
 def confusion_matrix(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> bytes:

@@ -1,28 +1,37 @@
 """Fits one network with Lightning."""
 
+import math
+import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.compute import limit_threads
+from ml_assets.compute import has_bfloat16, limit_threads
+from ml_assets.modalities import Encoder
 from ml_assets.training.architectures import Architecture
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+VALIDATIONS = 12
+"""How often, at least, a long training looks at the validation samples; a short one does after each epoch."""
+CHECKPOINT_SECONDS = 5.0
+"""At most this much work is lost by a crash, besides the epoch that was going on."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Vectors with their targets.
+    """What a network reads, with the targets.
 
     Args:
-        vectors: `(n, d) float32`.
+        inputs: `(n, …)`, as `Architecture.inputs` gives them; embeddings are `(n, d) float32`.
         targets: `(n,) int64`, indices of classes.
     """
 
-    vectors: NDArray[np.float32]
+    inputs: NDArray[Any]
     targets: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -30,63 +39,110 @@ class Examples:
 
     def take(self, index: NDArray[Any]) -> "Examples":
         """The examples at these positions."""
-        return Examples(self.vectors[index], self.targets[index])
+        return Examples(self.inputs[index], self.targets[index])
 
 
 def fit(
     architecture: Architecture,
+    encoder: Encoder,
     train: Examples,
     classes: int,
     seed: int,
     validation: Examples | None = None,
     on_epoch: OnEpoch | None = None,
+    checkpoint: Path | None = None,
+    until: float = math.inf,
 ) -> Any:
     """The fitted network (`torch.nn.Module`, in evaluation mode).
 
-    `on_epoch` gets the epoch and `train_loss`, `learning_rate` and, with validation samples, `val_loss` and `val_accuracy`.
+    An error that `on_epoch` raises ends the training and comes out here.
+
+    Args:
+        architecture: The network and how it is optimised.
+        encoder: What its inputs come from.
+        train: The samples to learn from.
+        classes: Number of classes.
+        seed: Of initialisation, batches and dropout; each epoch has its own, so that a continued training is the same.
+        validation: Samples to look at now and then.
+        on_epoch: Gets the epoch and `train_loss`, `learning_rate` and, with validation samples, `val_loss` and `val_accuracy`.
+        checkpoint: File in which the training is kept while it goes on, and from which it continues after a crash.
+        until: Value of `time.monotonic()` at which it stops, wherever it is.
     """
     import logging
     import warnings
 
     import lightning
     import torch
-    from torch.utils.data import DataLoader, TensorDataset
+    from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*(num_workers|does not have many workers|LeafSpec|no `val_dataloader`).*")
     limit_threads()
     lightning.seed_everything(seed, verbose=False)
-    module = _module(architecture, train.vectors.shape[1], classes, on_epoch)
+    module = _module(architecture, encoder, classes, seed, on_epoch, checkpoint, until)
 
     def loader(examples: Examples, shuffle: bool) -> Any:
-        data = TensorDataset(torch.from_numpy(examples.vectors), torch.from_numpy(examples.targets))
-        generator = torch.Generator().manual_seed(seed)
-        return DataLoader(data, batch_size=architecture.batch_size, shuffle=shuffle, generator=generator)
+        data = TensorDataset(torch.from_numpy(examples.inputs), torch.from_numpy(examples.targets))
+        # with one replica a plain shuffle, whose order follows from seed and epoch alone
+        sampler = DistributedSampler(data, num_replicas=1, rank=0, seed=seed) if shuffle else None
+        return DataLoader(data, batch_size=architecture.batch_size, sampler=sampler)
 
     trainer = lightning.Trainer(
+        min_epochs=0,
         max_epochs=architecture.epochs,
         accelerator="cpu",
+        precision="bf16-mixed" if architecture.half and has_bfloat16() else "32-true",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        check_val_every_n_epoch=5,
+        check_val_every_n_epoch=validation_epochs(architecture.epochs),
+        use_distributed_sampler=False,
     )
-    trainer.fit(module, loader(train, True), None if validation is None else loader(validation, False))
+    known = checkpoint if checkpoint is not None and checkpoint.exists() else None
+    trainer.fit(
+        module,
+        loader(train, True),
+        None if validation is None else loader(validation, False),
+        ckpt_path=known,
+        weights_only=True,
+    )
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return module.network.eval()
 
 
-def probabilities(network: Any, vectors: NDArray[np.float32], batch: int = 4096) -> NDArray[np.float32]:
-    """`(n, classes) float32` softmax of the network's logits."""
+def probabilities(network: Any, inputs: NDArray[Any], batch: int = 4096, lengths: NDArray[Any] | None = None) -> NDArray[Any]:
+    """`(n, classes) float32` softmax of the network's logits, in batches of equal `lengths` where these are known."""
     import torch
 
+    if not len(inputs):
+        return np.zeros((0, 0), np.float32)
+    order = np.arange(len(inputs)) if lengths is None else np.argsort(lengths, kind="stable")
     with torch.inference_mode():
-        parts = [network(torch.from_numpy(vectors[i : i + batch])).softmax(1).numpy() for i in range(0, len(vectors), batch)]
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+        parts = [
+            network(torch.from_numpy(inputs[order[i : i + batch]])).softmax(1).numpy() for i in range(0, len(inputs), batch)
+        ]
+    scores = np.empty((len(inputs), parts[0].shape[1]), np.float32)
+    scores[order] = np.concatenate(parts)
+    return scores
 
 
-def _module(architecture: Architecture, inputs: int, classes: int, on_epoch: OnEpoch | None) -> Any:
+def validation_epochs(epochs: int) -> int:
+    """After how many epochs each the validation samples are looked at."""
+    return max(1, epochs // VALIDATIONS)
+
+
+def _module(
+    architecture: Architecture,
+    encoder: Encoder,
+    classes: int,
+    seed: int,
+    on_epoch: OnEpoch | None,
+    checkpoint: Path | None,
+    until: float,
+) -> Any:
     """The LightningModule; made here so that importing this file does not import torch."""
     import lightning
     import torch
@@ -95,21 +151,29 @@ def _module(architecture: Architecture, inputs: int, classes: int, on_epoch: OnE
     class Classifier(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.network = architecture.network(inputs, classes)
+            self.network = architecture.network(encoder, classes)
             self.losses: list[torch.Tensor] = []
-            self.seen: dict[str, float] = {}
+            self.kept = time.monotonic()
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
-            vectors, targets = batch
-            loss = cross_entropy(self.network(vectors), targets, label_smoothing=architecture.label_smoothing)
+            inputs, targets = batch
+            loss = cross_entropy(self.network(inputs), targets, label_smoothing=architecture.label_smoothing)
             self.losses.append(loss.detach())
             return loss
 
         def validation_step(self, batch: Any, _: int) -> None:
-            vectors, targets = batch
-            logits = self.network(vectors)
+            inputs, targets = batch
+            logits = self.network(inputs)
             self.log("val_loss", cross_entropy(logits, targets), batch_size=len(targets))
             self.log("val_accuracy", (logits.argmax(1) == targets).float().mean(), batch_size=len(targets))
+
+        def on_train_batch_start(self, _: Any, index: int) -> None:
+            if index == 0:  # the hook of the epoch's start is not called in the first epoch after a continuation
+                torch.manual_seed(seed + 1_000_003 * (self.current_epoch + 1))
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            if time.monotonic() >= until:
+                self.trainer.should_stop = True
 
         def on_train_epoch_end(self) -> None:
             if on_epoch is not None:
@@ -120,12 +184,26 @@ def _module(architecture: Architecture, inputs: int, classes: int, on_epoch: OnE
                 values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
                 on_epoch(self.current_epoch, values)
             self.losses.clear()
+            if checkpoint is not None and time.monotonic() - self.kept > CHECKPOINT_SECONDS:
+                checkpoint.parent.mkdir(parents=True, exist_ok=True)
+                part = checkpoint.with_suffix(".part")
+                self.trainer.save_checkpoint(part)
+                os.replace(part, checkpoint)
+                self.kept = time.monotonic()
 
         def configure_optimizers(self) -> Any:
             optimizer = torch.optim.AdamW(
-                self.parameters(), lr=architecture.learning_rate, weight_decay=architecture.weight_decay
+                architecture.parameters(self.network), lr=architecture.learning_rate, weight_decay=architecture.weight_decay
             )
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=architecture.epochs)
-            return [optimizer], [schedule]
+            steps = max(1, int(self.trainer.estimated_stepping_batches))
+            rise = architecture.warmup * steps
+
+            def share(step: int) -> float:
+                if step < rise:
+                    return (step + 1) / (rise + 1)
+                return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / (steps - rise))))
+
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+            return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     return Classifier()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.features.feature_set import FeatureSet
-from ml_assets.modalities import Encoder, Modality
+from ml_assets.modalities import Modality
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
-from ml_assets.training.data import SplitData
+from ml_assets.training.data import SplitData, items_of
 from ml_assets.training.fit import fit
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.trained import TrainedModel
@@ -28,7 +28,6 @@ def train_model(
     data: SplitData,
     architecture: Architecture,
     modality: Modality,
-    encoder: Encoder,
     task: Task,
     seed: int,
     study: str,
@@ -36,11 +35,14 @@ def train_model(
     tracker: Tracker,
     at: datetime,
     on_epoch: Callable[[int, Mapping[str, float]], None],
+    checkpoint: Path | None = None,
 ) -> dict[str, Any]:
     """The row of table `models` of a model that is now in MLflow's registry. Hold the project's lock.
 
-    Training again on the same feature set with the same settings gives the model that is already there.
+    Training again on the same feature set with the same settings gives the model that is already there; one that was killed
+    goes on from `checkpoint`.
     """
+    encoder = modality.encoder(chosen.encoder)
     known = [r for r in store.table("models").read().to_pylist() if r["study"] == study and r["code"] == code and
              json.loads(r["architecture"]) == describe(architecture) and r["feature_set"] == chosen.id]  # fmt: skip
     if known:
@@ -52,7 +54,7 @@ def train_model(
             run.curve(epoch, values)
             on_epoch(epoch, values)
 
-        network = fit(architecture, data.examples, len(chosen.classes), seed, on_epoch=both)
+        network = fit(architecture, encoder, data.examples, len(chosen.classes), seed, on_epoch=both, checkpoint=checkpoint)
         version = f"{store.project}-{tracker.next_version()}"
         model = TrainedModel(
             {
@@ -99,15 +101,9 @@ def train_model(
     return row
 
 
-def newest(store: ProjectStore) -> dict[str, Any] | None:
-    """The row of the model that was made last."""
-    found = store.table("models").read().to_pylist()
-    return max(found, key=lambda r: r["at"]) if found else None
-
-
 def _examples(store: ProjectStore, data: SplitData, model: TrainedModel) -> list[dict[str, Any]]:
     """A few training samples with the model's answers, by which a server checks that it loaded the model well."""
     step = max(1, len(data.ids) // EXAMPLES)
-    texts = store.table("samples").take(data.ids[::step][:EXAMPLES], ["text"])["text"].to_pylist()
-    scores = model.predict(texts).scores
-    return [{"content": text, "scores": [round(float(p), 6) for p in row]} for text, row in zip(texts, scores, strict=True)]
+    items = items_of(store, data.ids[::step][:EXAMPLES])
+    scores = model.predict(items).scores
+    return [{"content": item, "scores": [round(float(p), 6) for p in row]} for item, row in zip(items, scores, strict=True)]

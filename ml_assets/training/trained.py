@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ml_assets.modalities import MODALITIES, Encoder, Modality
-from ml_assets.training.architectures import ARCHITECTURES
+from ml_assets.training.architectures import ARCHITECTURES, Architecture
 from ml_assets.training.fit import probabilities
 
 EXAMPLE_TOLERANCE = 0.05
@@ -72,15 +72,21 @@ class TrainedModel:
         """What turns its inputs into vectors."""
         return self.modality.encoder(self.description["encoder"]["name"])
 
+    @cached_property
+    def architecture(self) -> Architecture:
+        """What its network is, and what that reads."""
+        return ARCHITECTURES.parse(self.description["architecture"])
+
     def predict(self, items: Sequence[Any]) -> Predicted:
         """Predictions of decoded items, in their order."""
-        return self.predict_vectors(self.encoder.encode(items))
+        return self.predict_inputs(self.architecture.inputs(items, self.encoder))
 
-    def predict_vectors(self, vectors: NDArray[np.float32]) -> Predicted:
-        """Predictions from `(n, d) float32` embeddings of the model's encoder."""
-        if len(vectors) == 0:
+    def predict_inputs(self, inputs: NDArray[Any]) -> Predicted:
+        """Predictions from `(n, …)` inputs of the architecture: of one that reads embeddings, `(n, d) float32`."""
+        if len(inputs) == 0:
             return Predicted([], np.zeros(0, np.float32), np.zeros((0, len(self.classes)), np.float32))
-        scores = probabilities(self.network, vectors)
+        reads = self.architecture
+        scores = probabilities(self.network, inputs, reads.predict_batch, reads.lengths(inputs))
         best = scores.argmax(1)
         classes = self.classes
         return Predicted([classes[i] for i in best], scores[np.arange(len(best)), best], scores)
@@ -119,7 +125,10 @@ class TrainedModel:
         try:
             description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             architecture = ARCHITECTURES.parse(description["architecture"])
-            network = architecture.network(description["encoder"]["dimensions"], len(description["classes"]))
+            encoder = MODALITIES.parse(description["modality"]).encoder(description["encoder"]["name"])
+            if encoder.dimensions != description["encoder"]["dimensions"]:
+                raise ModelError(f"it was trained on another version of the encoder {encoder.name!r}")
+            network = architecture.network(encoder, len(description["classes"]))
             network.load_state_dict(load_file(folder / "model.safetensors"))
         except Exception as error:
             raise ModelError(f"the model in {folder} cannot be loaded: {_reason(error)}") from error

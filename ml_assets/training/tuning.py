@@ -1,21 +1,59 @@
 """A study: a few trials of an architecture's hyper-parameters, each compared on validation samples.
 
-The study is kept in a journal file, so that one that was killed goes on where it stopped.
+The study is kept in a journal file, so that one that was killed goes on where it stopped: with the trials that are missing, and
+inside the trial that was going on with the epochs that are missing.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ml_assets.modalities import Encoder
 from ml_assets.records import content_id
 from ml_assets.tasks import Task
-from ml_assets.training.architectures import ARCHITECTURES, Architecture
+from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import train_and_validation
-from ml_assets.training.fit import Examples, fit, probabilities
+from ml_assets.training.fit import Examples, fit, probabilities, validation_epochs
+from ml_assets.training.journal import Interrupted, Journal, tell
 from ml_assets.training.settings import TrainingSettings
-from ml_assets.training.tracking import Tracker
+from ml_assets.training.tracking import TrackedRun, Tracker
+
+COMPARED = "val_accuracy"
+"""What trials are compared by while they run."""
+PRUNE_AFTER = 2
+"""Trials that run to their end before any is ended early."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial.
+
+    Args:
+        number: From 0 on.
+        architecture: What it tried.
+        score: Headline metric on the validation samples; None if it was ended early.
+        run_id: Its MLflow run.
+        ended: `finished`, `pruned` (worse than earlier ones) or `stopped` (the study's time was over).
+        seconds: How long it took.
+        curve: What it was compared by, at each epoch.
+    """
+
+    number: int
+    architecture: Architecture
+    score: float | None
+    run_id: str
+    ended: str
+    seconds: float
+    curve: dict[int, float] = field(default_factory=dict)
+
+    def as_row(self) -> dict[str, Any]:
+        """As it is stored in table `studies`."""
+        known = {"number": self.number, "score": self.score, "run_id": self.run_id, "ended": self.ended}
+        return known | describe(self.architecture)
 
 
 @dataclass(frozen=True)
@@ -26,83 +64,134 @@ class Study:
         id: `st-<digest>` of the feature set and the settings.
         best: The architecture of the best trial.
         score: Its headline metric on the validation samples.
-        trials: One `{number, score, run_id, hyper-parameters…}` each.
+        trials: All trials.
         run_id: The MLflow run that the trials' runs are nested in.
     """
 
     id: str
     best: Architecture
     score: float
-    trials: list[dict[str, Any]]
+    trials: list[Trial]
     run_id: str
 
 
-def study_id(feature_set: str, settings: TrainingSettings) -> str:
-    """The same for the same feature set and settings."""
-    return "st-" + content_id(feature_set, settings.model_dump_json(exclude={"minimum", "may_drop"}))[:12]
+def study_id(feature_set: str, architecture: Architecture, settings: TrainingSettings) -> str:
+    """The same for the same feature set, architecture and settings of the study."""
+    how = settings.model_dump_json(include={"trials", "minutes", "prune", "validation_share", "seed"})
+    return "st-" + content_id(feature_set, json.dumps(describe(architecture)), how)[:12]
 
 
 def describe(architecture: Architecture) -> dict[str, Any]:
     """The architecture as it stands in YAML and in `model.json`."""
-    return {"type": architecture.type, **architecture.model_dump()}
+    return {"type": architecture.type, **architecture.model_dump(mode="json")}
 
 
 def tune(
     name: str,
     data: Examples,
+    encoder: Encoder,
     classes: tuple[str, ...],
     task: Task,
+    architecture: Architecture,
     settings: TrainingSettings,
     tracker: Tracker,
     tags: dict[str, str],
-    journal: Path,
-    on_trial: Callable[[int, int, float], None],
+    folder: Path,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+    on_epoch: Callable[[int, int, Mapping[str, float]], None] = lambda trial, epoch, values: None,
 ) -> Study:
-    """Run the trials that are missing; `on_trial` gets the trial, how many there will be, and its score."""
+    """Run the trials that are missing. What a continuation needs is kept in `folder`.
+
+    `on_trial` gets each new trial when it has ended, `on_epoch` its number with the epoch and its figures.
+    """
+    began = time.monotonic()
+    train, validation = train_and_validation(data, classes, settings.validation_share, settings.seed)
+    journal, proposed, trials = Journal(name, folder), _proposals(settings), list[Trial]()
+    until = began + settings.minutes * 60 - journal.seconds() if settings.minutes else math.inf
+
+    def score(network: Any, tried: Architecture, run: TrackedRun) -> float:
+        found = probabilities(network, validation.inputs, tried.predict_batch, tried.lengths(validation.inputs))
+        guesses = [classes[i] for i in found.argmax(1)]
+        metrics = task.metrics([classes[i] for i in validation.targets], guesses, classes, settings.seed)
+        run.metrics({f"validation_{k}": m.value for k, m in metrics.items()})
+        return metrics[task.headline()].value
+
+    def run_trial(number: int, tried: Architecture, asked: Any, parent: str) -> Trial:
+        import optuna
+
+        before = journal.interrupted(describe(tried))
+        curve, started = dict(before.curve), time.monotonic() - before.seconds
+        for epoch, value in curve.items():
+            asked.report(value, epoch)
+        with tracker.run(f"trial {number}", describe(tried), tags, parent=parent, again=before.run_id) as run:
+
+            def watch(epoch: int, values: Mapping[str, float]) -> None:
+                run.curve(epoch, values)
+                on_epoch(number, epoch, values)
+                if COMPARED in values and epoch not in curve and (epoch + 1) % looks == 0:
+                    curve[epoch] = values[COMPARED]
+                    asked.report(curve[epoch], epoch)
+                    journal.begin_trial(describe(tried), Interrupted(run.id, time.monotonic() - started, curve))
+                    if settings.prune and asked.should_prune():
+                        raise optuna.TrialPruned
+
+            looks = validation_epochs(tried.epochs)
+            journal.begin_trial(describe(tried), Interrupted(run.id, before.seconds, curve))
+            reached, ended = None, "finished"
+            try:
+                network = fit(
+                    tried,
+                    encoder,
+                    train,
+                    len(classes),
+                    settings.seed,
+                    validation,
+                    watch,
+                    journal.checkpoint(describe(tried)),
+                    until,
+                )
+            except optuna.TrialPruned:
+                ended = "pruned"
+            else:
+                ended = "stopped" if time.monotonic() >= until else "finished"
+                if ended == "finished" or not trials:  # of no finished trial, one that was cut off says more than nothing
+                    reached = score(network, tried, run)
+            run.client.set_tag(run.id, "ended", ended)
+            return Trial(number, tried, reached, run.id, ended, time.monotonic() - started, curve)
+
+    params = {"trials": settings.trials, "architecture": architecture.type}
+    with tracker.run(f"study {name}", params, tags, again=journal.run_id) as parent:
+        journal.begin(parent.id)
+        for number in range(settings.trials):
+            asked = proposed.ask()
+            # the first trial is the architecture as it stands in the YAML
+            tried = architecture if number == 0 else architecture.suggest(asked)
+            known = journal.known(describe(tried))
+            if known is not None:
+                done = Trial(number, tried, **known)
+                for epoch, value in done.curve.items():
+                    asked.report(value, epoch)
+            elif trials and time.monotonic() >= until:
+                break
+            else:
+                done = run_trial(number, tried, asked, parent.id)
+                journal.end_trial(describe(tried), asked, done.score, done.run_id, done.ended, done.seconds, done.curve)
+                on_trial(done)
+            tell(proposed, asked, done.score)
+            trials.append(done)
+        winner = max((t for t in trials if t.score is not None), key=lambda t: (t.score or 0.0, -t.number))
+        assert winner.score is not None
+        parent.metrics({f"best_validation_{task.headline()}": winner.score})
+    return Study(name, winner.architecture, winner.score, trials, parent.id)
+
+
+def _proposals(settings: TrainingSettings) -> Any:
+    """Asked from the start each time, it proposes the same trials, also after an interruption."""
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    train, validation = train_and_validation(data, classes, settings.validation_share, settings.seed)
-    targets = [classes[i] for i in validation.targets]
-
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    stored = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))), study_name=name, direction="maximize", load_if_exists=True
+    return optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=settings.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=PRUNE_AFTER),
     )
-    known = {t.user_attrs["architecture"]: t for t in stored.get_trials(states=[optuna.trial.TrialState.COMPLETE])}
-    # asked from the start each time, it proposes the same trials, also after an interruption
-    proposed = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
-    trials: list[dict[str, Any]] = []
-
-    params = {"trials": settings.trials, "architecture": settings.architecture.type}
-    with tracker.run(f"study {name}", params, tags, again=stored.user_attrs.get("run_id")) as parent:
-        stored.set_user_attr("run_id", parent.id)
-        for number in range(settings.trials):
-            trial = proposed.ask()
-            # the first trial is the architecture as it stands in the YAML
-            tried = settings.architecture if number == 0 else settings.architecture.suggest(trial)
-            text = json.dumps(describe(tried))
-            if text not in known:
-                with tracker.run(f"trial {number}", describe(tried), tags, parent=parent.id) as run:
-                    network = fit(tried, train, len(classes), settings.seed, validation, run.curve)
-                    guesses = [classes[i] for i in probabilities(network, validation.vectors).argmax(1)]
-                    metrics = task.metrics(targets, guesses, classes, settings.seed)
-                    run.metrics({f"validation_{k}": m.value for k, m in metrics.items()})
-                known[text] = optuna.trial.create_trial(
-                    value=metrics[task.headline()].value,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                    user_attrs={"architecture": text, "run_id": run.id},
-                )
-                stored.add_trial(known[text])
-                on_trial(number + 1, settings.trials, float(known[text].value))
-            score = float(known[text].value)
-            proposed.tell(trial, score)
-            trials.append({"number": number, "score": score, "run_id": known[text].user_attrs["run_id"], **describe(tried)})
-        best = max(trials, key=lambda t: (t["score"], -t["number"]))
-        parent.metrics({f"best_validation_{task.headline()}": best["score"]})
-
-    winner = ARCHITECTURES.parse({k: v for k, v in best.items() if k not in ("number", "score", "run_id")})
-    return Study(name, winner, best["score"], trials, parent.id)

@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 from ml_assets.deployment import bento
+from ml_assets.modalities import Text
 from ml_assets.training.architectures import MLP
 from ml_assets.training.trained import TrainedModel
 
@@ -37,7 +38,7 @@ def make_model(folder: Path, version: str, seed: int, project: str = PROJECT) ->
     import torch
 
     torch.manual_seed(seed)
-    network = MLP(hidden=16).network(384, len(CLASSES)).eval()
+    network = MLP(hidden=16).network(Text().encoder("minilm"), len(CLASSES)).eval()
     description = {
         "project": project, "version": version, "modality": "text", "task": "single_choice", "classes": list(CLASSES),
         "encoder": {"name": "minilm", "dimensions": 384}, "architecture": {"type": "mlp", "hidden": 16},

@@ -71,6 +71,6 @@ def test_alike_texts_have_alike_vectors() -> None:
 def test_the_check_counts_what_is_missing(store: ProjectStore) -> None:
     [check, _] = features_checks("reviews", FeaturesSettings(), TEXT)
     collect(store, "a cat", "a dog")
-    assert check(workspace=Workspace()).metadata["samples without a vector"].value == 2
+    assert check(workspace=Workspace()).metadata["samples without a vector"].value == {"minilm": 2}
     embed_new(store, TEXT, ENCODER, lambda *_: None)
     assert check(workspace=Workspace()).passed

@@ -65,14 +65,14 @@ def test_its_name_follows_from_the_dataset_and_the_choices() -> None:
 
 def test_what_was_saved_is_loaded_for_ever(store: ProjectStore) -> None:
     first, recipe = choose(dataset(), "ds-1", FeaturesSettings(), TASK)
-    save(store, first, recipe, AT)
+    save(store, [(first, recipe)], AT)
     second, other = choose(dataset(("s9", "ant", "train")), "ds-2", FeaturesSettings(merge=MERGE), TASK)
-    save(store, second, other, AT)
+    save(store, [(second, other)], AT)
     for chosen in (first, second):
         again = load(store, chosen.id)
         assert (again.dataset, again.encoder, again.classes) == (chosen.dataset, chosen.encoder, chosen.classes)
         assert again.rows.to_pylist() == chosen.rows.to_pylist()
-    save(store, first, recipe, AT)
+    save(store, [(first, recipe)], AT)
     assert store.table("feature_set").tags()[-1] == first.id
     assert store.table("feature_sets").count() == 2
     with pytest.raises(LookupError, match="there is no feature set 'fs-x' in project 'reviews'"):
@@ -85,7 +85,7 @@ def test_what_was_saved_is_loaded_for_ever(store: ProjectStore) -> None:
         ({"merge": {"a": ("ant",), "b": ("ant",)}}, "the class 'ant' is merged twice"),
         ({"merge": {"a": ("ant", "ant")}}, "the class 'ant' is merged twice"),
         ({"inputs": ()}, "at least 1 item"),
-        ({"inputs": ("pixels",)}, "Input should be 'embedding'"),
+        ({"inputs": ("pixels",)}, "Input should be 'content'"),
         ({"encoder": ""}, "at least 1 character"),
     ],
 )
@@ -108,13 +108,40 @@ def check(name: str) -> Any:
 def test_the_check_sees_doubles_and_classes_without_samples(store: ProjectStore) -> None:
     whole = [(f"s{n}", CLASSES[n % 4], "train" if n < 8 else "test") for n in range(12)]
     chosen, recipe = choose(dataset(*whole), "ds-1", FeaturesSettings(), TASK)
-    save(store, chosen, recipe, AT)
+    save(store, [(chosen, recipe)], AT)
     assert check("splits_disjoint").passed
-    for tag, listed, said in (
-        ("ds-2", whole[:7], "fewer than 2 training samples of bee: label more"),
-        ("ds-3", [*whole, ("s0", "cat", "test")], "1 samples stand twice"),
+    for hour, tag, listed, said in (
+        (1, "ds-2", whole[:7], "fewer than 2 training samples of bee: label more"),
+        (2, "ds-3", [*whole, ("s0", "cat", "test")], "1 samples stand twice"),
     ):
         chosen, recipe = choose(dataset(*listed), tag, FeaturesSettings(), TASK)
-        save(store, chosen, recipe, AT)
+        save(store, [(chosen, recipe)], AT.replace(hour=hour))
         found = check("splits_disjoint")
         assert (found.passed, found.description) == (False, said)
+
+
+def test_feature_sets_side_by_side_change_what_is_given_above_them() -> None:
+    assert list(FeaturesSettings().each()) == [""]
+    given = {"plain": None, "few": {"keep": ["cat", "ant"]}, "other": {"encoder": "big", "merge": {}}}
+    settings = FeaturesSettings.model_validate({"merge": MERGE, "sets": given})
+    found = settings.each()
+    assert list(found) == ["plain", "few", "other"]
+    assert (found["plain"].merge, found["plain"].encoder) == (MERGE, "minilm")
+    assert found["few"].targets(CLASSES) == {"cat": "cat", "ant": "insect"}
+    assert (found["other"].merge, found["other"].encoder) == ({}, "big")
+    assert settings.encoders() == ["minilm", "big"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"a": {}, "b": {}}, "the feature sets 'a' and 'b' are the same"),
+        ({"a": {}, "b": {"encoder": "minilm"}}, "the feature sets 'a' and 'b' are the same"),
+        ({"My set": {}}, "the feature set 'My set' needs another name"),
+        ({"a": {"sets": {}}}, "Extra inputs"),
+        ({"a": {"merge": {"x": ["ant"], "y": ["ant"]}}}, "the class 'ant' is merged twice"),
+    ],
+)
+def test_feature_sets_that_cannot_stand_side_by_side(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        FeaturesSettings(sets=options)

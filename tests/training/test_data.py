@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from ml_assets.modalities import Text
 from ml_assets.store import ProjectStore
+from ml_assets.training.architectures import TextCNN
 from ml_assets.training.data import NotEnoughLabels, split_data, train_and_validation
 from ml_assets.training.fit import Examples
 
-from .topics import CLASSES, examples, fill
+from .topics import CLASSES, QUICK, examples, fill
 
 
 def of(counts: list[int]) -> Examples:
@@ -26,13 +27,13 @@ def of(counts: list[int]) -> Examples:
 def test_both_parts_hold_every_class_and_share_no_sample(counts: list[int], share: float, seed: int) -> None:
     data, classes = of(counts), tuple(f"c{i}" for i in range(len(counts)))
     train, validation = train_and_validation(data, classes, share, seed)
-    ids = [part.vectors[:, 0].astype(int).tolist() for part in (train, validation)]
+    ids = [part.inputs[:, 0].astype(int).tolist() for part in (train, validation)]
     assert sorted(ids[0] + ids[1]) == list(range(len(data)))
     for part, own in zip((train, validation), ids, strict=True):
         assert set(part.targets) == set(range(len(counts)))
         assert np.array_equal(part.targets, data.targets[own])
     again = train_and_validation(data, classes, share, seed)
-    assert [np.array_equal(a.vectors, b.vectors) for a, b in zip(again, (train, validation), strict=True)] == [True, True]
+    assert [np.array_equal(a.inputs, b.inputs) for a, b in zip(again, (train, validation), strict=True)] == [True, True]
 
 
 @given(st.lists(st.integers(20, 60), min_size=2, max_size=5), st.sampled_from([0.1, 0.2, 0.5]))
@@ -52,25 +53,38 @@ def test_too_few_labels_are_said_with_the_class() -> None:
 
 def test_the_splits_of_a_feature_set_are_apart(store: ProjectStore) -> None:
     chosen = fill(store, train=12, test=9)
-    encoder = Text().encoder("minilm")
-    train, test = (split_data(store, chosen, encoder, split) for split in ("train", "test"))
+    train, test = (split_data(store, chosen, Text(), QUICK, split) for split in ("train", "test"))
     assert (len(train.ids), len(test.ids)) == (12, 9)
     assert not set(train.ids) & set(test.ids)
     assert train.ids == sorted(train.ids)
     texts = dict(zip(*(store.table("samples").read(["id", "text"])[c].to_pylist() for c in ("id", "text")), strict=True))
     for data in (train, test):
         assert [CLASSES[t] for t in data.examples.targets] == [texts[i].split()[0] for i in data.ids]
-        assert data.examples.vectors.shape == (len(data.ids), 384)
-    assert len(split_data(store, chosen, encoder, "validation").ids) == 0
+        assert data.examples.inputs.shape == (len(data.ids), 384)
+    assert len(split_data(store, chosen, Text(), QUICK, "validation").ids) == 0
 
 
-def test_a_sample_without_a_vector_is_said(store: ProjectStore) -> None:
+def test_a_vector_that_is_not_stored_is_computed(store: ProjectStore) -> None:
     chosen = fill(store, train=6, test=3)
-    encoder = Text().encoder("minilm")
-    store.embeddings(encoder.name, 384).delete(f"id = '{chosen.rows['id'][0]}'")
-    split = chosen.rows["split"][0].as_py()
-    with pytest.raises(LookupError, match=r"1 of \d samples have no embedding yet: run the asset embeddings"):
-        split_data(store, chosen, encoder, split)
+    gone, split = chosen.rows["id"][0].as_py(), chosen.rows["split"][0].as_py()
+    before = split_data(store, chosen, Text(), QUICK, split)
+    table = store.embeddings("minilm", 384)
+    table.delete(f"id = '{gone}'")
+    found = split_data(store, chosen, Text(), QUICK, split)
+    [text] = store.table("samples").take([gone], ["text"])["text"].to_pylist()
+    at = found.ids.index(gone)
+    assert np.array_equal(found.examples.inputs[at], Text().encoder("minilm").encode([text])[0])
+    assert np.array_equal(np.delete(found.examples.inputs, at, 0), np.delete(before.examples.inputs, at, 0))
+
+
+def test_networks_that_read_texts_get_their_word_pieces(store: ProjectStore) -> None:
+    chosen = fill(store, train=6, test=3)
+    found = split_data(store, chosen, Text(), TextCNN(), "train")
+    texts = store.table("samples").take(found.ids, ["text"])["text"].to_pylist()
+    assert np.array_equal(found.examples.inputs, TextCNN().inputs(texts, Text().encoder("minilm")))
+    store.table("samples").delete(f"id = '{found.ids[0]}'")
+    with pytest.raises(LookupError, match="1 of 6 samples are no longer there"):
+        split_data(store, chosen, Text(), TextCNN(), "train")
 
 
 def test_examples_are_taken_by_position() -> None:

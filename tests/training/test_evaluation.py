@@ -17,6 +17,8 @@ from ml_assets.store import ProjectStore
 from ml_assets.tasks import Metric
 from ml_assets.training import evaluation as evaluations
 from ml_assets.training.architectures import MLP
+from ml_assets.training.candidates import Candidate
+from ml_assets.training.candidates import save as save_candidates
 from ml_assets.training.checks import training_checks
 from ml_assets.training.data import split_data
 from ml_assets.training.evaluation import Evaluation, evaluate, flat, save, serving_model
@@ -37,20 +39,20 @@ def chosen(store: ProjectStore) -> FeatureSet:
 
 def made(store: ProjectStore, tracker: Tracker, chosen: FeatureSet, architecture: MLP, number: int = 1) -> str:
     """The version of a model that was really trained and registered."""
-    encoder = Text().encoder("minilm")
-    data = split_data(store, chosen, encoder, "train")
+    data = split_data(store, chosen, Text(), architecture, "train")
     at = AT + timedelta(minutes=number)
     row = train_model(
-        store, chosen, data, architecture, Text(), encoder, TASK, number, f"st-{number}", "1", tracker, at, lambda *_: None
+        store, chosen, data, architecture, Text(), TASK, number, f"st-{number}", "1", tracker, at, lambda *_: None
     )
+    listed = [(Candidate(chosen, architecture, row["study"]), 0.5, row["id"])]
+    save_candidates(store, listed, None, at)
     return str(row["id"])
 
 
 def judged(
     store: ProjectStore, tracker: Tracker, chosen: FeatureSet, model: str, settings: TrainingSettings = SETTINGS
 ) -> Evaluation:
-    test = split_data(store, chosen, Text().encoder("minilm"), "test")
-    return evaluate(store, model, chosen, test, TASK, settings, tracker)
+    return evaluate(store, model, chosen, TASK, settings, tracker)
 
 
 def serve(store: ProjectStore, model: str, state: str = "live", number: int = 1) -> None:
@@ -84,7 +86,7 @@ def test_a_good_model_passes_and_a_weak_one_does_not(store: ProjectStore, tracke
     assert len(failed.reasons) == 2
     kept = store.table("test_predictions").read(where=f"model = '{good}'").to_pylist()
     assert {r["sample_id"]: r["label"] for r in kept} == dict(
-        zip(split_data(store, chosen, Text().encoder("minilm"), "test").ids, found.predicted, strict=True)
+        zip(split_data(store, chosen, Text(), QUICK, "test").ids, found.predicted, strict=True)
     )
     assert all(max(scores := json.loads(r["scores"]), key=scores.get) == r["label"] for r in kept)
 
@@ -132,7 +134,7 @@ def test_a_serving_model_with_other_classes_is_compared_all_the_same(store: Proj
     serve(store, old)
     settings = FeaturesSettings(merge={"other": ("law", "sport")})
     merged, recipe = sets.choose(store.table("dataset").read(tag="ds-1"), "ds-1", settings, TASK)
-    sets.save(store, merged, recipe, AT)
+    sets.save(store, [(merged, recipe)], AT)
     found = judged(store, tracker, merged, made(store, tracker, merged, QUICK, 2))
     assert found.passed, found.reasons
     assert found.difference is not None
@@ -164,8 +166,8 @@ def test_predictions_are_made_once_and_for_new_test_samples_only(
     chosen = fill(store, test=30)
     model = made(store, tracker, chosen, QUICK)
     asked: list[int] = []
-    predict = TrainedModel.predict_vectors
-    monkeypatch.setattr(TrainedModel, "predict_vectors", lambda self, v: asked.append(len(v)) or predict(self, v))
+    predict = TrainedModel.predict_inputs
+    monkeypatch.setattr(TrainedModel, "predict_inputs", lambda self, v: asked.append(len(v)) or predict(self, v))
     judged(store, tracker, chosen, model)
     judged(store, tracker, chosen, model)
     assert asked == [30]
@@ -206,8 +208,8 @@ def check(name: str, project: str) -> Any:
     return found(workspace=Workspace())
 
 
-def test_the_check_asks_for_the_newest_model(store: ProjectStore, tracker: Tracker, chosen: FeatureSet) -> None:
-    assert check("good_enough", store.project).description == "the newest model has not been evaluated"
+def test_the_check_asks_for_the_model_that_was_chosen(store: ProjectStore, tracker: Tracker, chosen: FeatureSet) -> None:
+    assert check("good_enough", store.project).description == "the chosen model has not been evaluated"
     good = made(store, tracker, chosen, QUICK, 1)
     save(store, judged(store, tracker, chosen, good), "ds-1", AT)
     assert check("good_enough", store.project).passed

@@ -14,7 +14,7 @@ from ml_assets.modalities import Text
 from ml_assets.store import ProjectStore
 from ml_assets.training import model as models
 from ml_assets.training.data import SplitData, split_data
-from ml_assets.training.model import newest, train_model
+from ml_assets.training.model import train_model
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.trained import TrainedModel
 from ml_assets.training.tuning import describe
@@ -23,11 +23,11 @@ from .topics import AT, CLASSES, QUICK, TASK, examples, fill
 
 
 def train(store: ProjectStore, tracker: Tracker, chosen: FeatureSet, **options: Any) -> dict[str, Any]:
-    encoder = Text().encoder("minilm")
     settings = {"architecture": QUICK, "seed": 0, "study": "st-1", "code": "1", "at": AT, **options}
+    data = split_data(store, chosen, Text(), settings["architecture"], "train")
     epochs: list[tuple[int, Mapping[str, float]]] = []
     row = train_model(
-        store, chosen, split_data(store, chosen, encoder, "train"), settings["architecture"], Text(), encoder, TASK,
+        store, chosen, data, settings["architecture"], Text(), TASK,
         settings["seed"], settings["study"], settings["code"], tracker, settings["at"], lambda *told: epochs.append(told),
     )  # fmt: skip
     assert len(epochs) in (0, QUICK.epochs)
@@ -46,7 +46,7 @@ def test_a_model_is_registered_with_all_that_explains_it(
     known = {"study": "st-1", "dataset": "ds-1", "feature_set": chosen.id, "encoder": "minilm", "code": "1"}
     made = {"classes": json.dumps(CLASSES), "architecture": json.dumps(describe(QUICK))}
     assert row == {**row, **known, **made, "id": f"{tracker.project}-1"}
-    assert newest(store) == row
+    assert store.table("models").read().to_pylist() == [row]
     model = TrainedModel.load(tracker.download(row["id"], tmp_path))
     assert (model.version, model.classes, model.description["run_id"]) == (row["id"], list(CLASSES), row["run_id"])
     model.check_examples()
@@ -57,7 +57,7 @@ def test_a_model_is_registered_with_all_that_explains_it(
     assert run.data.tags.items() >= {"dataset": "ds-1", "feature_set": chosen.id, "study": "st-1", "code": "1"}.items()
     assert run.data.params["samples"] == "60"
     assert len(tracker.client.get_metric_history(row["run_id"], "train_loss")) == QUICK.epochs
-    assert (model.predict_vectors(examples(60, seed=7).vectors).scores.argmax(1) == examples(60, seed=7).targets).mean() > 0.7
+    assert (model.predict_inputs(examples(60, seed=7).inputs).scores.argmax(1) == examples(60, seed=7).targets).mean() > 0.7
 
 
 def test_the_model_is_what_mlflow_loads_by_its_alias(store: ProjectStore, tracker: Tracker, chosen: FeatureSet) -> None:
@@ -94,7 +94,7 @@ def test_a_training_that_breaks_leaves_no_model_and_a_failed_run(
         patch.setattr(TrainedModel, "save", die)
         with pytest.raises(RuntimeError, match="the disk is full"):
             train(store, tracker, chosen)
-    assert (newest(store), tracker.next_version()) == (None, 1)
+    assert (store.table("models").count(), tracker.next_version()) == (0, 1)
     [run] = tracker.client.search_runs([tracker.experiment_id])
     assert run.info.status == "FAILED"
     assert train(store, tracker, chosen)["id"] == f"{tracker.project}-1"
@@ -114,7 +114,7 @@ def test_a_model_that_was_registered_but_not_written_down_is_made_again(
         patch.setattr(Tracker, "register", die)
         with pytest.raises(KeyboardInterrupt):
             train(store, tracker, chosen)
-    assert newest(store) is None
+    assert store.table("models").count() == 0
     assert train(store, tracker, chosen)["id"] == f"{tracker.project}-2"
 
 
@@ -123,9 +123,11 @@ def test_no_test_sample_is_ever_trained_on(
 ) -> None:
     seen: list[np.ndarray[Any, Any]] = []
     fit = models.fit
-    monkeypatch.setattr(models, "fit", lambda a, data, *rest, **more: seen.append(data.vectors) or fit(a, data, *rest, **more))
+    monkeypatch.setattr(
+        models, "fit", lambda a, e, data, *rest, **more: seen.append(data.inputs) or fit(a, e, data, *rest, **more)
+    )
     train(store, tracker, chosen)
-    test: SplitData = split_data(store, sets.load(store, chosen.id), Text().encoder("minilm"), "test")
+    test: SplitData = split_data(store, sets.load(store, chosen.id), Text(), QUICK, "test")
     [vectors] = seen
     assert len(vectors) == 60
-    assert not {v.tobytes() for v in vectors} & {v.tobytes() for v in test.examples.vectors}
+    assert not {v.tobytes() for v in vectors} & {v.tobytes() for v in test.examples.inputs}

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml_assets.modalities import Text
 from ml_assets.training.fit import fit
 from ml_assets.training.trained import ModelError, TrainedModel
 from ml_assets.training.tuning import describe
 
 from .topics import CLASSES, QUICK, examples
 
+ENCODER = Text().encoder("minilm")
 TEXTS = ["a painting", "the judge", "a goal", "нет"]
 
 
@@ -24,7 +26,7 @@ def model() -> TrainedModel:
         "project": "topics", "version": "topics-3", "modality": "text", "encoder": {"name": "minilm", "dimensions": 384},
         "architecture": describe(QUICK), "classes": list(CLASSES), "examples": [],
     }  # fmt: skip
-    made = TrainedModel(description, fit(QUICK, examples(), len(CLASSES), seed=0))
+    made = TrainedModel(description, fit(QUICK, ENCODER, examples(), len(CLASSES), seed=0))
     scores = made.predict(TEXTS).scores
     description["examples"] = [
         {"content": t, "scores": [round(float(p), 6) for p in row]} for t, row in zip(TEXTS, scores, strict=True)
@@ -50,7 +52,7 @@ def test_what_was_saved_is_loaded(model: TrainedModel, folder: Path) -> None:
 
 
 def test_nothing_gives_nothing(model: TrainedModel) -> None:
-    for found in (model.predict([]), model.predict_vectors(np.zeros((0, 384), np.float32))):
+    for found in (model.predict([]), model.predict_inputs(np.zeros((0, 384), np.float32))):
         assert (found.labels, found.confidence.shape, found.scores.shape) == ([], (0,), (0, 3))
 
 
@@ -88,7 +90,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "other sizes": (change(encoder={"name": "minilm", "dimensions": 100}), "cannot be loaded"),
     "other classes": (change(classes=["art", "law"]), "cannot be loaded"),
     "other hidden": (change(architecture=describe(QUICK) | {"hidden": 8}), "cannot be loaded"),
-    "unknown network": (change(architecture={"type": "llm"}), "unknown architecture 'llm': choose one of mlp"),
+    "unknown network": (change(architecture={"type": "llm"}), "unknown architecture 'llm': choose one of bilstm, fine_tune"),
     "unknown option": (change(architecture=describe(QUICK) | {"depth": 8}), "unknown option 'depth': choose one of"),
     "wrong option": (change(architecture=describe(QUICK) | {"hidden": "many"}), "hidden: Input should be a valid integer"),
     "no classes": (forget("classes"), "'classes' is missing"),

@@ -53,5 +53,5 @@ def fill(store: ProjectStore, train: int = 60, test: int = 30, noise: float = 0.
     dataset = rows("dataset", [{k: row[k] for k in ("id", "value", "split")} for row in listed])
     store.table("dataset").replace(dataset, "ds-1")
     chosen, recipe = sets.choose(dataset, "ds-1", FeaturesSettings(), TASK)
-    sets.save(store, chosen, recipe, AT)
+    sets.save(store, [(chosen, recipe)], AT)
     return chosen

@@ -2,9 +2,12 @@
 
 from ml_assets.registry import Registry
 from ml_assets.training.architectures.base import Architecture
+from ml_assets.training.architectures.bilstm import BiLSTM
+from ml_assets.training.architectures.fine_tune import FineTune
 from ml_assets.training.architectures.mlp import MLP
+from ml_assets.training.architectures.text_cnn import TextCNN
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", MLP)
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", MLP, TextCNN, BiLSTM, FineTune)
 ArchitectureField = ARCHITECTURES.field(Architecture)
 
-__all__ = ["ARCHITECTURES", "MLP", "Architecture", "ArchitectureField"]
+__all__ = ["ARCHITECTURES", "MLP", "Architecture", "ArchitectureField", "BiLSTM", "FineTune", "TextCNN"]

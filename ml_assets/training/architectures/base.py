@@ -1,24 +1,44 @@
 """What an architecture is: hyper-parameters as typed fields, a search space, a network."""
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
+from ml_assets.modalities import Encoder, WordPieces
 from ml_assets.registry import Plugin
 
 if TYPE_CHECKING:
     import optuna
+    import torch
     from torch import nn
+
+PAD = -1
+"""Stands behind the last word piece of a shorter text."""
 
 
 class Architecture(Plugin):
-    """A neural network and how it is optimised (AdamW, cosine schedule). Every field can be set in the YAML."""
+    """A neural network and how it is optimised (AdamW; warm-up, then cosine). Every field can be set in the YAML.
+
+    By default its input is the encoder's frozen embedding, which is stored once per sample.
+    """
+
+    embedded: ClassVar[bool] = True
+    """Whether its inputs are the stored embeddings."""
+    half: ClassVar[bool] = False
+    """Whether it is fitted in bfloat16 where the processor has instructions for it. Pays for large networks only."""
+    predict_batch: ClassVar[int] = 4096
+    """Samples that go through it together when it predicts."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     """Peak learning rate of AdamW."""
     weight_decay: float = Field(1e-2, ge=0)
     """Weight decay of AdamW."""
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises to its peak."""
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     """Share of each target that is spread over all classes."""
     epochs: int = Field(60, ge=1, le=10_000)
@@ -26,10 +46,57 @@ class Architecture(Plugin):
     batch_size: int = Field(64, ge=1)
     """Samples per optimisation step."""
 
+    def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[Any]:
+        """What the network reads of `n` decoded items: `(n, …)`; embeddings are `(n, d) float32`."""
+        return encoder.encode(items)
+
+    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
+        """`(n,)` how long each input is, where short ones are cheaper among themselves; None where all cost the same."""
+        return None
+
     @abstractmethod
-    def network(self, inputs: int, outputs: int) -> "nn.Module":
-        """A module from `(batch, inputs) float32` to `(batch, outputs)` logits."""
+    def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
+        """A module from `(batch, …)` inputs to `(batch, outputs)` logits. What of it comes from the encoder is a copy."""
 
     @abstractmethod
     def suggest(self, trial: "optuna.Trial") -> Self:
         """A copy with the hyper-parameters that this trial tries."""
+
+    def parameters(self, network: "nn.Module") -> list[dict[str, Any]]:
+        """Groups of parameters with their own options of AdamW; all alike by default."""
+        return [{"params": list(network.parameters())}]
+
+
+class TextArchitecture(Architecture):
+    """Reads a text piece by piece, as the encoder's tokenizer cuts it."""
+
+    embedded: ClassVar[bool] = False
+    half: ClassVar[bool] = True
+    predict_batch: ClassVar[int] = 64
+
+    def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
+        """`(n, t) int32` word pieces of the texts, `PAD` behind the end of each."""
+        found = reader(encoder).pieces(items)
+        ids = np.full((len(found), max(map(len, found), default=1)), PAD, np.int32)
+        for row, pieces in zip(ids, found, strict=True):
+            row[: len(pieces)] = pieces
+        return ids
+
+    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64]:
+        """Word pieces."""
+        return np.asarray((inputs != PAD).sum(1))
+
+
+def pieces_and_mask(ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    """`(batch, t)` word pieces, cut at the longest text of the batch and 0 behind the ends, and where the texts are."""
+    longest = max(1, int((ids != PAD).sum(1).max()))
+    ids = ids[:, :longest].long()
+    mask = ids != PAD
+    return ids.masked_fill(~mask, 0), mask
+
+
+def reader(encoder: Encoder) -> WordPieces:
+    """The encoder as one that cuts texts. Raises `ValueError` if it does not."""
+    if not isinstance(encoder, WordPieces):
+        raise ValueError(f"the encoder {encoder.name!r} does not cut texts into word pieces, which this architecture reads")
+    return encoder

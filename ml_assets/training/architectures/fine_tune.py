@@ -1,0 +1,71 @@
+"""The encoder itself, trained on: all its weights move, and a linear head on its mean output is learnt beside them."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field
+
+from ml_assets.modalities import Encoder
+from ml_assets.training.architectures.base import TextArchitecture, pieces_and_mask, reader
+
+if TYPE_CHECKING:
+    import optuna
+    import torch
+    from torch import nn
+
+
+class FineTune(TextArchitecture):
+    """Fine-tunes the encoder. Best where its frozen embedding does not say what matters, such as sentiment; takes minutes."""
+
+    name_in_yaml: ClassVar[str] = "fine_tune"
+
+    learning_rate: float = Field(1e-4, gt=0, le=1)
+    """Peak learning rate of the encoder's weights."""
+    head_learning_rate: float = Field(1e-3, gt=0, le=1)
+    """Peak learning rate of the head."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises to its peak."""
+    epochs: int = Field(4, ge=1, le=10_000)
+    """Passes over the training samples."""
+    batch_size: int = Field(16, ge=1)
+    """Samples per optimisation step."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of the mean output that is dropped in training."""
+
+    def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
+        """A copy of the encoder's transformer, mean over the word pieces, Dropout, Linear."""
+        from torch import nn
+
+        transformer, dropout = reader(encoder).transformer(), self.dropout
+
+        class FineTuned(nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.transformer = transformer
+                self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(transformer.config.hidden_size, outputs))
+
+            def forward(self, ids: "torch.Tensor") -> "torch.Tensor":
+                pieces, mask = pieces_and_mask(ids)
+                hidden = self.transformer(input_ids=pieces, attention_mask=mask).last_hidden_state
+                weights = mask.unsqueeze(2).to(hidden.dtype)
+                head: torch.Tensor = self.head((hidden * weights).sum(1) / weights.sum(1).clamp(min=1))
+                return head.float()
+
+        return FineTuned()
+
+    def suggest(self, trial: "optuna.Trial") -> Self:
+        """Learning rates and epochs."""
+        return self.model_copy(
+            update={
+                "learning_rate": trial.suggest_float("learning_rate", 3e-5, 2e-4, log=True),
+                "head_learning_rate": trial.suggest_float("head_learning_rate", 3e-4, 3e-3, log=True),
+                "dropout": trial.suggest_float("dropout", 0.0, 0.3),
+            }
+        )
+
+    def parameters(self, network: "nn.Module") -> list[dict[str, Any]]:
+        """The head learns faster than the encoder."""
+        encoder, head = network.get_submodule("transformer"), network.get_submodule("head")
+        return [
+            {"params": list(encoder.parameters())},
+            {"params": list(head.parameters()), "lr": self.head_learning_rate},
+        ]

@@ -1,0 +1,103 @@
+"""Candidates: every feature set with every architecture. Each becomes a model; one of them may serve."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ml_assets.features import feature_set as sets
+from ml_assets.features.feature_set import FeatureSet
+from ml_assets.records import rows
+from ml_assets.store import ProjectStore
+from ml_assets.training.architectures import Architecture
+from ml_assets.training.settings import TrainingSettings
+from ml_assets.training.tuning import study_id
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What becomes one model.
+
+    Args:
+        feature_set: What it learns from.
+        architecture: The network as the YAML has it.
+        study: Id of the study that tunes it.
+    """
+
+    feature_set: FeatureSet
+    architecture: Architecture
+    study: str
+
+    @property
+    def name(self) -> str:
+        """`<architecture>`, or `<feature set>/<architecture>` where feature sets have names."""
+        return name_of(self.feature_set.name, self.architecture.type)
+
+
+def name_of(feature_set: str, architecture: str) -> str:
+    """The name of a candidate."""
+    return f"{feature_set}/{architecture}" if feature_set else architecture
+
+
+def candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidate]:
+    """Each current feature set with each architecture, the ones of the YAML's order first."""
+    return [
+        Candidate(chosen, architecture, study_id(chosen.id, architecture, settings))
+        for chosen in sets.current(store)
+        for architecture in settings.architectures
+    ]
+
+
+def best(scores: Mapping[str, float], serve: str | None) -> str:
+    """The candidate that may serve: the one that is named, or else the first of those with the highest validation score."""
+    return serve or max(scores, key=lambda name: scores[name])
+
+
+def save(
+    store: ProjectStore,
+    made: Sequence[tuple[Candidate, float, str]],
+    serve: str | None,
+    at: datetime,
+) -> str:
+    """Write table `candidates`, of which each is (candidate, validation score, model); return the one that may serve."""
+    winner = best({candidate.name: score for candidate, score, _ in made}, serve)
+    table = store.table("candidates")
+    known = {row["model"]: row["metrics"] for row in table.read(["model", "metrics"]).to_pylist()}
+    listed = [
+        {
+            "id": candidate.name,
+            "feature_set": candidate.feature_set.id,
+            "architecture": candidate.architecture.type,
+            "study": candidate.study,
+            "score": score,
+            "model": model,
+            "metrics": known.get(model),
+            "chosen": candidate.name == winner,
+            "at": at,
+        }
+        for candidate, score, model in made
+    ]
+    gone = table.ids() - {row["id"] for row in listed}
+    # one write: at no moment are there two that may serve, or none
+    listed += [row | {"chosen": False} for row in table.take(sorted(gone)).to_pylist()]
+    table.upsert(rows("candidates", listed), ignore=["at"])
+    for name in sorted(gone):
+        table.delete(f"id = '{name}'")
+    return winner
+
+
+def note_metrics(store: ProjectStore, metrics: Mapping[str, dict[str, Any]]) -> None:
+    """Write the test metrics of models, by version, beside their candidates."""
+    table = store.table("candidates")
+    listed = [
+        row | {"metrics": json.dumps(metrics[row["model"]])} for row in table.read().to_pylist() if row["model"] in metrics
+    ]
+    table.upsert(rows("candidates", listed))
+
+
+def chosen_model(store: ProjectStore) -> dict[str, Any] | None:
+    """The row of table `models` of the newest model that may serve once its evaluation lets it."""
+    found = store.table("candidates").read(["model"], "chosen = true")["model"].to_pylist()
+    models: list[dict[str, Any]] = store.table("models").take(found).to_pylist()
+    return models[0] if models else None
