@@ -2,12 +2,13 @@
 #   setup  the environments            demo   the whole loop, from raw text to a live model
 #   test   all tests                   check  style, types, layers, definitions
 #   bench  the figures that we claim   lock   new versions into requirements/
-#   clean  removes environments and caches, never the state under ML_ASSETS_HOME
+#   clean  removes environments and caches   faults kills processes at random moments over the loop
+# `clean` never removes the state under ML_ASSETS_HOME.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := setup
-.PHONY: setup environments demo test check bench clean lock browser
+.PHONY: setup environments demo test faults check bench clean lock browser postgresql
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := 1
@@ -27,8 +28,11 @@ environments: $(MAIN) $(EMPTY)
 demo: setup
 	@.venv/bin/ml-assets demo $(ARGS)
 
-test: setup browser
+test: setup browser postgresql
 	.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+faults: setup
+	@cd tests && exec ../.venv/bin/python -m faults $(ARGS)
 
 # without an instance of its own, Dagster would send telemetry
 check: export DAGSTER_HOME := $(CURDIR)/.setup/dagster
@@ -97,6 +101,16 @@ browser:
 	  what="Chromium, from the system's packages"; export DEBIAN_FRONTEND=noninteractive; \
 	  run() { apt-get update -q && apt-get install -q -y --no-install-recommends chromium; }; $(timed); \
 	else echo "The browser tests need Chromium or Chrome on the PATH: install it (Debian: sudo apt-get install chromium)" >&2; exit 1; fi
+
+# the tests start servers of their own: Debian's package must not start one, nor make data for it
+postgresql:
+	@[ -n "$$(command -v initdb; ls -d /usr/lib/postgresql/*/bin/initdb 2> /dev/null)" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  what="PostgreSQL, from the system's packages"; export DEBIAN_FRONTEND=noninteractive; \
+	  run() { apt-get update -q && apt-get install -q -y --no-install-recommends postgresql-common && \
+	    sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && \
+	    apt-get install -q -y --no-install-recommends postgresql; }; $(timed); \
+	else echo "The tests of a team's set-up need PostgreSQL: install it (Debian: sudo apt-get install postgresql)" >&2; exit 1; fi
 
 # ---- locks: plain name==version lines, no package host ----
 

@@ -12,8 +12,17 @@ def home() -> Path:
 
 
 def store_root() -> str:
-    """Folder or object store URI of the tables: `ML_ASSETS_STORE`, by default `store` in the home."""
-    return os.environ.get("ML_ASSETS_STORE") or str(home() / "store")
+    """Folder or object store URI of the tables: `ML_ASSETS_STORE`, by default `store` in the home.
+
+    Raises:
+        ValueError: A relative path: servers and commands start in different folders, and would not find each other's tables.
+    """
+    value = os.path.expanduser(os.environ.get("ML_ASSETS_STORE") or str(home() / "store"))
+    if "://" not in value and not os.path.isabs(value):
+        raise ValueError(
+            f"ML_ASSETS_STORE={value!r} is a relative path: give an absolute one, or a URI such as s3://bucket/folder"
+        )
+    return value
 
 
 def port(service: str) -> int:

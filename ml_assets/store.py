@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,17 @@ from ml_assets.records import SCHEMAS, content_id, embedding_schema
 
 MAX_FRAGMENTS = 50
 os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is new
+if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # whoever names such an address means it
+    os.environ.setdefault("AWS_ALLOW_HTTP", "true")
 PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class UnknownProject(ValueError):
     """The name is no project's."""
+
+
+class StoreUnavailable(OSError):
+    """The tables cannot be reached or may not be read; the message is one sentence."""
 
 
 class Table:
@@ -39,7 +46,8 @@ class Table:
         import lance
 
         try:
-            return lance.dataset(self.uri, version=tag)
+            with _reached(self.uri):
+                return lance.dataset(self.uri, version=tag)
         except ValueError as error:
             if tag is None and "was not found" in str(error):
                 return None
@@ -242,14 +250,39 @@ class ProjectStore:
 
 
 def projects(root: str | Path | None = None) -> list[str]:
-    """Names of the projects that have tables, sorted."""
+    """Names of the projects that have tables, sorted. Raises `StoreUnavailable`."""
     import fsspec
 
-    fs, path = fsspec.url_to_fs(str(root or store_root()))
-    if not fs.exists(path):
-        return []
-    names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False))
+    uri = str(root or store_root())
+    with _reached(uri):
+        fs, path = fsspec.url_to_fs(uri)
+        fs.invalidate_cache()  # object stores' listings are kept for as long as the process lives
+        try:
+            names = [entry.rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path, detail=False)]
+        except FileNotFoundError:
+            return []
     return sorted(name for name in names if PROJECT_NAME.fullmatch(name))
+
+
+@contextmanager
+def _reached(uri: str) -> Iterator[None]:
+    """Errors of an object store as one sentence; those of a local disk pass as they are."""
+    if "://" not in uri:
+        yield
+        return
+    from botocore.exceptions import BotoCoreError  # of fsspec's S3: no connection, no credentials
+
+    try:
+        yield
+    except (BotoCoreError, ImportError, OSError, ValueError) as error:
+        said = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
+        if isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said):
+            raise  # a table or a tag that is not there
+        known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", said)
+        short = (known[1] or known[2]) if known else said.rsplit(" - ", 1)[-1][:200]
+        raise StoreUnavailable(
+            f"the tables at {uri} cannot be reached ({short}): check ML_ASSETS_STORE, AWS_ENDPOINT_URL and the credentials"
+        ) from error
 
 
 def quote(value: str) -> str:

@@ -304,6 +304,10 @@ class LabelStudio:
             if isinstance(error, httpx.TimeoutException):  # it runs, but
                 how = f"is silent ({type(error).__name__}) when asked for {what}: see its log, or try again"
             raise LabelStudioUnavailable(f"Label Studio at {self.url} {how}") from error
+        except json.JSONDecodeError as error:  # when a personal access token is renewed; elsewhere the SDK sees to it
+            raise LabelStudioUnavailable(
+                f"{self.url} answers as no Label Studio does when asked for {what}: check LABEL_STUDIO_URL, or its proxy"
+            ) from error
         except ApiError as error:
             code = error.status_code or 0
             if code == 409 and exists_is_fine:

@@ -189,9 +189,10 @@ def read_mark(store: ProjectStore) -> Mark | None:
     import fsspec
 
     fs, path = fsspec.url_to_fs(_mark_uri(store))
-    if not fs.exists(path):
+    try:  # instead of asking whether it exists: an object store's listing may be an old one
+        stored: Mapping[str, Any] = json.loads(fs.cat_file(path))
+    except FileNotFoundError:
         return None
-    stored: Mapping[str, Any] = json.loads(fs.cat_file(path))
     return Mark(**{**stored, "invalid": tuple(Invalid(**i) for i in stored["invalid"])})
 
 

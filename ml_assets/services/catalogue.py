@@ -2,13 +2,17 @@
 
 import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from ml_assets import credentials
-from ml_assets.home import home, port, url
+from ml_assets.home import home, port, store_root, url
+from ml_assets.services import dagster_home
+from ml_assets.services.dagster_home import with_driver
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +45,7 @@ class Server:
         headers: Headers of the probe; a function for the same reason.
         prepare: Makes its folders and files, before each start.
         first_ready: Called when it was ready for the first time in this run.
+        parts: Words of the command lines of those of its processes without which it is of no use, though it still answers.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Server:
     headers: Callable[[], Mapping[str, str]] = dict
     prepare: Callable[[], object] = lambda: None
     first_ready: Callable[[], None] = lambda: None
+    parts: tuple[str, ...] = ()
 
 
 def servers() -> dict[str, Server]:
@@ -62,31 +68,20 @@ def servers() -> dict[str, Server]:
 
 
 def _dagster() -> Server:
-    folder = home() / "dagster"
     return Server(
         name="dagster",
         url=url("dagster"),
         ready_path="/server_info",
         expected="dagster_webserver_version",
         command=_program("dagster", "dev", workspace=CHECKOUT / "workspace.yaml", host="127.0.0.1", port=port("dagster")),
-        environment=lambda: {"DAGSTER_HOME": str(folder)},
+        environment=lambda: {**dagster_home.environment(), "ML_ASSETS_STORE": store_root()},
         # its sensors ask Label Studio from the first second; MLflow is called by runs alone, which take longer to start than it
         # does (waiting for it too: all ready in 33-54 s instead of 18-27 s on two busy cores)
         needs=("label_studio",),
-        prepare=prepare_dagster_home,
+        prepare=dagster_home.prepare_dagster_home,
+        # it ends when its web server or its daemon does, but goes on without the processes that hold the project's code
+        parts=("dagster code-server start", "dagster api grpc"),
     )
-
-
-def prepare_dagster_home() -> Path:
-    """`<home>/dagster` with a `dagster.yaml`; one that exists is the user's and stays as it is."""
-    folder = home() / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = folder / "dagster.yaml"
-    if not settings.exists():
-        temporary = folder / f".dagster.yaml-{os.getpid()}"
-        shutil.copyfile(Path(__file__).with_name("dagster.yaml"), temporary)
-        os.replace(temporary, settings)
-    return folder
 
 
 def _label_studio() -> Server:
@@ -95,12 +90,15 @@ def _label_studio() -> Server:
     folder = home() / "label_studio"
     program = CHECKOUT / "label_studio" / ".venv" / "bin" / "label-studio"
     database, finished = folder / "label_studio.sqlite3", folder / ".first-start-finished"
+    on_postgres = os.environ.get("DJANGO_DB", "sqlite") != "sqlite"
 
     def prepare() -> None:
         if not program.exists():
             raise FileNotFoundError(f"Label Studio's environment is missing ({program}): run `make setup`")
         (home() / "media").mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if on_postgres:  # its migrations run there at the first start
+            return
         if database.exists() and not finished.exists():
             # a first start that was cut short may have made the account without its token; nobody can have used it yet
             os.replace(database, database.with_suffix(".unfinished"))
@@ -115,6 +113,8 @@ def _label_studio() -> Server:
         given = _settings(CHECKOUT / "label_studio" / "settings.env")
         return {
             **{name: os.environ.get(name, value) for name, value in given.items()},
+            # named here so that `up` starts the server again when one of them changed
+            **{name: value for name, value in os.environ.items() if name == "DJANGO_DB" or name.startswith("POSTGRE_")},
             "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
             "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(home() / "media"),
             # through the environment, because command lines are visible to every user of the machine
@@ -152,25 +152,42 @@ def _mlflow() -> Server:
         asked = existing.startswith(("http://", "https://"))
         return Server(name="mlflow", url=existing.rstrip("/"), ready_path="/health" if asked else "", expected="OK")
     folder = home() / "mlflow"
+    database = folder / "mlflow.db"
+
+    def prepare() -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if database.exists() and _was_cut_short(database):
+            os.replace(database, database.with_suffix(".unfinished"))
+
     return Server(
         name="mlflow",
         url=url("mlflow"),
         ready_path="/health",
         expected="OK",
-        command=_program(
-            "mlflow",
-            "server",
-            "--serve-artifacts",
-            host="127.0.0.1",
-            port=port("mlflow"),
-            workers=1,
-            backend_store_uri=f"sqlite:///{folder / 'mlflow.db'}",
-            artifacts_destination=(folder / "artifacts").as_uri(),
-        ),
-        # the job runner evaluates language models; without it: 2 processes instead of 10, ready in 7 s instead of 11
-        environment=lambda: {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        prepare=lambda: folder.mkdir(parents=True, exist_ok=True, mode=0o700),
+        command=_program("mlflow", "server", "--serve-artifacts", host="127.0.0.1", port=port("mlflow"), workers=1),
+        environment=lambda: {
+            # through the environment, because a database's address holds a password; both are MLflow's own variables
+            "MLFLOW_BACKEND_STORE_URI": with_driver(os.environ.get("MLFLOW_BACKEND_STORE_URI") or f"sqlite:///{database}"),
+            "MLFLOW_ARTIFACTS_DESTINATION": os.environ.get("MLFLOW_ARTIFACTS_DESTINATION") or (folder / "artifacts").as_uri(),
+            # the job runner evaluates language models; without it: 2 processes instead of 10, ready in 7 s instead of 11
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
+        prepare=prepare,
     )
+
+
+def _was_cut_short(database: Path) -> bool:
+    """Whether MLflow's first start did not come to its end, the experiment `Default`; nothing can be in the database yet.
+
+    Its migrations are no transaction: a half of one makes every later start fail (3.17.2).
+    """
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            return bool(connection.execute("SELECT count(*) FROM experiments").fetchone() == (0,))
+        except sqlite3.OperationalError as error:
+            return "no such table" in str(error)
+        except sqlite3.DatabaseError:  # no database at all: MLflow says so
+            return False
 
 
 def _endpoint() -> Server:
@@ -190,6 +207,7 @@ def _endpoint() -> Server:
         ),
         environment=lambda: {
             "BENTOML_HOME": str(folder),
+            "ML_ASSETS_STORE": store_root(),
             "ML_ASSETS_ENDPOINT_WORKERS": os.environ.get("ML_ASSETS_ENDPOINT_WORKERS") or "2",
             # several torch threads in each of several workers slow each other down
             "OMP_NUM_THREADS": "1",

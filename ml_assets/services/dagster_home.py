@@ -1,0 +1,96 @@
+"""Dagster's home: its `dagster.yaml`, and the database that holds runs, events and schedules."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ml_assets.home import home
+
+POSTGRES = "DAGSTER_POSTGRES_URL"
+STORAGE = f"""
+# added because {POSTGRES} was set; take it out to go back to SQLite in this folder
+storage:
+  postgres:
+    postgres_url:
+      env: {POSTGRES}
+"""
+STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage")
+CONNECT_SECONDS = 10
+
+
+class DagsterHomeError(OSError):
+    """Dagster's home or its database cannot be used; the message is one sentence without the password."""
+
+
+def prepare_dagster_home() -> Path:
+    """`<home>/dagster` with a `dagster.yaml`; one that exists is the user's, and only a storage is added where it is asked for.
+
+    Raises:
+        DagsterHomeError: The database cannot be reached, the variable and the file do not fit together, or it is no YAML.
+    """
+    folder = home() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        _write(settings, Path(__file__).with_name("dagster.yaml").read_text())
+    storage, url = _storage(settings), environment().get(POSTGRES)
+    if url and not storage:
+        _write(settings, settings.read_text().rstrip("\n") + "\n" + STORAGE)
+    elif url and POSTGRES not in str(storage):
+        raise DagsterHomeError(f"{POSTGRES} is set, but {settings} names another storage: take out one of the two")
+    elif not url and POSTGRES in str(storage):
+        # most likely forgotten in this shell; falling back to SQLite would split the history in two
+        raise DagsterHomeError(
+            f"{settings} keeps Dagster's storage at {POSTGRES}, which is not set: set it, or take out `storage` there"
+        )
+    if url:
+        _ask(url)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The variables with which every process of Dagster finds its home and its database."""
+    variables = {"DAGSTER_HOME": str(home() / "dagster")}
+    if url := os.environ.get(POSTGRES):
+        variables[POSTGRES] = with_driver(url)
+    return variables
+
+
+def with_driver(url: str) -> str:
+    """A PostgreSQL address with its driver, as SQLAlchemy wants it.
+
+    Without one SQLAlchemy 2.1 takes psycopg 3; dagster-postgres and MLflow are written for psycopg2.
+    """
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}" if separator and scheme in ("postgres", "postgresql") else url
+
+
+def _storage(settings: Path) -> dict[str, Any]:
+    """What the file says of storage."""
+    import yaml
+
+    try:
+        stands = yaml.safe_load(settings.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise DagsterHomeError(f"{settings} is no YAML: {' '.join(str(error).split())}") from error
+    # anything but a mapping is for Dagster to complain of
+    return {name: stands[name] for name in STORAGES if name in stands} if isinstance(stands, dict) else {}
+
+
+def _ask(url: str) -> None:
+    """Connect once: Dagster itself would try for long, and then show a traceback."""
+    import psycopg2
+
+    try:
+        psycopg2.connect(url.replace("+psycopg2", "", 1), connect_timeout=CONNECT_SECONDS).close()
+    except psycopg2.Error as error:
+        raise DagsterHomeError(f"{POSTGRES}: {' '.join(str(error).split())}") from None
+
+
+def _write(path: Path, content: str) -> None:
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_text(content)
+    if path.exists():
+        shutil.copymode(path, temporary)
+    os.replace(temporary, path)
