@@ -67,9 +67,8 @@ def main() -> None:
             train = Examples(vectors["train"][chosen], targets["train"][chosen])
             options = project.training.model_copy(update={"seed": seed})
             tracker = Tracker("newsgroups", uri=f"sqlite:///{scratch}/mlflow.db")
-            study = tune(
-                f"seed-{seed}", train, encoder, task.classes, task, options.architecture, options, tracker, {}, Path(scratch) / "optuna"
-            )
+            folder = Path(scratch) / "optuna"
+            study = tune(f"seed-{seed}", train, encoder, task.classes, task, options.architecture, options, tracker, {}, folder)
             network = fit(study.best, encoder, train, len(task.classes), seed)
             guesses = probabilities(network, vectors["test"]).argmax(1)
             row = [

