@@ -8,7 +8,10 @@ from ml_assets.resources import Workspace, key
 def visualization_checks(project: str) -> list[dg.AssetChecksDefinition]:
     """The checks of the visualization stage; they warn."""
 
-    @dg.asset_check(asset=key(project, "dataset_report"))
+    # a sensor that runs the asset by itself leaves out the checks that do not ask to run with it
+    with_its_asset = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+
+    @dg.asset_check(asset=key(project, "dataset_report"), automation_condition=with_its_asset)
     def page_is_there(workspace: Workspace) -> dg.AssetCheckResult:
         """The page exists and is whole."""
         path = workspace.home / "reports" / project / "index.html"

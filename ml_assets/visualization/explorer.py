@@ -1,5 +1,6 @@
 """The explorer: serves the reports under `<home>/reports` to this machine, with a page that lists them by project."""
 
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,16 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
+)
+
+# the look of the reports
+STYLE = (
+    ":root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1c1c1a;--soft:#605f58;--line:#e4e3dd;--link:#0b5a9e}"
+    "@media(prefers-color-scheme:dark){:root{--paper:#15171a;--ink:#e6e5e0;--soft:#a5a49c;--line:#2d3036;--link:#86bdf2}}"
+    "body{margin:48px auto;max-width:640px;padding:0 28px;background:var(--paper);color:var(--ink);"
+    "font:15px/1.5 system-ui,sans-serif}h1{font-size:17px}ul{margin:0;padding:0;list-style:none}"
+    "li{display:flex;gap:12px;padding:10px 0;border-top:1px solid var(--line)}small{margin-left:auto;color:var(--soft)}"
+    "a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}"
 )
 
 
@@ -54,15 +65,10 @@ def _index(reports: Path) -> str:
         inside = path.relative_to(reports)
         project = inside.stem if len(inside.parts) == 1 else inside.parts[0]
         pages.setdefault(project, []).append(inside)
-    items = "\n".join(
-        f"<li><b>{escape(project)}</b> "
-        + " · ".join(f'<a href="/{quote(path.as_posix())}">{escape(path.stem)}</a>' for path in paths)
-        for project, paths in pages.items()
-    )
+    items = "\n".join(_item(reports, project, paths) for project, paths in pages.items())
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        "<title>Datasets</title><style>body{font:16px/1.6 system-ui,sans-serif;max-width:50rem;margin:3rem auto;padding:0 1rem}"
-        "</style><h1>Datasets</h1>"
+        f'<link rel="icon" href="data:,"><title>Datasets</title><style>{STYLE}</style><h1>Datasets</h1>'
         + (
             f"<ul>{items}</ul>"
             if items
@@ -70,6 +76,17 @@ def _index(reports: Path) -> str:
         )
         + "</html>"
     )
+
+
+def _item(reports: Path, project: str, paths: list[Path]) -> str:
+    """A project's line: its name, which leads to its one report, or its reports by name; and when they were written."""
+    written = datetime.fromtimestamp(max((reports / path).stat().st_mtime for path in paths), UTC)
+    if [path.name for path in paths] == ["index.html"]:
+        line = f'<a href="/{quote(project)}/">{escape(project)}</a>'
+    else:
+        links = (f'<a href="/{quote(path.as_posix())}">{escape(path.stem)}</a>' for path in paths)
+        line = f"<b>{escape(project)}</b> " + " · ".join(links)
+    return f"<li>{line}<small>{written.day} {written:%b %Y, %H:%M} UTC</small>"
 
 
 class _Headers:

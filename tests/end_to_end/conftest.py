@@ -1,7 +1,11 @@
-"""One installation for all tests here: `ml-assets demo` as a user starts it, on ports of its own, ended with Ctrl-C."""
+"""One installation for all tests here: `ml-assets demo` as a user starts it, on ports of its own, ended with Ctrl-C.
+
+Its projects are declared in a folder of its own, so that a test can add one.
+"""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +18,8 @@ import pytest
 from browser_fixture import browser
 from installation import SERVICES, free_port, processes_of, wait_until
 
+from ml_assets import settings
+
 __all__ = ["browser"]
 
 COMMAND = str(Path(sys.executable).with_name("ml-assets"))
@@ -25,11 +31,13 @@ class Installation:
     """A running demo.
 
     Args:
+        defs: Where its projects are declared.
         environment: Variables with which commands reach it.
         said: What it printed.
     """
 
     home: Path
+    defs: Path
     environment: dict[str, str]
     urls: dict[str, str]
     said: str
@@ -51,10 +59,13 @@ class Installation:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The demo after its loop, with all servers up; when the tests are done it must end by itself and leave nothing."""
     home = tmp_path_factory.mktemp("demo") / "home"
+    defs = home.with_name("defs")
+    shutil.copytree(settings.DEFS, defs)
     ports = {name: free_port() for name in SERVICES}
     environment = {
         **os.environ,
         "ML_ASSETS_HOME": str(home),
+        "ML_ASSETS_DEFS": str(defs),
         "COLUMNS": "200",
         **{f"ML_ASSETS_{name.upper()}_PORT": str(port) for name, port in ports.items()},
     }
@@ -68,7 +79,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
-            yield Installation(home, environment, urls, said.read_text())
+            yield Installation(home, defs, environment, urls, said.read_text())
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == 0, said.read_text()[-3000:]
     finally:

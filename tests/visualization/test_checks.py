@@ -1,0 +1,35 @@
+"""The check of the report runs whenever the report is written, whoever started it."""
+
+import dagster as dg
+
+from ml_assets.modalities import Text
+from ml_assets.resources import key
+from ml_assets.visualization.assets import visualization_assets
+from ml_assets.visualization.checks import visualization_checks
+from ml_assets.visualization.settings import VisualizationSettings
+
+from .reviews import TASK
+
+DEPS = ("samples", "label_tasks", "annotations", "labels")
+
+
+def test_the_check_runs_with_a_report_that_automation_writes() -> None:
+    report = visualization_assets("reviews", VisualizationSettings(), Text(), TASK)
+    specs = [dg.AssetSpec(key("reviews", noun)) for noun in DEPS]
+    defs = dg.Definitions(
+        assets=[*report, *specs], asset_checks=visualization_checks("reviews"), resources={"workspace": object()}
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        for spec in specs:
+            instance.report_runless_asset_event(dg.AssetMaterialization(spec.key))
+        first = dg.evaluate_automation_conditions(defs, instance)
+        assert requested(first) == {
+            key("reviews", "dataset_report"),
+            dg.AssetCheckKey(key("reviews", "dataset_report"), "page_is_there"),
+        }
+        instance.report_runless_asset_event(dg.AssetMaterialization(key("reviews", "dataset_report")))
+        assert not requested(dg.evaluate_automation_conditions(defs, instance, cursor=first.cursor))
+
+
+def requested(evaluated: dg.EvaluateAutomationConditionsResult) -> set[dg.AssetKey | dg.AssetCheckKey]:
+    return {each.key for each in evaluated.results if each.true_subset.size}
