@@ -37,8 +37,8 @@ class Inference:
 Inference = bentoml.service(  # type: ignore[misc]
     name="ml_assets",
     workers=int(os.environ.get("ML_ASSETS_ENDPOINT_WORKERS", "2")),
-    # the model's own limit is 30 seconds; this one ends requests whose body never comes. More at once than that: 429
-    traffic={"timeout": 60, "max_concurrency": 1024},
+    # the application has limits of its own, of time and of requests at once, which answer in its own shape
+    traffic={"timeout": 90},
     # BentoML's metrics are labelled with paths, which strangers choose; the application has its own
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},

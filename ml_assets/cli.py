@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ml_assets.plain import plain
+
 app = typer.Typer(
     help="From raw text to a model in production that stays right: every step a Dagster asset.",
     no_args_is_help=True,
@@ -32,13 +34,14 @@ def main() -> None:
     except Exception as error:
         if not _expected(error):
             raise
-        console.print(f"[red]error:[/red] {escape(str(error).strip())}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(plain(str(error)))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
 def _expected(error: Exception) -> bool:
-    """Whether the error's message was written for people: ours are, and those of the operating system."""
-    return type(error).__module__.startswith("ml_assets.") or isinstance(error, OSError | ValueError | LookupError)
+    """Whether the error's message was written for people: ours are, those of the operating system and of databases."""
+    package = type(error).__module__.partition(".")[0]
+    return package in ("ml_assets", "sqlalchemy") or isinstance(error, OSError | ValueError | LookupError)
 
 
 @app.command()
@@ -102,25 +105,17 @@ def new(name: Annotated[str, typer.Argument(help="Name of the new project: a-z, 
 @app.command()
 def invite(
     project: Project,
-    email: Annotated[str, typer.Argument(help="The annotator's e-mail address.", show_default=False)],
+    email: Annotated[
+        str | None,
+        typer.Argument(help="Make the account for this e-mail address, and print its password once.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an annotator who can log in to Label Studio; prints the password once."""
-    from ml_assets import settings
-    from ml_assets.home import url
-    from ml_assets.labeling.accounts import invite as make
-    from ml_assets.labeling.connect import connect
-    from ml_assets.labeling.queue import ls_project_of
-    from ml_assets.store import ProjectStore
+    """Invite an annotator to Label Studio: prints the link at which people make their accounts."""
+    from ml_assets.commands.invite import invite as make
 
-    settings.load(project)
-    login = make(connect(), email)
-    ls_project = ls_project_of(ProjectStore(project))
-    page = f"{url('label_studio')}/projects/{ls_project}/data" if ls_project is not None else url("label_studio")
-    if as_json:
-        _print_json({"email": login.email, "password": login.password, "url": page})
-    else:
-        print(f"{login.email} can log in at {page}\npassword: {login.password}\nIt is shown only now.")
+    made = make(project, email)
+    _print_json(made.as_json()) if as_json else print(made.sentences())
 
 
 @app.command()
@@ -129,7 +124,7 @@ def run(
     stages: Annotated[
         list[str] | None, typer.Argument(help="Stages to run; all of them by default.", show_default=False)
     ] = None,
-    wait: Annotated[float, typer.Option(help="Seconds to wait while another run of the project is writing.")] = 60,
+    wait: Annotated[float, typer.Option(help="Seconds to wait while another run of the project is writing.", min=0)] = 60,
     log: Annotated[
         bool, typer.Option("--follow", help="Print the log of the steps too: each trial, how the losses move, what is pushed.")
     ] = False,
@@ -167,7 +162,7 @@ def predict(
         return
     table = Table("text", "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None)
     for text, found in zip(samples, answer["predictions"], strict=True):
-        table.add_row(text[:60], found["label"], f"{found['confidence']:.3f}", found["id"])
+        table.add_row(escape(text[:60]), escape(found["label"]), f"{found['confidence']:.3f}", found["id"])
     Console().print(table)
 
 
@@ -210,15 +205,18 @@ def list_keys(
     project: Annotated[str | None, typer.Argument(help="Only of this project.")] = None, as_json: Json = False
 ) -> None:
     """The keys, without their secrets."""
+    from ml_assets import settings
     from ml_assets.deployment import keys
 
     found = keys.list_keys(project)
+    if project and not found:
+        settings.load(project)  # keys of a project that is gone are shown, a name that never was one is a mistake
     if as_json:
         _print_json([{"id": k.id, "project": k.project, "name": k.name, "scopes": sorted(k.scopes)} for k in found])
         return
     table = Table("id", "project", "name", "scopes")
     for k in found:
-        table.add_row(k.id, k.project, k.name, ", ".join(sorted(k.scopes)))
+        table.add_row(k.id, k.project, escape(k.name), ", ".join(sorted(k.scopes)))
     Console().print(table)
 
 
@@ -228,7 +226,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id, as `keys list
     from ml_assets.deployment import keys
 
     gone = keys.revoke(key_id)
-    console.print(f"revoked {gone.id} ({gone.name}, {gone.project})")
+    console.print(f"revoked {gone.id} ({escape(gone.name)}, {gone.project})")
 
 
 def _print_json(value: Any) -> None:

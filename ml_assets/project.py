@@ -37,6 +37,9 @@ from ml_assets.training.checks import training_checks
 from ml_assets.visualization.assets import visualization_assets
 from ml_assets.visualization.checks import visualization_checks
 
+PROBE_SECONDS = 10.0
+"""How long a probe waits for Label Studio."""
+
 
 class ProjectScaffolder(dg.Scaffolder):
     """Writes a `defs.yaml` with every stage; `dg scaffold defs ml_assets.project.MLProject NAME` and `ml-assets new` use it."""
@@ -117,12 +120,12 @@ class MLProject(dg.Component):
         name, s, store = self.name, self.settings, ProjectStore(self.name)
 
         def samples() -> str | None:
-            found, _ = new_files(store, s.collection, s.labeling.task)
+            found, _ = new_files(store, s.collection, s.labeling.task, now())
             return f"{len(found)} new or changed files" if found else None
 
         return {
             "samples": samples,
-            "label_tasks": lambda: short(store, connect(), s.labeling) or None,
+            "label_tasks": lambda: short(store, connect(PROBE_SECONDS), s.labeling) or None,
             "annotations": lambda: news(name) or None,
             "inference_log": lambda: "new predictions" if pending(store, home() / "inference" / name, now()) else None,
         }

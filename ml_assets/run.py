@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-import psutil
+import yaml
 from filelock import Timeout
 
+from ml_assets.dead_runs import boot_id, fail_runs_of_dead_processes
 from ml_assets.lock import project_lock
+from ml_assets.plain import plain
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's log goes to its UI; on the terminal it would drown what people read."""
@@ -69,6 +71,10 @@ class Step:
     stage: str
     seconds: float
     metadata: Mapping[str, Any]
+
+
+class InstanceError(RuntimeError):
+    """Dagster's `dagster.yaml` is wrong; the message is Dagster's own first line."""
 
 
 class Busy(RuntimeError):
@@ -273,12 +279,18 @@ def runner(project: str, **callbacks: Any) -> Runner:
     """The runner of a declared project, on the installation's Dagster instance. Raises `ProjectError`."""
     from ml_assets.definitions import shared
     from ml_assets.project import MLProject
-    from ml_assets.services.catalogue import prepare_dagster_home
+    from ml_assets.services import dagster_home
 
     made, definitions = MLProject.declared(project)
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home())
+    dagster_home.prepare_dagster_home()
+    os.environ.update(dagster_home.environment())
     whole = dg.Definitions.merge(definitions, shared())
-    return Runner(project, whole, dg.DagsterInstance.get(), made.probes(), made.partitions(), **callbacks)
+    try:
+        instance = dg.DagsterInstance.get()
+    except (yaml.YAMLError, TypeError, dg.DagsterError) as error:  # what Dagster makes of a file that is people's own
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InstanceError(f"{os.environ['DAGSTER_HOME']}/dagster.yaml cannot be used: {said}") from error
+    return Runner(project, whole, instance, made.probes(), made.partitions(), **callbacks)
 
 
 @dataclass(frozen=True)
@@ -310,38 +322,9 @@ def _message(error: Any) -> str:
     if error is None:
         return "failed"
     # Dagster puts the class, with its module, before the message
-    return re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip())
+    return plain(re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip()))
 
 
 def _interrupted(failure: Any) -> bool:
     """Whether Ctrl-C ended the step."""
     return bool(failure.error) and failure.error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
-
-
-def boot_id() -> str:
-    """Changes when the machine starts anew, so that a pid from before it is known as dead."""
-    return str(int(psutil.boot_time()))
-
-
-def fail_runs_of_dead_processes(instance: dg.DagsterInstance, project: str) -> list[str]:
-    """Mark runs of the project as failed whose process died; they would count as in progress for ever."""
-    going = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
-    filters = dg.RunsFilter(tags={"ml_assets/project": project}, statuses=going)
-    failed = []
-    for record in instance.get_run_records(filters=filters):
-        run = record.dagster_run
-        pid, boot = run.tags.get("ml_assets/pid"), run.tags.get("ml_assets/boot")
-        if pid and (boot != boot_id() or not _alive(int(pid), record.create_timestamp.timestamp())):
-            instance.report_run_failed(run, f"its process {pid} died")
-            failed.append(run.run_id)
-    return failed
-
-
-def _alive(pid: int, since: float) -> bool:
-    """Whether the process that had this number then (seconds since 1970) still runs; numbers are given out again."""
-    try:
-        process = psutil.Process(pid)
-        # two seconds: the system knows when it started no better
-        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() < since + 2)
-    except psutil.NoSuchProcess:
-        return False

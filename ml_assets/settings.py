@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import yaml
@@ -24,6 +25,13 @@ DEFS = Path(os.environ.get("ML_ASSETS_DEFS") or Path(__file__).parent / "defs")
 """Where projects are declared, one folder each: `ml_assets/defs` in the checkout, or `ML_ASSETS_DEFS`."""
 TEMPLATE = Path(__file__).parent / "new_project.yaml"
 COMPONENT = "ml_assets.project.MLProject"
+MEANT = {
+    "tuple_type": "a list, such as [one, two]",
+    "model_type": "a mapping with options",
+    "dict_type": "a mapping, such as {name: value}",
+    "string_type": "text: put it into quotes",
+}
+"""What pydantic calls by the names of Python's types, as it stands in a YAML."""
 
 
 class ProjectError(ValueError):
@@ -52,8 +60,8 @@ class ProjectSettings(Settings):
     def _fit_together(self) -> "ProjectSettings":
         learnt = {name: options.targets(self.labeling.task.classes) for name, options in self.features.each().items()}
         for targets in learnt.values():
-            if len(set(targets.values())) < 2:
-                raise ValueError(f"features leaves {len(set(targets.values()))} class to learn: keep at least two")
+            if (left := len(set(targets.values()))) < 2:
+                raise ValueError(f"features leaves {left} class{'' if left == 1 else 'es'} to learn: keep at least two")
         names = [name_of(name, made.type) for name in learnt for made in self.training.architectures]
         if self.training.serve is not None and self.training.serve not in names:
             raise ValueError(f"training.serve names {self.training.serve!r}: choose one of {', '.join(names)}")
@@ -134,10 +142,14 @@ def _sentence(error: Any) -> str:
         return f"unknown option {str(error['loc'][-1])!r}{_choices(error['loc'][:-1])}"
     if error["type"] == "missing":
         return "is missing"
+    if error["type"] == "too_short":
+        return f"needs at least {error['ctx']['min_length']}, has {error['ctx']['actual_length']}"
+    if error["type"] in MEANT:
+        return f"should be {MEANT[error['type']]}, not {shorten(repr(error['input']), 80)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] in ("value_error", "unknown_option"):  # ours
         return message
-    return f"{message[:1].lower()}{message[1:]}, not {error['input']!r}"
+    return f"{message[:1].lower()}{message[1:]}, not {shorten(repr(error['input']), 80)}"
 
 
 def _choices(place: tuple[Any, ...]) -> str:

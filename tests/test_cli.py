@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from installation import free_port
 
 COMMANDS = ["demo", "up", "down", "status", "new", "invite", "run", "predict", "trace", "keys"]
 ML_ASSETS = str(Path(sys.executable).with_name("ml-assets"))
@@ -15,8 +17,9 @@ ML_ASSETS = str(Path(sys.executable).with_name("ml-assets"))
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     ports = {f"ML_ASSETS_{name}_PORT": "1" for name in ("DAGSTER", "LABEL_STUDIO", "MLFLOW", "ENDPOINT", "EXPLORER")}
+    elsewhere = ("MLFLOW_TRACKING_URI", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY")
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in elsewhere},
         "ML_ASSETS_HOME": str(tmp_path / "home"),
         "ML_ASSETS_DEFS": str(tmp_path / "defs"),
         "COLUMNS": "120",
@@ -53,6 +56,7 @@ def test_every_command_explains_itself(environment: dict[str, str], name: str) -
         (["predict", "nothing", "text"], "unknown project 'nothing'"),
         (["keys", "add", "nothing", "--scope", "predict"], "unknown project 'nothing'"),
         (["keys", "revoke", "abc"], "abc"),
+        (["keys", "list", "nothing"], "unknown project 'nothing'"),
         (["invite", "nothing", "a@b.example"], "unknown project 'nothing'"),
     ],
 )
@@ -89,6 +93,52 @@ def test_a_new_project_loads_and_is_never_overwritten(environment: dict[str, str
     assert "mails/defs.yaml:1:" in broken["broken"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["run", "mails"], ["up"], ["keys", "add", "mails", "--scope", "predict"], ["predict", "mails", "a"]]
+)
+def test_a_home_that_cannot_be_written_is_one_sentence(
+    environment: dict[str, str], tmp_path: Path, arguments: list[str]
+) -> None:
+    """Below a file: that even root cannot write."""
+    command(environment, "new", "mails")
+    (tmp_path / "file").write_text("")
+    ports = {name: str(free_port()) for name in environment if name.startswith("ML_ASSETS_") and name.endswith("_PORT")}
+    done = command({**environment, **ports, "ML_ASSETS_HOME": str(tmp_path / "file" / "home")}, *arguments)
+    assert done.returncode == 1
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith(f"error: {tmp_path}/file/home")
+    assert said.endswith("cannot be used: not a directory; ML_ASSETS_HOME names another folder")
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_narrow_terminal_shows_a_long_problem_whole(environment: dict[str, str], tmp_path: Path) -> None:
+    command(environment, "new", "mails")
+    path = tmp_path / "defs" / "mails" / "defs.yaml"
+    path.write_text(path.read_text().replace("[first class, second class]", "[/one]"))
+    told = command({**environment, "COLUMNS": "40"}, "status")
+    assert told.returncode == 0
+    assert "mails: defs/mails/defs.yaml:15: labeling.task.classes: needs at least 2, has 1" in told.stdout.splitlines()
+
+
+def test_missing_example_data_says_how_to_get_them(environment: dict[str, str]) -> None:
+    done = command({k: v for k, v in environment.items() if k != "ML_ASSETS_DEFS"}, "run", "newsgroups", "collection")
+    assert done.returncode == 1
+    assert "train.csv: `ml-assets demo` fetches it" in done.stderr
+
+
+def test_the_demo_looks_for_its_ports_before_it_fetches_anything(environment: dict[str, str], tmp_path: Path) -> None:
+    ports = {name: str(free_port()) for name in environment if name.startswith("ML_ASSETS_") and name.endswith("_PORT")}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(ports["ML_ASSETS_EXPLORER_PORT"])))
+        taken.listen()
+        bare = {k: v for k, v in {**environment, **ports}.items() if k != "ML_ASSETS_DEFS"}
+        done = command(bare, "demo", "--once")
+    assert done.returncode == 1
+    assert f"port {ports['ML_ASSETS_EXPLORER_PORT']} for explorer is taken by another program" in done.stderr
+    assert not (tmp_path / "home" / "data").exists()
+
+
 def test_run_without_servers_fails_with_a_sentence(environment: dict[str, str], tmp_path: Path) -> None:
     command(environment, "new", "mails")
     folder = tmp_path / "home" / "data" / "mails"
@@ -96,7 +146,8 @@ def test_run_without_servers_fails_with_a_sentence(environment: dict[str, str], 
     (folder / "a.csv").write_text("text\none mail\nanother mail\n")
     done = command(environment, "run", "mails", "collection", "labeling", "--json")
     assert done.returncode == 1
-    assert json.loads(done.stdout)["materialized"] == ["mails/samples"]
+    told = json.loads(done.stdout)
+    assert told["materialized"] == ["mails/samples"]
     assert "Traceback" not in done.stderr
 
 

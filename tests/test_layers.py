@@ -8,11 +8,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ml_assets"
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
-BOTTOM = {"home", "records", "registry", "store", "lock", "compute", "progress", "credentials", "inbox"}
+BOTTOM = {"home", "records", "registry", "store", "lock", "compute", "progress", "credentials", "inbox", "plain"}
 LAYERS: list[set[str]] = [
     BOTTOM,
     {"modalities", "tasks"},
-    {"resources"},  # what every stage's wiring shares
+    {"resources", "dead_runs"},  # what every stage's wiring shares
     *({stage} for stage in STAGES),
     {"settings"},
     {"project"},
@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"cli"},
 ]
 WIRING = {"assets", "checks", "sensors"}
-DAGSTER = {"definitions", "project", "resources", "run"}
+DAGSTER = {"dead_runs", "definitions", "project", "resources", "run"}
 
 
 def files() -> list[Path]:

@@ -37,14 +37,14 @@ def sample_id(modality: Modality, item: str) -> str:
 def judge(record: Record | BadRecord, source: str, settings: CollectionSettings, task: Task, at: datetime) -> Verdict:
     """Decode and check the record. A good sample with an unknown class is kept, its label rejected."""
     if isinstance(record, BadRecord):
-        return Verdict(reject=_reject(source, record.origin, record.reason, record.excerpt, at))
+        return Verdict(reject=reject(source, record.origin, record.reason, record.excerpt, at))
     source = record.source or source
     try:
         item = settings.modality.decode(record.content)
         _check_length(settings, item)
         _check_text(record)
     except Undecodable as error:
-        return Verdict(reject=_reject(source, record.origin, str(error), record.content, at))
+        return Verdict(reject=reject(source, record.origin, str(error), record.content, at))
     key = sample_id(settings.modality, item)
     sample = {
         "id": key,
@@ -62,7 +62,7 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
     try:
         value = task.check(record.label)
     except InvalidLabel as error:
-        return Verdict(sample, reject=_reject(source, record.origin + "#label", str(error), record.content, at))
+        return Verdict(sample, reject=reject(source, record.origin + "#label", str(error), record.content, at))
     labeler = record.labeler or source
     label = {"id": content_id(key, labeler), "sample_id": key, "labeler": labeler, "labeler_kind": record.labeler_kind,
              "value": value, "at": at}  # fmt: skip
@@ -93,7 +93,8 @@ def _check_text(record: Record) -> None:
             raise Undecodable(f"not UTF-8 text in its {name}")
 
 
-def _reject(source: str, origin: str, reason: str, content: str | bytes, at: datetime) -> dict[str, Any]:
+def reject(source: str, origin: str, reason: str, content: str | bytes, at: datetime) -> dict[str, Any]:
+    """A row of `rejects`."""
     excerpt = content[:EXCERPT]
     data = excerpt.encode("utf-8", "replace") if isinstance(excerpt, str) else excerpt
     return {"id": content_id(source, origin, reason), "source": source, "origin": origin, "reason": reason,

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.collection.collect import collect
+from ml_assets.collection.collect import collect, unreadable
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.records import now
 from ml_assets.resources import Workspace, result, stage_asset
@@ -31,8 +31,9 @@ def collection_assets(project: str, settings: CollectionSettings, task: Task) ->
         # labels that come with the data are content too: what is made from them must see them change
         version = table.digest(CONTENT) + store.table("given_labels").digest(["sample_id", "labeler", "value"])
         if table.count() == 0:
-            why = done.problems[0] if done.problems else f"{rejects.count()} records were rejected, and there are no others"
-            raise dg.Failure(f"nothing could be collected: {why}")
+            others = f"{rejects.count()} records were rejected, and there are no others"
+            why = [*done.problems, *unreadable(store, settings), others if rejects.count() else "the sources are empty"]
+            raise dg.Failure(f"nothing could be collected: {why[0]}")
         return result(
             version,
             samples=table.count(),

@@ -1,22 +1,28 @@
 """Reads what is new in the sources: clean samples in, duplicates counted, bad records set aside with the reason.
 
-Reading a file again, because it changed or because a crash came before its receipt, gives the same tables.
+Reading a file again, because it changed or because a crash came before its receipt, gives the same tables. A file that cannot
+be read has a receipt too: it is tried again when it has changed, and now and then because its disk or server may be back.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from ml_assets.collection.accept import is_text, judge
+from ml_assets.collection.accept import is_text, judge, reject
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, SourceError, SourceFile, Upload
-from ml_assets.collection.sources.base import BATCH
+from ml_assets.collection.sources.base import BATCH, fingerprint
 from ml_assets.records import Record, content_id, rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
 
 MAX_BYTES = 64 * 1024 * 1024
+UNREADABLE = "unreadable-"
+"""Before the fingerprint in the receipt of a file that could not be read. Why stands in `rejects`, as of `<uri>#file`."""
+AGAIN = timedelta(hours=1)
+"""After so long it is tried again although it has not changed: a disk or a server may be back."""
 COUNTS = ("received", "accepted", "duplicates", "rejected")
 Progress = Callable[[str], None]
 
@@ -44,17 +50,23 @@ def all_sources(project: str, settings: CollectionSettings) -> list[Source]:
 
 
 def new_files(
-    store: ProjectStore, settings: CollectionSettings, task: Task
+    store: ProjectStore, settings: CollectionSettings, task: Task, at: datetime
 ) -> tuple[list[tuple[Source, SourceFile]], list[str]]:
     """The files that must be read, and a sentence for each source or file that cannot be.
 
     A file is read when it is new or changed, and again when other options would make something else of it.
     """
-    known = {r["id"]: r["fingerprint"] for r in store.table("receipts").read(["id", "fingerprint"]).to_pylist()}
+    receipts = store.table("receipts").read(["id", "fingerprint", "at"]).to_pylist()
+    known = {r["id"]: r["fingerprint"] for r in receipts}
+    known |= {
+        r["id"]: r["fingerprint"].removeprefix(UNREADABLE)
+        for r in receipts
+        if r["fingerprint"].startswith(UNREADABLE) and at - r["at"] < AGAIN
+    }
     accepted = content_id(settings.model_dump_json(include={"modality", "min_length", "max_length"}), task.model_dump_json())
     found, problems = [], []
     for source in all_sources(store.project, settings):
-        options = content_id(accepted, source.model_dump_json(exclude={"path"}))[:8]
+        options = content_id(accepted, source.model_dump_json(exclude={"path", "hint"}))[:8]
         try:
             listed = [replace(file, fingerprint=f"{file.fingerprint}-{options}") for file in source.files()]
         except SourceError as error:
@@ -70,13 +82,13 @@ def new_files(
 
 def collect(store: ProjectStore, settings: CollectionSettings, task: Task, at: datetime, progress: Progress) -> Collected:
     """Read all that is new. A file that cannot be read is a problem in the result and does not stop the others."""
-    found, problems = new_files(store, settings, task)
+    found, problems = new_files(store, settings, task, at)
     known = store.table("receipts").ids()
     readings: list[_Reading] = []
     waiting: list[tuple[_Reading, Record | BadRecord]] = []
 
     def write() -> None:
-        _write(store, settings, task, waiting, [r for r in readings if r.complete and not r.written], at, progress)
+        _write(store, settings, task, waiting, [r for r in readings if r.ended and not r.written], at, progress)
         waiting.clear()
 
     for source, file in found:
@@ -89,8 +101,13 @@ def collect(store: ProjectStore, settings: CollectionSettings, task: Task, at: d
                 # small files are written together: one by one, each would cost several commits
                 if len(waiting) >= BATCH or sum(_size(record) for _, record in waiting) > MAX_BYTES:
                     write()
-            reading.complete = True
+            if file.fingerprint.startswith(f"{fingerprint(file.uri)}-"):
+                reading.complete = True
+                continue
+            waiting = [(other, record) for other, record in waiting if other is not reading]  # the last one may be torn
+            problems.append(f"source {source.name!r}: {file.uri} changed while it was read: the next run reads it again")
         except SourceError as error:
+            reading.problem = str(error)
             problems.append(f"source {source.name!r}: {error}")
     write()
     totals = {name: sum(r.counts[name] for r in readings if r.complete) for name in COUNTS}
@@ -106,7 +123,8 @@ class _Reading:
         seen: Ids of the samples that it held so far.
         rejects: Ids of its rejects.
         complete: It was read to its end.
-        written: And its receipt is there.
+        problem: Why it could not be.
+        written: Its receipt is there.
     """
 
     source: Source
@@ -116,7 +134,13 @@ class _Reading:
     seen: set[str] = field(default_factory=set)
     rejects: set[str] = field(default_factory=set)
     complete: bool = False
+    problem: str = ""
     written: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more is to come of it."""
+        return self.complete or bool(self.problem)
 
     @property
     def id(self) -> str:
@@ -133,11 +157,11 @@ def _write(
     settings: CollectionSettings,
     task: Task,
     waiting: list[tuple[_Reading, Record | BadRecord]],
-    complete: list[_Reading],
+    ended: list[_Reading],
     at: datetime,
     progress: Progress,
 ) -> None:
-    """Write the records, and then the receipts of the files that were read to their end."""
+    """Write the records, and then the receipts of the files that were read to their end or cannot be."""
     good, labels, rejects = [], [], []
     for reading, record in waiting:
         verdict = judge(record, reading.source.name, settings, task, at)
@@ -151,22 +175,33 @@ def _write(
         if verdict.reject:
             rejects.append(verdict.reject)
             reading.rejects.add(verdict.reject["id"])
+    for reading in ended:
+        if reading.problem:
+            rejects.append(reject(reading.source.name, f"{reading.file.uri}#file", reading.problem, "", at))
+            reading.rejects.add(rejects[-1]["id"])
     _merge(store, good)
     store.table("given_labels").upsert(rows("given_labels", labels), ignore=["at"])
     store.table("rejects").insert(rows("rejects", rejects))
-    for reading in complete:
+    for reading in ended:
         if reading.again:
             _forget_mended(store, reading)
     receipts = [
-        {"id": r.id, "source": r.source.name, "uri": r.file.uri, "fingerprint": r.file.fingerprint, **r.counts, "at": at}
-        for r in complete
+        {
+            "id": r.id,
+            "source": r.source.name,
+            "uri": r.file.uri,
+            "fingerprint": UNREADABLE * bool(r.problem) + r.file.fingerprint,
+            **r.counts,
+            "at": at,
+        }
+        for r in ended
     ]
-    store.table("receipts").upsert(rows("receipts", receipts), ignore=["at"])
-    for r in complete:
+    store.table("receipts").upsert(rows("receipts", receipts))
+    for r in ended:
         r.written = True
         r.seen.clear()
         r.rejects.clear()
-    if complete:
+    if complete := [r for r in ended if r.complete]:
         total = {name: sum(r.counts[name] for r in complete) for name in COUNTS}
         which = complete[0].file.uri if len(complete) == 1 else f"{len(complete)} files from {complete[0].file.uri} on"
         progress(f"{which}: {total['received']} received, {total['accepted']} accepted, {total['rejected']} rejected")
@@ -203,6 +238,16 @@ def _merge(store: ProjectStore, good: list[tuple[_Reading, dict[str, Any]]]) -> 
 
 def _rank(row: dict[str, Any]) -> int:
     return 0 if row["split_by"] == "hash" else 2 if row["split"] == "test" else 1
+
+
+def unreadable(store: ProjectStore, settings: CollectionSettings) -> list[str]:
+    """A sentence for each file of the sources that could not be read when it was last tried."""
+    found = store.table("rejects").read(["source", "origin", "reason"], "ends_with(origin, '#file')").to_pylist()
+    there = set()
+    for source in all_sources(store.project, settings) if found else ():
+        with suppress(SourceError):
+            there |= {(source.name, f"{file.uri}#file") for file in source.files()}
+    return [f"source {row['source']!r}: {row['reason']}" for row in found if (row["source"], row["origin"]) in there]
 
 
 def _size(record: Record | BadRecord) -> int:

@@ -4,7 +4,8 @@ import dagster as dg
 
 from ml_assets.collection.collect import new_files
 from ml_assets.collection.settings import CollectionSettings
-from ml_assets.records import content_id
+from ml_assets.dead_runs import fail_runs_of_dead_processes
+from ml_assets.records import content_id, now
 from ml_assets.resources import key, request
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
@@ -23,7 +24,9 @@ def collection_sensors(project: str, settings: CollectionSettings, task: Task) -
     )
     def new_files_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """Compares the listing of every source with what was read before."""
-        found, problems = new_files(ProjectStore(project), settings, task)
+        # here, because every project has this sensor: a run of a dead process would keep the queue from starting others
+        fail_runs_of_dead_processes(context.instance, project)
+        found, problems = new_files(ProjectStore(project), settings, task, now())
         if not found:
             return dg.SkipReason(problems[0] if problems else "no new files")
         digest = content_id(*sorted(f"{s.name} {f.uri} {f.fingerprint}" for s, f in found))

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +12,8 @@ from ml_assets.deployment import keys
 from ml_assets.home import home, url
 from ml_assets.records import now
 
-TIMEOUT = 60.0
+TIMEOUT = 40.0
+"""Seconds; the endpoint itself gives a request 30."""
 
 
 class EndpointError(RuntimeError):
@@ -29,6 +31,8 @@ def call(project: str, route: str, body: Any, secret: str, client: httpx.Client 
     post = client.post if client else httpx.post
     try:
         answer = post(address, json=body, headers={"Authorization": f"Bearer {secret}"}, timeout=TIMEOUT)
+    except httpx.TimeoutException as error:
+        raise EndpointError(f"the endpoint at {url('endpoint')} is silent for {TIMEOUT:g} seconds: see its log") from error
     except httpx.HTTPError as error:
         raise EndpointError(f"the endpoint does not answer at {url('endpoint')}: start it with `ml-assets up`") from error
     try:
@@ -43,9 +47,11 @@ def call(project: str, route: str, body: Any, secret: str, client: httpx.Client 
 def key(project: str) -> str:
     """The key of this home's own commands: `ML_ASSETS_API_KEY`, or one made at first use and kept private."""
     if secret := os.environ.get("ML_ASSETS_API_KEY"):
+        if not (secret.isascii() and secret.isprintable()):
+            raise EndpointError("ML_ASSETS_API_KEY is no key: copy the one that `ml-assets keys add` printed")
         return secret
     path = home() / "command_keys.json"
-    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    known = _known(path)
     if project in known and keys.verify(known[project]):
         return known[project]
     known[project] = keys.add(project, keys.SCOPES, "ml-assets command", now())
@@ -54,3 +60,13 @@ def key(project: str) -> str:
         json.dump(known, file)
     os.replace(part, path)
     return known[project]
+
+
+def _known(path: Path) -> dict[str, str]:
+    try:
+        known = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        known = None
+    if not isinstance(known, dict):
+        raise EndpointError(f"{path} is damaged: delete it, new keys are made when they are needed")
+    return known

@@ -37,7 +37,10 @@ def follow(
     wait_seconds: float = 0,
     log: bool = False,
 ) -> Outcome:
-    """Run what is stale and tell it on the console, with the log of the steps if `log`. Raises `Busy`, `ProjectError`, `UnknownStage`."""
+    """Run what is stale and tell it on the console, with the log of the steps if `log`.
+
+    Raises `Busy`, `ProjectError`, `UnknownStage`.
+    """
     for stage in stages:
         if stage not in STAGES:
             raise UnknownStage(f"unknown stage {stage!r}: choose from {', '.join(STAGES)}")
@@ -66,17 +69,17 @@ def follow(
 
 def line(console: Console, stage: str, what: str, seconds: float) -> None:
     """One thing that is done."""
-    console.print(f"  [green]✓[/green] {stage:<14}{seconds:6.1f} s  {what}", highlight=False, soft_wrap=True)
+    console.print(f"  [green]✓[/green] {stage:<14}{seconds:6.1f} s  {escape(what)}", highlight=False, soft_wrap=True)
 
 
 def tell(outcome: Outcome, console: Console) -> None:
     """What came of a run."""
     for name, why in outcome.failed.items():
-        console.print(f"  [red]✗[/red] {name}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"  [red]✗[/red] {name}: {escape(why)}", highlight=False, soft_wrap=True)
     for name, why in outcome.failed_checks.items():
-        console.print(f"  [red]✗[/red] check {name}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"  [red]✗[/red] check {name}: {escape(why)}", highlight=False, soft_wrap=True)
     for name, why in outcome.warnings.items():
-        console.print(f"  [yellow]![/yellow] check {name}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"  [yellow]![/yellow] check {name}: {escape(why)}", highlight=False, soft_wrap=True)
     if outcome.blocked:
         console.print(f"  not run because of that: {', '.join(outcome.blocked)}", highlight=False, soft_wrap=True)
     count = len(outcome.materialized)
@@ -107,7 +110,7 @@ def bar(console: Console, text: str) -> Iterator[tuple[Listener, Any]]:
     """A line that shows what goes on, how far it is, how fast and how long it will take; two functions that change it."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         _Rate(),

@@ -5,12 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ml_assets import settings
+from ml_assets.plain import plain
 from ml_assets.records import now
 from ml_assets.services import supervisor
 from ml_assets.store import ProjectStore
+
+SHORT = 24
+"""Characters of a problem that fit into a table."""
 
 
 def collect() -> dict[str, Any]:
@@ -20,15 +25,20 @@ def collect() -> dict[str, Any]:
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """Two tables."""
+    """Two tables; what is wrong stands below them, where a line may be as long as it is."""
+    wrong: dict[str, str] = {}
     services = Table("service", "address", "state", box=None)
     for name, s in found["services"].items():
-        services.add_row(name, s["url"], "[green]ready[/green]" if s["ready"] else f"[red]{s['problem'] or 'down'}[/red]")
+        problem = s["problem"] or "down"
+        if not s["ready"] and len(problem) > SHORT:
+            problem, wrong[name] = "failed", problem
+        services.add_row(name, escape(s["url"]), "[green]ready[/green]" if s["ready"] else f"[red]{escape(problem)}[/red]")
     console.print(services)
     projects = Table("project", "samples", "labelled", "waiting", "rejects", "serves", "last day", box=None)
     for name, p in found["projects"].items():
         if "broken" in p:
-            projects.add_row(name, f"[red]{p['broken']}[/red]")
+            projects.add_row(escape(name), "[red]broken[/red]")
+            wrong[name] = p["broken"]
             continue
         serves = f"{p['serving']['model']} since {p['serving']['since']:%Y-%m-%d %H:%M}" if p["serving"] else "nothing"
         day = p["last_day"]
@@ -37,6 +47,8 @@ def show(found: dict[str, Any], console: Console) -> None:
         projects.add_row(name, str(p["samples"]), str(sum(p["labels"].values())), str(p["waiting"]), str(p["rejects"]), serves,
                          f"{day['predictions']} predictions{accuracy}{drift}")  # fmt: skip
     console.print(projects)
+    for name, sentence in wrong.items():
+        console.print(f"[red]{escape(name)}:[/red] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
 def _project(name: str) -> dict[str, Any]:
@@ -44,7 +56,16 @@ def _project(name: str) -> dict[str, Any]:
         settings.load(name)
     except settings.ProjectError as error:
         return {"broken": str(error)}
-    store = ProjectStore(name)
+    try:
+        return _standing(ProjectStore(name))
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # the servers and the other projects are told all the same
+        return {"broken": plain(str(error))}
+
+
+def _standing(store: ProjectStore) -> dict[str, Any]:
     labels = store.table("labels").read(["value"], "conflict = false")["value"].to_pylist()
     answered = set(store.table("annotations").read(["sample_id"], "deleted = false")["sample_id"].to_pylist())
     tags = store.table("dataset").tags()

@@ -64,6 +64,7 @@ def build(
     limits = Limits(
         max_batch=settings.max_batch,
         max_characters=settings.max_characters,
+        requests_per_minute=settings.requests_per_minute,
         task={"type": task.type, **task.model_dump(mode="json")} if task else None,
     )
     with tempfile.TemporaryDirectory(prefix="ml-assets-bento-") as folder:

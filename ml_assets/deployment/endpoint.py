@@ -9,6 +9,7 @@ what should serve, so it is ready as soon as it answers, also when nothing is de
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,10 +23,11 @@ from ml_assets import inbox
 from ml_assets.deployment import schemas
 from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
-from ml_assets.deployment.gate import BodyLimit, Refused, admit, answer_errors, caller, read
+from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Refused, answer_errors, caller, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
-from ml_assets.deployment.predictor import BadSample, Predictor, feedback_record
+from ml_assets.deployment.predictor import BadSample, Limits, Predictor, feedback_record
+from ml_assets.deployment.rate import RateLimit
 from ml_assets.deployment.worker import Live, Worker
 from ml_assets.home import home
 from ml_assets.modalities import MODALITIES, Undecodable
@@ -52,6 +54,7 @@ def create_app(packaged: Path | None = None) -> FastAPI:
     app.router.redirect_slashes = False
     answer_errors(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(CrowdLimit)
     app.add_middleware(Measured)
     endpoint.mount(app)
     return app
@@ -62,6 +65,7 @@ class Endpoint:
 
     def __init__(self, worker: Worker, keys: KeyRing, packaged: Path | None):
         self.worker, self.keys, self.packaged = worker, keys, packaged
+        self.rate = RateLimit()
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes. Those of all projects are the same, so that a stranger cannot tell which exist."""
@@ -98,7 +102,7 @@ class Endpoint:
         """OpenAPI: with a key, its project as it is deployed; without, the shapes alone."""
         described = schemas.Described("{project}")
         if "authorization" in request.headers:
-            project = caller(request, self.keys).project
+            project = self._caller(request).project
             live = self.worker.live.get(project)
             described = (
                 schemas.Described(project, live.predictor.classes, live.predictor.limits.max_batch)
@@ -109,13 +113,13 @@ class Endpoint:
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus metrics: with a key also those of its project."""
-        project = caller(request, self.keys).project if "authorization" in request.headers else None
+        project = self._caller(request).project if "authorization" in request.headers else None
         body, kind = await asyncio.to_thread(exposition, project)
         return Response(body, media_type=kind)
 
     async def describe(self, request: Request) -> Response:
         """What serves, and what it takes."""
-        project = admit(request, self.keys, None).project
+        project = self._admit(request, None).project
         live = self.worker.live.get(project)
         predictor = live.predictor if live else None
         answer = schemas.ProjectAnswer(
@@ -124,14 +128,14 @@ class Endpoint:
             deployment=live.deployment if live else None,
             since=live.since if live else None,
             classes=predictor.classes if predictor else None,
-            limits=predictor.limits.model_dump(include={"max_batch", "max_characters"}) if predictor else None,
+            limits=predictor.limits.model_dump(exclude={"task"}) if predictor else None,
             input=schemas.PredictRequest.model_json_schema(),
         )
         return _json(answer, 200)
 
     async def predict(self, request: Request) -> Response:
         """Predict samples; the predictions are recorded before they are sent."""
-        key = admit(request, self.keys, "predict")
+        key = self._admit(request, "predict")
         live = self._live(key.project)
         body = await read(request, schemas.PredictRequest)
         items = _decode(live.predictor, body.samples)
@@ -147,7 +151,7 @@ class Endpoint:
 
     async def samples(self, request: Request) -> Response:
         """Take samples that others collected; they are on disk before the answer is sent."""
-        key = admit(request, self.keys, "collect")
+        key = self._admit(request, "collect")
         body = await read(request, schemas.SamplesRequest)
         live = self.worker.live.get(key.project)
         modality = live.predictor.model.modality if live else MODALITIES.parse("text")
@@ -166,7 +170,7 @@ class Endpoint:
 
     async def labels(self, request: Request) -> Response:
         """Take labels that exist already."""
-        key = admit(request, self.keys, "label")
+        key = self._admit(request, "label")
         body = await read(request, schemas.LabelsRequest)
         live = self.worker.live.get(key.project)
         problems, records = [], {}
@@ -183,7 +187,7 @@ class Endpoint:
 
     async def feedback(self, request: Request) -> Response:
         """Take what turned out to be right about a prediction."""
-        key = admit(request, self.keys, "feedback")
+        key = self._admit(request, "feedback")
         body = await read(request, schemas.FeedbackRequest)
         try:
             label = self._live(key.project).predictor.check_label(body.label)
@@ -194,10 +198,32 @@ class Endpoint:
         self.worker.segments(key.project).append([record], at)
         return _json(schemas.FeedbackAccepted(id=record["id"], prediction_id=body.prediction_id), 202)
 
+    def _admit(self, request: Request, scope: str | None) -> Key:
+        """The key, if it opens the project of the address and may do this."""
+        key = self._caller(request)
+        may(key, request.path_params["project"], scope)
+        return key
+
+    def _caller(self, request: Request) -> Key:
+        """The key of the request. Raises `Refused` (401, and 429 once it has asked too often)."""
+        key = caller(request, self.keys)
+        live = self.worker.live.get(key.project)
+        limits = live.predictor.limits if live else Limits()
+        if wait := self.rate.wait(key.id, limits.requests_per_minute):
+            raise Refused(
+                429,
+                f"too many requests with this key: at most {limits.requests_per_minute:,} in a minute",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
+        return key
+
     def _live(self, project: str) -> Live:
         live = self.worker.live.get(project)
         if live is None:
-            raise Refused(503, f"not serving: no model of {project!r} is deployed", headers={"Retry-After": "10"})
+            why = f"no model of {project!r} is deployed"
+            if self.worker.fails(project):
+                why = f"the model of {project!r} cannot be loaded, the endpoint's log says why"
+            raise Refused(503, f"not serving: {why}", headers={"Retry-After": "10"})
         return live
 
     async def _store(self, kind: str, records: list[dict[str, Any]], key: Key, ids: list[str] | None) -> Response:

@@ -1,5 +1,6 @@
 """Who may ask what, how much may be sent, and how a refusal looks: `{"error": "<one sentence>", "detail": …}`."""
 
+import asyncio
 import logging
 from typing import Any, TypeVar
 
@@ -15,6 +16,10 @@ logger = logging.getLogger("ml_assets.endpoint")
 
 MAX_BODY = 10_000_000
 """Bytes of a request's body."""
+BODY_SECONDS = 30.0
+"""In which it has to come."""
+MAX_REQUESTS = 512
+"""Requests at once, in each worker."""
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -45,22 +50,27 @@ def caller(request: Request, keys: KeyRing) -> Key:
     return key
 
 
-def admit(request: Request, keys: KeyRing, scope: str | None) -> Key:
-    """The key, if it opens this project and may do this. Raises `Refused` (401, 403); never says whether the project exists."""
-    key = caller(request, keys)
-    if key.project != request.path_params["project"]:
+def may(key: Key, project: str, scope: str | None) -> None:
+    """Nothing if the key opens this project and may do this. Raises `Refused` (403); never says whether the project exists."""
+    if key.project != project:
         raise Refused(403, "this key does not open this project")
     if scope is not None and scope not in key.scopes:
         raise Refused(403, f"this key may not do that: it lacks the scope {scope!r}, it has {', '.join(key.scopes)}")
-    return key
 
 
 async def read(request: Request, shape: type[B]) -> B:
-    """The request's JSON body. Raises `Refused` (413, 422); the details name places and problems, not values."""
-    body = await request.body()
+    """The request's JSON body. Raises `Refused` (400, 413, 422); the details name places and problems, not values."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.body()
+    except TimeoutError as error:
+        raise Refused(400, f"the body did not come within {BODY_SECONDS:g} seconds") from error
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise Refused(400, f"the body is no JSON: {first['msg'].removeprefix('Invalid JSON: ')}") from error
         problems = [
             {"at": ".".join(map(str, e["loc"])), "problem": e["msg"]}
             for e in error.errors(include_url=False, include_input=False, include_context=False)[:20]
@@ -96,6 +106,29 @@ class BodyLimit:
             return message
 
         await self.app(scope, counted, send)
+
+
+class CrowdLimit:
+    """ASGI middleware: refuses what comes while `limit` requests are under way."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_REQUESTS):
+        self.app, self.limit = app, limit
+        self.under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, if there is room."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self.under_way >= self.limit:
+            refusal = Refused(429, f"more than {self.limit} requests at once: try again", headers={"Retry-After": "1"})
+            await refusal.response()(scope, receive, send)
+            return
+        self.under_way += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.under_way -= 1
 
 
 def answer_errors(app: FastAPI) -> None:

@@ -132,7 +132,7 @@ def _lock(path: Path) -> FileLock:
 def _read(path: Path) -> list[Key]:
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     try:
         return [Key(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in json.loads(text)["keys"]]

@@ -1,14 +1,41 @@
 """Prometheus metrics of the endpoint, summed over its workers where BentoML tells where they meet."""
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+FILE_BYTES = 1 << 20
+"""Of the file in which a worker counts: as prometheus_client makes it."""
+
+
+def _reserve() -> None:
+    """Have the disk set the room aside in which this worker counts.
+
+    prometheus_client maps files with holes: filling one while the disk is full ends the process by SIGBUS. Where there is no
+    room even at the start, the worker counts for itself, in memory.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return
+    for kind in ("counter", "histogram"):
+        path = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / f"{kind}_{os.getpid()}.db"
+        try:
+            with path.open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+        except OSError:
+            path.unlink(missing_ok=True)
+            memory = Path("/dev/shm")
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
+            return
+
+
+_reserve()
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 REQUESTS = Counter("ml_assets_requests", "Requests by route and status.", ["route", "status"])

@@ -32,6 +32,8 @@ class Limits(Settings):
     """Samples."""
     max_characters: int = DeploymentSettings.model_fields["max_characters"].default
     """Characters of one sample."""
+    requests_per_minute: int = DeploymentSettings.model_fields["requests_per_minute"].default
+    """Of one key, to each worker."""
     task: dict[str, Any] | None = None
     """The project's label task. Its classes may be more than those that the model tells apart."""
 

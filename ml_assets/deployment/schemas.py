@@ -175,7 +175,7 @@ def _route(path: str, method: str, body: type[Shape] | None, answer: type[Shape]
         raise NotImplementedError("this route is only there to be documented")
 
     with_body.__annotations__["body"] = body
-    codes = (401, 403, 404) if body is None else (401, 403, 404, 413, 422, 503)
+    codes = (401, 403, 404, 429) if body is None else (400, 401, 403, 404, 413, 422, 429, 503)
     return APIRoute(
         path,
         without_body if body is None else with_body,

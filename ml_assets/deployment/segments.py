@@ -23,6 +23,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, start: Callable[[], int] = time.time_ns):
         self.folder, self.max_bytes, self._start = folder, max_bytes, start
         self._handle: int | None = None
+        self._path: Path | None = None
         self._size = 0
         self._day: str | None = None
 
@@ -36,6 +37,8 @@ class SegmentWriter:
         try:
             written = os.write(self._handle, data)
         except OSError:
+            if self._size == 0 and self._path is not None:  # a full disk must not fill up with empty files
+                self._path.unlink(missing_ok=True)
             self.close()
             raise
         self._size += written
@@ -52,6 +55,6 @@ class SegmentWriter:
     def _open(self, day: str) -> None:
         self.close()
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{boot_id()[:8]}-{os.getpid()}-{self._start()}.jsonl"
-        self._handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        self._path = self.folder / f"{boot_id()[:8]}-{os.getpid()}-{self._start()}.jsonl"
+        self._handle = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         self._size, self._day = os.fstat(self._handle).st_size, day

@@ -34,6 +34,8 @@ class DeploymentSettings(Settings):
     """Samples in one request at most."""
     max_characters: int = Field(100_000, ge=1, le=10_000_000)
     """Length of one sample at most, in characters."""
+    requests_per_minute: int = Field(30_000, ge=1)
+    """Requests of one key, to each worker of the endpoint: so many at once, then evenly. More are answered with 429."""
     batch: BatchSettings = BatchSettings()
     """Prediction in bulk."""
     wait_seconds: float = Field(120, gt=0, le=3600)

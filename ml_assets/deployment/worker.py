@@ -69,6 +69,7 @@ class Worker:
         self._projects: dict[str, _Project] = {}
         self._segments: dict[str, SegmentWriter] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._trouble: dict[str, str] = {}
         self._executor: Executor = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     async def start(self) -> None:
@@ -78,7 +79,7 @@ class Worker:
             return
         serving = self.home / "serving"
         heartbeat.forget_dead(serving, self.clock())
-        await self.poll()
+        await self._try_to_poll()
         self._beat()
         for loop in (self._keep_polling(), self._keep_beating()):
             task = asyncio.create_task(loop)
@@ -113,6 +114,10 @@ class Worker:
                 error=state.errors[failed] if failed else None,
             )
         return report
+
+    def fails(self, project: str) -> bool:
+        """Whether a model that should serve cannot be loaded; the log and the ledger say why."""
+        return project in self._projects and bool(self._projects[project].errors)
 
     async def poll(self) -> None:
         """Read the ledgers that moved, load what is new, swap what became live. Raises what reading the store raises."""
@@ -177,18 +182,29 @@ class Worker:
 
     def _beat(self) -> None:
         if self.packaged is None:
-            heartbeat.write(self.home / "serving", self.clock(), self.served())
+            try:
+                heartbeat.write(self.home / "serving", self.clock(), self.served())
+                self._say("write what serves", "")
+            except OSError as error:  # such as a full disk: what serves goes on
+                self._say("write what serves", _sentence(error))
+
+    async def _try_to_poll(self) -> None:
+        try:
+            await self.poll()
+            self._say("read the deployment ledger", "")
+        except (OSError, ValueError, RuntimeError) as error:  # the store cannot be reached: what serves goes on
+            self._say("read the deployment ledger", _sentence(error))
+
+    def _say(self, what: str, trouble: str) -> None:
+        """Log what cannot be done, once as long as the reason is the same; nothing when it can be done (again)."""
+        if trouble and self._trouble.get(what) != trouble:
+            logger.error("cannot %s: %s", what, trouble)
+        self._trouble[what] = trouble
 
     async def _keep_polling(self) -> None:
-        trouble = ""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            try:
-                await self.poll()
-                trouble = ""
-            except (OSError, ValueError, RuntimeError) as error:  # the store cannot be reached: what serves goes on
-                if trouble != (trouble := _sentence(error)):
-                    logger.error("cannot read the deployment ledger: %s", trouble)
+            await self._try_to_poll()
 
     async def _keep_beating(self) -> None:
         while True:

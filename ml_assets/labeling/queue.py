@@ -181,7 +181,7 @@ def short(store: ProjectStore, client: LabelStudio, settings: LabelingSettings) 
     """Why `push_queue` would push something now, or the empty string. One small request."""
     project = ls_project_of(store)
     if project is None:
-        return ""
+        return "nothing was pushed to Label Studio yet" if _size(store, settings, 0) and _candidates(store) else ""
     open_ = store.table("label_tasks").count("task_id IS NULL")
     if open_:
         return f"{open_} tasks were not pushed to the end"

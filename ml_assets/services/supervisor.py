@@ -81,6 +81,12 @@ def up(on_progress: Progress | None = None, only: Collection[str] | None = None,
     return {name: now for name, now in status().items() if name in chosen}
 
 
+def refuse_taken_ports() -> None:
+    """Raise `ServiceError` if `up` could not start the servers because their ports are somebody else's."""
+    if not processes.of_home():
+        _refuse_taken_ports([server for server in servers().values() if server.command])
+
+
 def down() -> None:
     """End every process of this home's servers, whether or not their supervisor still lives. Touches no other process."""
     state = State.read()

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ml_assets.home import home
 from ml_assets.services import processes
 from ml_assets.services.catalogue import QUIET, Server, servers
@@ -21,6 +23,9 @@ STARTS, WITHIN = 5, 300.0
 """A server that had to be started this often within so many seconds is given up."""
 FIRST_STARTS = 2
 """One that has never been ready is given up sooner: what fails at the start mostly fails again, and somebody is waiting."""
+LOOK_SECONDS, MISSED = 2.0, 2
+"""How often the parts of a server are looked for, and how many times one must be missing: two, as one look may come between two
+processes that replace each other."""
 FULL, KEPT = 10_000_000, 3
 """A log of this many bytes is moved aside; so many older ones are kept."""
 
@@ -59,6 +64,7 @@ async def _watch(chosen: list[Server]) -> None:
                 task.result()  # an error in it ends the supervisor instead of passing unseen
         for each in watched:
             rotate(each.log)
+            each.mend()
         await asyncio.sleep(0.2)
     for task in starting:
         task.cancel()
@@ -73,6 +79,7 @@ class _Watched:
         self.server, self.state = server, state
         self.started: list[float] = []
         self.was_ready = False
+        self.looked, self.was_whole, self.missed = 0.0, 0, 0
         self.log = home() / "logs" / f"{server.name}.log"
         self.watcher = Watcher(
             server.name,
@@ -104,12 +111,30 @@ class _Watched:
         await arbiter.start_watcher(self.watcher)
         while not self.watcher.is_stopped():
             if await loop.run_in_executor(None, problem, self.server) is None:
-                self.was_ready = True
+                self.was_ready, self.was_whole = True, self.state.services[self.server.name].pid
                 self.server.first_ready()
                 self._note("ready")
                 ready[self.server.name].set()
                 return
             await asyncio.sleep(0.2)
+
+    def mend(self) -> None:
+        """End the server, so that it is started again, when one of its parts is missing and it goes on without it."""
+        now = time.monotonic()
+        if not self.server.parts or not self.was_ready or now - self.looked < LOOK_SECONDS:
+            return
+        self.looked = now
+        try:
+            process = psutil.Process(self.state.services[self.server.name].pid)
+            lines = [" ".join(each.cmdline()) for each in process.children(recursive=True)]
+        except psutil.NoSuchProcess:  # circus sees that by itself
+            return
+        if all(any(part in line for line in lines) for part in self.server.parts):
+            self.was_whole, self.missed = process.pid, 0
+        elif self.was_whole == process.pid:  # else it is still starting
+            self.missed += 1
+            if self.missed == MISSED:
+                process.kill()
 
     def _may_start(self, **_: Any) -> bool:
         """Before each start: end what is left of the last one; False when it has died too often."""
@@ -121,6 +146,11 @@ class _Watched:
             return False
         self.started = [*lately, now]
         processes.end(lambda: processes.of_home(self.server.name))
+        try:
+            self.server.prepare()  # again: what a first start left that was cut short may have to go
+        except OSError as error:
+            self._note("failed", str(error))
+            return False
         return True
 
     def _note_start(self, pid: int, **_: Any) -> bool:

@@ -64,7 +64,8 @@ def fit(
         classes: Number of classes.
         seed: Of initialisation, batches and dropout; each epoch has its own, so that a continued training is the same.
         validation: Samples to look at now and then.
-        on_epoch: Gets the epoch and `train_loss`, `learning_rate` and, with validation samples, `val_loss` and `val_accuracy`.
+        on_epoch: Gets the epoch and `train_loss`, `learning_rate` and, after each look at the validation samples, `val_loss`
+            and `val_accuracy`.
         checkpoint: File in which the training is kept while it goes on, and from which it continues after a crash.
         until: Value of `time.monotonic()` at which it stops, wherever it is.
     """
@@ -177,9 +178,10 @@ def _module(
 
         def on_train_epoch_end(self) -> None:
             if on_epoch is not None:
-                values = {
-                    name: float(value) for name, value in self.trainer.callback_metrics.items() if name.startswith("val_")
-                }
+                # between two looks at the validation samples Lightning would repeat the last one
+                looked = (self.current_epoch + 1) % validation_epochs(architecture.epochs) == 0
+                found = self.trainer.callback_metrics if looked else {}
+                values = {name: float(value) for name, value in found.items() if name.startswith("val_")}
                 values["train_loss"] = float(torch.stack(self.losses).mean())
                 values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
                 on_epoch(self.current_epoch, values)

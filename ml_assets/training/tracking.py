@@ -1,10 +1,11 @@
 """MLflow: experiments, runs with their curves, registered models. Writes in batches, never per step."""
 
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from ml_assets.home import url
 
 FLUSH_SECONDS = 2.0
+PROBE_SECONDS = 10.0
 BATCH = 1000  # the most metrics that MLflow takes in one call
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 # a server that is down is told within seconds, not after MLflow's default of several minutes
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
@@ -27,11 +29,15 @@ class TrackingUnavailable(RuntimeError):
     """MLflow does not answer; the message says where it was expected."""
 
 
+class TrackingRefused(RuntimeError):
+    """MLflow answers no; the message is what it says."""
+
+
 class TrackedRun:
     """One MLflow run that is being written."""
 
-    def __init__(self, client: Any, run_id: str, experiment_id: str):
-        self.client, self.id, self.experiment_id = client, run_id, experiment_id
+    def __init__(self, client: Any, run_id: str, experiment_id: str, uri: str):
+        self.client, self.id, self.experiment_id, self.uri = client, run_id, experiment_id, uri
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
 
@@ -51,19 +57,37 @@ class TrackedRun:
 
     def flush(self) -> None:
         """Send what waits."""
-        while self._waiting:
-            self.client.log_batch(self.id, metrics=self._waiting[:BATCH])
-            del self._waiting[:BATCH]
+        with answered(self.uri):
+            while self._waiting:
+                self.client.log_batch(self.id, metrics=self._waiting[:BATCH])
+                del self._waiting[:BATCH]
         self._flushed = time.monotonic()
 
     def file(self, name: str, content: bytes) -> None:
         """Store one artifact."""
         import tempfile
 
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, answered(self.uri):
             path = Path(folder) / Path(name).name
             path.write_bytes(content)
             self.client.log_artifact(self.id, str(path), str(Path(name).parent) if "/" in name else None)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log what the run was made with."""
+        from mlflow.entities import Param
+
+        with answered(self.uri):
+            self.client.log_batch(self.id, params=[Param(k, str(v)) for k, v in values.items()])
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag."""
+        with answered(self.uri):
+            self.client.set_tag(self.id, name, value)
+
+    def end(self, status: str) -> None:
+        """Say that it is over: `FINISHED` or `FAILED`."""
+        with answered(self.uri):
+            self.client.set_terminated(self.id, status)
 
 
 class Tracker:
@@ -93,23 +117,23 @@ class Tracker:
     ) -> Iterator[TrackedRun]:
         """A run that ends as finished or, if the block raises, as failed; the run `again`, if it is still there."""
         all_tags = {"mlflow.runName": name, **tags, **({"mlflow.parentRunId": parent} if parent else {})}
-        with _answered(self.uri):
+        with answered(self.uri):
             if again is not None and self._has(again):
                 self.client.update_run(again, status="RUNNING")
                 run_id = again
             else:
                 run_id = self.client.create_run(self.experiment_id, tags=all_tags, run_name=name).info.run_id
-        run = TrackedRun(self.client, run_id, self.experiment_id)
+        run = TrackedRun(self.client, run_id, self.experiment_id, self.uri)
         try:
-            from mlflow.entities import Param
-
-            self.client.log_batch(run.id, params=[Param(k, str(v)) for k, v in params.items()])
+            run.params(params)
             yield run
-        except BaseException:
-            self.client.set_terminated(run.id, "FAILED")
+            run.flush()
+        except BaseException as error:
+            if not isinstance(error, TrackingUnavailable):  # nobody would hear that it has failed, after a long wait
+                with suppress(TrackingUnavailable, TrackingRefused):  # what went wrong first is what a person must read
+                    run.end("FAILED")
             raise
-        run.flush()
-        self.client.set_terminated(run.id, "FINISHED")
+        run.end("FINISHED")
 
     def _has(self, run_id: str) -> bool:
         import mlflow
@@ -123,11 +147,11 @@ class Tracker:
 
     def existing(self, run_id: str) -> TrackedRun:
         """A run made earlier, to add to."""
-        return TrackedRun(self.client, run_id, self.experiment_id)
+        return TrackedRun(self.client, run_id, self.experiment_id, self.uri)
 
     def next_version(self) -> int:
         """The number that the registry gives to the next model of the project. Hold the project's lock."""
-        with _answered(self.uri):
+        with answered(self.uri):
             found = self.client.search_model_versions(
                 f"name = '{self.project}'", max_results=1, order_by=["version_number DESC"]
             )
@@ -139,17 +163,18 @@ class Tracker:
 
         mlflow.set_tracking_uri(self.uri)
         # MLflow asks for type hints and refuses those that are right; it puts its own filter before any other
-        with mlflow.start_run(run_id=run.id), warnings.catch_warnings(record=True):
+        with answered(self.uri), mlflow.start_run(run_id=run.id), warnings.catch_warnings(record=True):
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).parent / "pyfunc.py"),
                 artifacts={"folder": str(folder)},
                 pip_requirements=["ml-assets"],
             )
-        # through the client, because the same by `registered_model_name` writes to the terminal
-        if not self.client.search_registered_models(f"name = '{self.project}'"):
-            self.client.create_registered_model(self.project)
-        made = self.client.create_model_version(self.project, info.model_uri, run_id=run.id, model_id=info.model_id)
+        with answered(self.uri):
+            # through the client, because the same by `registered_model_name` writes to the terminal
+            if not self.client.search_registered_models(f"name = '{self.project}'"):
+                self.client.create_registered_model(self.project)
+            made = self.client.create_model_version(self.project, info.model_uri, run_id=run.id, model_id=info.model_id)
         return int(made.version)
 
     def download(self, version: str, folder: Path) -> Path:
@@ -157,7 +182,7 @@ class Tracker:
         import mlflow
 
         mlflow.set_tracking_uri(self.uri)
-        with _answered(self.uri):
+        with answered(self.uri):
             path = mlflow.artifacts.download_artifacts(
                 f"models:/{self.project}/{version.rsplit('-', 1)[-1]}", dst_path=str(folder)
             )
@@ -165,23 +190,31 @@ class Tracker:
 
     def set_champion(self, version: str) -> None:
         """Point the alias `champion` at the version that serves."""
-        self.client.set_registered_model_alias(self.project, "champion", version.rsplit("-", 1)[-1])
+        with answered(self.uri):
+            self.client.set_registered_model_alias(self.project, "champion", version.rsplit("-", 1)[-1])
 
-    def run_url(self, run_id: str) -> str:
-        """The page of a run."""
-        return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+    def run_url(self, run_id: str, page: str = "") -> str:
+        """The page of a run, or one below it, such as `model-metrics`, which has its curves."""
+        place = f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        # without the last part MLflow shows the run as one of a language model's evaluations
+        return f"{place}{f'/{page}' if page else ''}?workflowType=machine_learning"
 
 
 @contextmanager
-def _answered(uri: str) -> Iterator[None]:
+def answered(uri: str) -> Iterator[None]:
+    """MLflow's errors in the block as one sentence. Raises `TrackingUnavailable`, `TrackingRefused`."""
     import mlflow
+    import requests
 
     try:
         yield
-    except mlflow.exceptions.MlflowException as error:
-        if "Max retries exceeded" in str(error) or "Connection refused" in str(error):
-            raise TrackingUnavailable(f"MLflow does not answer at {uri}: start it with `ml-assets up`") from error
-        raise
+    except (mlflow.exceptions.MlflowException, requests.RequestException) as error:
+        said = " ".join(str(error).split())
+        if isinstance(error, requests.Timeout) or "timeout exception" in said or "Read timed out" in said:
+            raise TrackingUnavailable(_silent(uri)) from error
+        if isinstance(error, requests.ConnectionError) or "failed with exception" in said or "Max retries" in said:
+            raise TrackingUnavailable(f"MLflow does not answer at {_shown(uri)}: start it with `ml-assets up`") from error
+        raise TrackingRefused(f"MLflow at {_shown(uri)} refuses: {said[:300]}") from error
 
 
 @lru_cache(maxsize=8)
@@ -191,11 +224,45 @@ def _client(uri: str) -> Any:
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells each attempt
     return mlflow.MlflowClient(tracking_uri=uri)
 
 
 @lru_cache(maxsize=64)
 def _experiment(uri: str, name: str) -> str:
-    with _answered(uri):
+    from mlflow.exceptions import MlflowException
+
+    with answered(uri):
+        _listens(uri)
         found = _client(uri).get_experiment_by_name(name)
-        return str(found.experiment_id if found else _client(uri).create_experiment(name))
+        if found:
+            return str(found.experiment_id)
+        try:
+            return str(_client(uri).create_experiment(name))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return str(_client(uri).get_experiment_by_name(name).experiment_id)  # another process was first
+
+
+def _listens(uri: str) -> None:
+    """Ask once with a short limit: MLflow's own calls wait for minutes on a server that takes connections and is silent."""
+    import httpx
+
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        httpx.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
+    except httpx.TimeoutException as error:
+        raise TrackingUnavailable(_silent(uri)) from error
+    except httpx.HTTPError:
+        pass  # MLflow's own calls try again, and tell it
+
+
+def _silent(uri: str) -> str:
+    return f"MLflow at {_shown(uri)} is silent: see its log, or try again"
+
+
+def _shown(uri: str) -> str:
+    """The address without a password."""
+    return re.sub(r"//[^/@]*@", "//", uri)

@@ -17,7 +17,7 @@ from ml_assets.records import content_id
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import train_and_validation
-from ml_assets.training.fit import Examples, fit, probabilities, validation_epochs
+from ml_assets.training.fit import Examples, fit, probabilities
 from ml_assets.training.journal import Interrupted, Journal, tell
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import TrackedRun, Tracker
@@ -128,14 +128,13 @@ def tune(
             def watch(epoch: int, values: Mapping[str, float]) -> None:
                 run.curve(epoch, values)
                 on_epoch(number, epoch, values)
-                if COMPARED in values and epoch not in curve and (epoch + 1) % looks == 0:
+                if COMPARED in values and epoch not in curve:
                     curve[epoch] = values[COMPARED]
                     asked.report(curve[epoch], epoch)
                     journal.begin_trial(describe(tried), Interrupted(run.id, time.monotonic() - started, curve))
                     if settings.prune and asked.should_prune():
                         raise optuna.TrialPruned
 
-            looks = validation_epochs(tried.epochs)
             journal.begin_trial(describe(tried), Interrupted(run.id, before.seconds, curve))
             reached, ended = None, "finished"
             try:
@@ -156,7 +155,7 @@ def tune(
                 ended = "stopped" if time.monotonic() >= until else "finished"
                 if ended == "finished" or not trials:  # of no finished trial, one that was cut off says more than nothing
                     reached = score(network, tried, run)
-            run.client.set_tag(run.id, "ended", ended)
+            run.tag("ended", ended)
             return Trial(number, tried, reached, run.id, ended, time.monotonic() - started, curve)
 
     params = {"trials": settings.trials, "architecture": architecture.type}

@@ -44,15 +44,26 @@ def test_nothing_collected_is_not_clean(store: ProjectStore) -> None:
     [
         ({"text": "\r\nnot trimmed", "split": "train"}, "decodable"),
         ({"text": "zero\x00", "split": "train"}, "decodable"),
-        ({"text": "much too long", "split": "train"}, "length"),
         ({"text": "fine", "split": "validation"}, "split"),
     ],
 )
 def test_a_row_that_is_not_clean_is_seen(collected: ProjectStore, row: dict[str, str], said: str) -> None:
     collected.table("samples").insert(rows("samples", [{"id": "new", **row}]))
-    found = check("clean", max_length=12)
+    found = check("clean")
     assert not found.passed
     assert f"'column': '{said}'" in (found.description or "")
+
+
+def test_samples_that_came_in_under_wider_bounds_stay_and_are_told(collected: ProjectStore) -> None:
+    """Bounds that are narrowed later must not hold the project up for ever."""
+    assert check("within_bounds").passed
+    found = check("within_bounds", min_length=5)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.description == (
+        "2 samples are shorter than min_length 5 or longer than max_length 100000: "
+        "they came in under wider bounds and stay, what comes now is set aside"
+    )
+    assert check("clean", min_length=5).passed
 
 
 def test_a_row_that_was_lost_is_seen(collected: ProjectStore) -> None:

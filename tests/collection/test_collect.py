@@ -60,7 +60,7 @@ def test_an_unchanged_file_is_read_once(store: ProjectStore, data: Path) -> None
     source = table(path)
     run(store, source)
     assert run(store, source) == Collected()
-    assert new_files(store, settings(source), TASK) == ([], [])
+    assert new_files(store, settings(source), TASK, AT) == ([], [])
     write_csv(data / "b.csv", [("new", "good")])
     assert run(store, table(data)) == Collected(received=1, accepted=1, files=1)
     assert texts(store) == ["fine", "new"]

@@ -105,6 +105,15 @@ def test_the_home_stands_for_itself_in_paths(home: Path) -> None:
         assert [file.uri for file in table(Path(path)).files()] == [uri(home / "data" / "a.csv")]
 
 
+def test_what_is_not_there_comes_with_what_to_do(data: Path) -> None:
+    for source in (
+        table(data / "a.csv", hint="`fetch` brings it"),
+        Files(name="x", path=f"{data}/*.txt", hint="`fetch` brings it"),
+    ):
+        with pytest.raises(SourceError, match=r"(nothing at|nothing matches) \S+: `fetch` brings it$"):
+            source.files()
+
+
 # ---- bad input ----
 
 
@@ -115,7 +124,7 @@ def test_the_home_stands_for_itself_in_paths(home: Path) -> None:
         ("empty.parquet", b"", "cannot be read as parquet"),
         ("torn.parquet", b"PAR1 and then nothing", "cannot be read as parquet"),
         ("other.csv", b"content,label\nx,good\n", "has no column 'text': it has 'content', 'label'"),
-        ("picture.csv", bytes(range(256)) * 4000, "has no column 'text'"),
+        ("picture.csv", bytes(range(256)) * 4000, "is no text: it holds a zero byte at position 0"),
         ("wide.csv", b",".join(b"column%d" % i for i in range(5000)), "has no column 'text'"),
         ("one_word.csv", b"x" * 1_000_000, "has no column 'text'"),
         ("huge.csv", b'text\n"' + b"x" * (64 * 2**20 + 10), "cannot be read as csv: field larger than field limit"),

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ml_assets import inbox
-from ml_assets.collection.sources import SOURCES, BadRecord, Source, SourceError
+from ml_assets.collection.sources import SOURCES, BadRecord, Source, SourceError, Upload
 from ml_assets.records import Record
 
-EACH = pytest.mark.parametrize("name", list(SOURCES))
+EACH = pytest.mark.parametrize("name", [*SOURCES, Upload.name_in_yaml])
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def filled(name: str, place: Path) -> Source:
         for number in range(3):
             lines = [{"content": f"text {number}-{i}", "client": "shop", "received_at": "now"} for i in range(2)]
             inbox.write("reviews", "samples", lines)
-        return SOURCES.parse({"type": name, "project": "reviews"})
+        return Upload(project="reviews")
     for number in range(3):
         (place / f"{number}.csv").write_text(f"text\ntext {number}-0\ntext {number}-1\n")
     return SOURCES.parse({"type": name, "name": "first", "path": str(place)})

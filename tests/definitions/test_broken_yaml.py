@@ -48,15 +48,15 @@ attributes:
     schedule: 0 * * * *
 """
 STAGES = "collection, labeling, visualization, features, training, deployment, monitoring"
-TABLE = "name, split, path, format, content, label, labeler, group, columns"
-MLP = "learning_rate, weight_decay, label_smoothing, epochs, batch_size, hidden, dropout"
+TABLE = "name, split, hint, path, format, content, label, labeler, group, columns"
+MLP = "learning_rate, weight_decay, warmup, label_smoothing, epochs, batch_size, hidden, dropout"
 
 MISTAKES: dict[str, tuple[str, str, int, str]] = {
     # what is replaced, by what, the line, the sentence
     "stage": ("  training:", "  trainning:", 18, f"trainning: unknown option 'trainning': choose one of {STAGES}"),
-    "option": ("    trials: 3", "    trails: 3", 20, "training.trails: unknown option 'trails': choose one of architecture, trials, "),
+    "option": ("    trials: 3", "    trails: 3", 20, "training.trails: unknown option 'trails': choose one of architecture, compare, serve, trials, "),
     "deep option": ("      size: 40", "      sice: 40", 15, "labeling.queue.sice: unknown option 'sice': choose one of size, total,"),
-    "plug-in": ("architecture: mlp", "architecture: mpl", 19, "training.architecture: unknown architecture 'mpl': choose one of mlp"),
+    "plug-in": ("architecture: mlp", "architecture: mpl", 19, "training.architecture: unknown architecture 'mpl': choose one of bilstm, fine_tune, mlp"),
     "option of a plug-in": (
         "architecture: mlp", "architecture:\n      type: mlp\n      hiden: 3", 21,
         f"training.architecture.hiden: unknown option 'hiden': choose one of {MLP}",
@@ -65,10 +65,10 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "architecture: mlp", "architecture:\n      type: mlp\n      hidden: many", 21,
         "training.architecture.hidden: input should be a valid integer, unable to parse string as an integer, not 'many'",
     ),
-    "source": ("type: table", "type: tabel", 6, "collection.sources.0: unknown source 'tabel': choose one of files, table, upload"),
+    "source": ("type: table", "type: tabel", 6, "collection.sources.0: unknown source 'tabel': choose one of files, table"),
     "option of a source": ("        path:", "        pth:", 8, f"collection.sources.0.pth: unknown option 'pth': choose one of {TABLE}"),
     "missing in a source": ("        name: first\n", "", 6, "collection.sources.0.name: is missing"),
-    "no type": ("type: table", "kind: table", 6, "collection.sources.0: a source needs a type: choose one of files, table, upload"),
+    "no type": ("type: table", "kind: table", 6, "collection.sources.0: a source needs a type: choose one of files, table"),
     "misspelt stage": ("  labeling:", "  labelling:", 9, f"labelling: unknown option 'labelling': choose one of {STAGES}"),
     "missing option": ("    modality: text\n", "", 3, "collection.modality: is missing"),
     "number": ("trials: 3", "trials: several", 20, "training.trials: input should be a valid integer"),
@@ -77,6 +77,11 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "metric": ("macro_f1: 0.9", "f1: 0.9", 2, "training.minimum names the metric 'f1': choose one of accuracy, macro_f1"),
     "share": ("macro_f1: 0.9", "macro_f1: 90", 21, "the minimum of macro_f1 is 90.0: it must lie between 0 and 1"),
     "class twice": ("[cat, dog, bird]", "[cat, dog, cat]", 12, "labeling.task.classes: the class 'cat' stands twice in classes"),
+    "one class": ("[cat, dog, bird]", "[cat]", 12, "labeling.task.classes: needs at least 2, has 1"),
+    "no list": ("[cat, dog, bird]", "cat", 12, "labeling.task.classes: should be a list, such as [one, two], not 'cat'"),
+    "no text": ("[cat, dog, bird]", "[yes, no]", 12, "labeling.task.classes.0: should be text: put it into quotes, not True"),
+    "no mapping": ("      macro_f1: 0.9", "      0.9", 21, "training.minimum: should be a mapping, such as {name: value}, not 0.9"),
+    "implicit source": ("type: table", "type: upload", 6, "collection.sources.0: unknown source 'upload': choose one of files, table"),
     "class nowhere": ("encoder: minilm", "keep: [cat, cow]", 2, "features names the class 'cow': choose one of cat, dog, bird"),
     "one class left": ("encoder: minilm", "keep: [cat]", 2, "features leaves 1 class to learn: keep at least two"),
     "key twice": ("    trials: 3", "    trials: 3\n    trials: 4", 21, "'trials' stands here twice: keep one"),

@@ -79,7 +79,7 @@ def test_labels_never_start_training(project: tuple[str, dg.Definitions]) -> Non
     assert sensor.asset_selection is not None
     graph = definitions.resolve_asset_graph()
     chosen = {key.path[-1] for key in sensor.asset_selection.resolve(graph)}
-    assert chosen == {"annotations", "labels", "dataset"}
+    assert chosen == {"label_tasks", "annotations", "labels", "dataset"}
 
 
 def test_a_broken_project_says_what_is_wrong_and_the_others_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.events import EngineEventData  # there is no public way to say what the process of a run says
 
 from ml_assets.resources import key, result, stage_asset
 from ml_assets.run import Outcome, Runner, boot_id, fail_runs_of_dead_processes
@@ -147,6 +148,22 @@ def test_only_runs_of_dead_processes_are_failed(instance: dg.DagsterInstance) ->
     status = {run.run_id: run.status for run in instance.get_runs()}
     assert status[alive] == status[other] == dg.DagsterRunStatus.NOT_STARTED
     assert status[gone] == status[before] == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_dagster_launched_is_failed_too_when_its_process_died(instance: dg.DagsterInstance) -> None:
+    """After a power cut nobody else does it, and the queue starts no other run of the project as long as one goes on."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    launched = {}
+    for pid in (dead.pid, os.getpid(), None):
+        run = instance.create_run_for_job(dg.define_asset_job("job").resolve(
+            asset_graph=graph({"project": "p", "blocking": True, "resource": ""}).resolve_asset_graph()
+        ), tags={"ml_assets/project": "p"})  # fmt: skip
+        if pid is not None:  # as the process of a run says when it begins
+            instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
+        launched[pid] = run.run_id
+    assert fail_runs_of_dead_processes(instance, "p") == [launched[dead.pid]]
+    assert instance.get_run_by_id(launched[dead.pid]).status == dg.DagsterRunStatus.FAILURE
 
 
 def test_another_process_that_got_the_number_does_not_keep_a_run_alive(

@@ -1,10 +1,12 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -193,6 +195,36 @@ def test_a_crash_at_the_start_shows_the_error_in_the_log(home: Path) -> None:
     with pytest.raises(ServiceError, match=r"^mlflow does not start: it ended 2 times .*file is not a database"):
         supervisor.up(only={"mlflow"})
     assert processes.of_home() == []
+
+
+def test_mlflow_begins_anew_where_its_first_start_was_cut_short(home: Path) -> None:
+    """Half of its migrations make every later start fail; until they are through, nothing can be in its database."""
+    (home / "mlflow").mkdir()
+    with closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as half:
+        half.execute("CREATE TABLE inputs (input_uuid VARCHAR(36))")
+        half.commit()
+    url = supervisor.up(only={"mlflow"})["mlflow"].url
+    assert (home / "mlflow" / "mlflow.unfinished").exists()
+    made = httpx.post(f"{url}/api/2.0/mlflow/experiments/create", json={"name": "mine"}, trust_env=False).json()
+    supervisor.down()
+    supervisor.up(only={"mlflow"})
+    path = f"{url}/api/2.0/mlflow/experiments/get?experiment_id={made['experiment_id']}"
+    assert httpx.get(path, trust_env=False).json()["experiment"]["name"] == "mine"
+
+
+def test_dagster_is_started_again_when_the_process_dies_that_holds_the_code(home: Path) -> None:
+    """Its pages still answer then, but no sensor runs."""
+    supervisor.up(only={"dagster"})
+    first = pid_of("dagster")
+
+    def holds_the_code() -> list[psutil.Process]:
+        return [p for p in processes.of_home("dagster") if "dagster api grpc" in " ".join(p.cmdline())]
+
+    until(holds_the_code)
+    for process in holds_the_code():
+        process.kill()
+    until(lambda: supervisor.status()["dagster"].pid not in (first, None))
+    until(lambda: supervisor.status()["dagster"].ready and holds_the_code(), seconds=180)
 
 
 def test_an_existing_server_is_asked_and_not_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Sources. A new one is one file here and its name in this list."""
+"""Sources. A new one is one file here and its name in this list; every project has `Upload` without being asked."""
 
 from ml_assets.collection.sources.base import BadRecord, Source, SourceError, SourceFile
 from ml_assets.collection.sources.files import Files
@@ -6,7 +6,7 @@ from ml_assets.collection.sources.table import TableSource
 from ml_assets.collection.sources.upload import Upload
 from ml_assets.registry import Registry
 
-SOURCES: Registry[Source] = Registry("source", Files, TableSource, Upload)
+SOURCES: Registry[Source] = Registry("source", Files, TableSource)
 SourceField = SOURCES.field(Source)
 
 __all__ = ["SOURCES", "BadRecord", "Source", "SourceError", "SourceField", "SourceFile", "Upload"]

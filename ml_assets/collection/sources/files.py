@@ -16,7 +16,7 @@ class Files(Source):
 
     name_in_yaml: ClassVar[str] = "files"
 
-    path: str
+    path: str = Field(min_length=1)
     """A folder, a glob or any fsspec URI, such as `s3://bucket/texts/*.txt`."""
     label_from_folder: bool = False
     """Take the name of the folder that holds a file as its label."""
@@ -25,17 +25,18 @@ class Files(Source):
 
     def files(self) -> list[SourceFile]:
         """The files, sorted by URI."""
-        return listing(self.path)
+        return listing(self.path, self.hint)
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """One batch with one record."""
         import fsspec
+        from botocore.exceptions import BotoCoreError
 
         try:
             with fsspec.open(uri, "rb") as file:
                 content = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise SourceError(f"{uri} cannot be read: {error.strerror or error}") from error
+        except (OSError, BotoCoreError) as error:
+            raise SourceError(f"{uri} cannot be read: {getattr(error, 'strerror', None) or error}") from error
         if len(content) > MAX_BYTES:
             yield [BadRecord(uri, f"larger than {MAX_BYTES // 2**20} MiB", "")]
             return

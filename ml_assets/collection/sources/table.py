@@ -12,6 +12,7 @@ from ml_assets.collection.sources.base import BATCH, BadRecord, Source, SourceEr
 from ml_assets.records import Record
 
 FORMATS = ("csv", "tsv", "parquet", "jsonl")
+SNIFF = 4096
 MAX_FIELD = 64 * 1024 * 1024
 csv.field_size_limit(MAX_FIELD)
 
@@ -23,7 +24,7 @@ class TableSource(Source):
 
     name_in_yaml: ClassVar[str] = "table"
 
-    path: str
+    path: str = Field(min_length=1)
     """A file, a folder, a glob or any fsspec URI; the ending of each file tells its format."""
     format: Literal["csv", "tsv", "parquet", "jsonl"] | None = None
     """The format, where the ending does not tell it."""
@@ -40,7 +41,7 @@ class TableSource(Source):
 
     def files(self) -> list[SourceFile]:
         """The files, sorted by URI."""
-        return listing(self.path)
+        return listing(self.path, self.hint)
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """Batches of records; `origin` is the file's URI and the row's number from 1."""
@@ -79,18 +80,21 @@ def rows_of(uri: str, format: str, needed: Iterable[str]) -> Iterator[Row]:
     """The rows of a table as dictionaries. Raises `SourceError` if it cannot be read or lacks a needed column."""
     import fsspec
     import pyarrow as pa
+    from botocore.exceptions import BotoCoreError
 
     readers = {"csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet}
     try:
         with fsspec.open(uri, "rb") as file:
             yield from readers[format](file, uri, list(needed))
-    except (OSError, csv.Error, pa.ArrowInvalid) as error:
+    except (OSError, csv.Error, pa.ArrowInvalid, BotoCoreError) as error:
         raise SourceError(f"{uri} cannot be read as {format}: {error}") from error
 
 
 def _need(have: Iterable[str], needed: list[str], uri: str) -> None:
     have = list(have)
     if missing := [name for name in needed if name not in have]:
+        if any("\udc80" <= character <= "\udcff" for name in have for character in name):
+            raise SourceError(f"{uri} is no UTF-8 text: its first line holds other bytes, and no column {missing[0]!r}")
         shown = ", ".join(repr(name[:40]) for name in have[:10]) + ", …" * (len(have) > 10)
         raise SourceError(f"{uri} has no column {missing[0]!r}: it has {shown or 'none'}")
 
@@ -99,6 +103,12 @@ def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> 
     # bytes that are not UTF-8 pass through as surrogates, so that one bad record is set aside and not the whole file
     import io
 
+    start = file.read(SNIFF)
+    file.seek(0)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise SourceError(f"{uri} is UTF-16 text: save it as UTF-8")
+    if b"\x00" in start.partition(b"\n")[0]:  # what stands below the header is set aside row by row
+        raise SourceError(f"{uri} is no text: it holds a zero byte at position {start.index(0)}, as pictures and archives do")
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.DictReader(text, delimiter=delimiter)
     _need(reader.fieldnames or [], needed, uri)
