@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
@@ -11,8 +12,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FILE_BYTES = 1 << 20
-"""Of the file in which a worker counts: as prometheus_client makes it."""
+FILE_BYTES = 1 << 18
+"""Of the files in which a worker counts: some two thousand figures in each."""
 
 
 def _reserve() -> None:
@@ -29,9 +30,12 @@ def _reserve() -> None:
             with path.open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
         except OSError:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             memory = Path("/dev/shm")
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
+                "-ml-assets-metrics", dir=memory if memory.is_dir() else None
+            )
             return
 
 

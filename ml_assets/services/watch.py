@@ -146,11 +146,12 @@ class _Watched:
             return False
         self.started = [*lately, now]
         processes.end(lambda: processes.of_home(self.server.name))
-        try:
-            self.server.prepare()  # again: what a first start left that was cut short may have to go
-        except OSError as error:
-            self._note("failed", str(error))
-            return False
+        if lately:  # the first start was prepared for; what it left when it was cut short may have to go
+            try:
+                self.server.prepare()
+            except OSError as error:
+                self._note("failed", str(error))
+                return False
         return True
 
     def _note_start(self, pid: int, **_: Any) -> bool:
