@@ -36,6 +36,7 @@ class Journal:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
         self.name, self.folder = name, folder
         storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))

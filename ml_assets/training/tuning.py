@@ -188,7 +188,6 @@ def _proposals(settings: TrainingSettings) -> Any:
     """Asked from the start each time, it proposes the same trials, also after an interruption."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=settings.seed),

@@ -17,7 +17,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=60, help="how many processes are killed in all (default 60)")
     parser.add_argument("--each", type=int, default=10, help="kills in one loop (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the first loop; the next has the next number (default 0)")
-    parser.add_argument("--no-labels", action="store_true", help="the application sends no labels: one model instead of two")
+    parser.add_argument(
+        "--small", action="store_true", help="only the servers that commands need, and one model instead of two"
+    )
     parser.add_argument(
         "--folder",
         type=Path,
@@ -25,7 +27,6 @@ def main() -> int:
     )
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="ml-assets-faults-"))
-    retrains = not given.no_labels
 
     began = time.monotonic()
     known = folder / "calm.json"
@@ -33,7 +34,7 @@ def main() -> int:
         calm = Trial(*json.loads(known.read_text()))
     else:
         _say(f"undisturbed, in {folder}")
-        calm = attempt(folder / "calm", [], retrains, None, _say)
+        calm = attempt(folder / "calm", [], given.small, None, _say)
         if calm.problems:
             return _wrong("the undisturbed loop", calm, folder)
         known.write_text(json.dumps([calm.tables, dict(calm.seconds)]))
@@ -43,7 +44,7 @@ def main() -> int:
     while (killed := sum(trial.killed for trial in trials)) < given.kills:
         kills = draw(seed, min(given.each, given.kills - killed), calm.seconds)
         _say(f"seed {seed}: {len(kills)} kills, {killed} of {given.kills} done, {time.monotonic() - began:.0f} s")
-        trial = attempt(folder / f"seed-{seed}", kills, retrains, calm.tables, _say)
+        trial = attempt(folder / f"seed-{seed}", kills, given.small, calm.tables, _say)
         trials.append(trial)
         verdict = "equal" if not trial.problems else "NOT EQUAL"
         rows += [

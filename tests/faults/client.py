@@ -1,6 +1,6 @@
 """The people and the application around the loop, as processes that can be killed and started again.
 
-    python -m faults.client annotators | application FOLDER [labels]
+    python -m faults.client annotators | application FOLDER [labels] | up SERVER…
 
 Both do what is not done yet: an annotator answers each open task once, the application repeats a request until it is
 answered. What it asked and what was acknowledged stands in FOLDER, written before the next request.
@@ -18,6 +18,7 @@ from ml_assets.commands.predict import EndpointError, call, key
 from ml_assets.labeling.accounts import ensure_annotator
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import Answer
+from ml_assets.services import supervisor
 from ml_assets.store import ProjectStore
 
 from . import project
@@ -84,4 +85,9 @@ def _append(path: Path, entry: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    annotate() if sys.argv[1] == "annotators" else apply(Path(sys.argv[2]), "labels" in sys.argv)
+    if sys.argv[1] == "up":
+        supervisor.up(only=sys.argv[2:])
+    elif sys.argv[1] == "annotators":
+        annotate()
+    else:
+        apply(Path(sys.argv[2]), "labels" in sys.argv)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,11 @@ SECONDS = 420.0
 SENSOR_SECONDS = 120.0
 AFTER_KILL_SECONDS = 10.0
 """How long the sensor is waited for when something was killed; then the next command goes on without it."""
+NEEDED = ("label_studio", "mlflow", "endpoint")
+"""The servers that commands call; a small loop starts no others, and waits for no sensor."""
 STEPS = ("up", "queue", "annotators", "sensor", "train", "application", "monitor", "down")
+
+_entering = threading.RLock()
 
 
 class LoopFailed(AssertionError):
@@ -55,18 +60,19 @@ class Installation:
         home: All its state.
         folder: What the test itself keeps: logs of commands, what the application asked.
         environment: Variables with which commands reach it.
-        retrains: Whether the application sends labels, so that a second model is trained and replaces the first.
+        small: Whether it has the servers alone that are needed, and one model. Else sensors run too, and the application sends
+            labels, so that a second model is trained and replaces the first.
     """
 
     home: Path
     folder: Path
     environment: dict[str, str]
-    retrains: bool
+    small: bool
     tried: list[Tried] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, folder: Path, retrains: bool) -> "Installation":
+    def make(cls, folder: Path, small: bool) -> "Installation":
         """A new one; ports from the environment where it has them, else free ones."""
         home, defs = folder / "home", folder / "defs"
         project.write(home, defs)
@@ -74,7 +80,7 @@ class Installation:
         own = {"ML_ASSETS_HOME": str(home), "ML_ASSETS_DEFS": str(defs), "COLUMNS": "200"}
         ours = str(Path(__file__).parents[1])
         path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
-        return cls(home, folder, {**ports, **os.environ, **own, "PYTHONPATH": path}, retrains)
+        return cls(home, folder, {**ports, **os.environ, **own, "PYTHONPATH": path}, small)
 
     @property
     def store(self) -> ProjectStore:
@@ -84,7 +90,11 @@ class Installation:
     def run(self, kills: list[Kill], say: Callable[[str], None], look: Callable[["Installation"], None]) -> None:
         """The whole loop; `look` is called before the servers are ended. Raises `LoopFailed`."""
         for name in STEPS:
+            if name == "sensor" and self.small:
+                continue
             if name == "down":
+                if not self._ready():  # the last kill may have left a server that is not back yet
+                    self._attempt("up", [], [])
                 look(self)
             began = time.monotonic()
             self._step(name, [kill for kill in kills if kill.step == name], say)
@@ -143,10 +153,10 @@ class Installation:
     def _command(self, name: str) -> list[str]:
         client = [sys.executable, "-m", "faults.client"]
         return {
-            "up": [COMMAND, "up", "--detach"],
+            "up": [*client, "up", *NEEDED] if self.small else [COMMAND, "up", "--detach"],
             "queue": [COMMAND, "run", project.NAME, "collection", "features", "labeling"],
             "annotators": [*client, "annotators"],
-            "application": [*client, "application", str(self.folder / "application"), *(["labels"] if self.retrains else [])],
+            "application": [*client, "application", str(self.folder / "application"), *([] if self.small else ["labels"])],
             "down": [COMMAND, "down"],
         }.get(name, [COMMAND, "run", project.NAME])
 
@@ -171,7 +181,8 @@ class Installation:
         )
         if done.returncode:
             raise LoopFailed(f"status failed: {done.stderr[-2000:]}")
-        return all(service["ready"] for service in json.loads(done.stdout)["services"].values())
+        services = json.loads(done.stdout)["services"]
+        return all(services[name]["ready"] for name in (NEEDED if self.small else services))
 
     def command(self, *arguments: str) -> Any:
         """The JSON of a command that must succeed."""
@@ -184,14 +195,15 @@ class Installation:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """This process reads the installation's state as the commands do."""
-        before = dict(os.environ)
-        os.environ.update(self.environment)
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        """This process reads the installation's state as the commands do; one installation at a time."""
+        with _entering:
+            before = dict(os.environ)
+            os.environ.update(self.environment)
+            try:
+                yield
+            finally:
+                os.environ.clear()
+                os.environ.update(before)
 
     def close(self) -> list[str]:
         """Kill what is left; the command lines of it."""

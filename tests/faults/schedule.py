@@ -35,6 +35,8 @@ WEIGHTS = {
     "down": 1,
 }
 """How often each step is chosen."""
+ONLY_LARGE = ("dagster", "explorer", "step")
+"""Victims that a small loop does not have."""
 MOST = 3
 """Kills in one step of one loop."""
 
@@ -65,10 +67,11 @@ def draw(seed: int, count: int, seconds: Mapping[str, float]) -> list[Kill]:
     steps: list[str] = []
     while len(steps) < count:
         [step] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        if steps.count(step) < MOST or count > MOST * len(WEIGHTS):
+        if step in seconds and (steps.count(step) < MOST or count > MOST * len(seconds)):
             steps.append(step)
     kills = []
     for step in sorted(steps, key=list(WEIGHTS).index):
-        [victim] = chance.choices(list(VICTIMS[step]), list(VICTIMS[step].values()))
+        there = {victim: weight for victim, weight in VICTIMS[step].items() if "sensor" in seconds or victim not in ONLY_LARGE}
+        [victim] = chance.choices(list(there), list(there.values()))
         kills.append(Kill(step, victim, chance.random() * seconds[step], chance.random()))
     return kills

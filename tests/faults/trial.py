@@ -35,10 +35,10 @@ class Trial:
         return sum(bool(tried.killed) for tried in self.tried)
 
 
-def attempt(folder: Path, kills: list[Kill], retrains: bool, calm: Tables | None, say: Callable[[str], None]) -> Trial:
+def attempt(folder: Path, kills: list[Kill], small: bool, calm: Tables | None, say: Callable[[str], None]) -> Trial:
     """Run the loop in `folder`, which stays only if something is wrong; compare with the tables of the calm one."""
     shutil.rmtree(folder, ignore_errors=True)
-    installation, trial = Installation.make(folder, retrains), Trial()
+    installation, trial = Installation.make(folder, small), Trial()
 
     def look(of: Installation) -> None:
         trial.problems += consistency.problems(of)
