@@ -170,7 +170,7 @@ def tune(
                 done = Trial(number, tried, **known)
                 for epoch, value in done.curve.items():
                     asked.report(value, epoch)
-            elif trials and time.monotonic() >= until:
+            elif trials and (trials[-1].ended == "stopped" or time.monotonic() >= until):
                 break
             else:
                 done = run_trial(number, tried, asked, parent.id)
