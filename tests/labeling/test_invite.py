@@ -33,7 +33,7 @@ def test_a_link_leads_to_the_form_that_makes_an_account(server: str) -> None:
 
 
 def test_an_address_gets_an_account_with_a_password(server: str) -> None:
-    made = invite("newsgroups", "Eve@Example.org")
+    made = invite("newsgroups", "Flo@Example.org")
     assert (made.url, made.link, made.email) == (server, None, "flo@example.org")
     assert made.password
     assert made.password in made.sentences()
