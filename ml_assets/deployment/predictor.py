@@ -96,9 +96,8 @@ class Predictor:
 
         torch.set_num_threads(1)  # one thread per worker: several on a busy machine slow each other down
         model = TrainedModel.load(folder)
-        if (
-            model.architecture.embedded and model.encoder not in _warm
-        ):  # nothing in this process uses it yet, so it may be loaded in any thread
+        # nothing in this process uses it yet, so it may be loaded in any thread
+        if model.architecture.embedded and model.encoder not in _warm:
             model.encoder.encode(["."])
             _warm.append(model.encoder)
         limits = folder / LIMITS_FILE

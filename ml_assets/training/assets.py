@@ -20,6 +20,7 @@ from ml_assets.training.candidates import save as save_candidates
 from ml_assets.training.code import code_version
 from ml_assets.training.data import split_data
 from ml_assets.training.figures import confusion_matrix
+from ml_assets.training.journal import checkpoint
 from ml_assets.training.model import train_model
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
@@ -111,7 +112,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             row = train_model(
                 store, chosen, data, best, modality, task, settings.seed, candidate.study, code_version(), tracker, now(),
                 EpochLog(f"{candidate.name}: ", best.epochs, tell).of_model,
-                workspace.home / "optuna" / project / f"{candidate.study}-model.ckpt",
+                checkpoint(workspace.home / "optuna" / project, candidate.study, "model"),
             )  # fmt: skip
             made.append((candidate, found[0]["score"], row["id"]))
             versions.append(f"{row['id']}-{row['weights'][:8]}")

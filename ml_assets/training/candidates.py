@@ -9,7 +9,7 @@ from typing import Any
 from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.records import rows
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, quote
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tuning import study_id
@@ -41,7 +41,7 @@ def name_of(feature_set: str, architecture: str) -> str:
 
 
 def candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidate]:
-    """Each current feature set with each architecture, the ones of the YAML's order first."""
+    """Each current feature set, by name, with each architecture, in the YAML's order."""
     return [
         Candidate(chosen, architecture, study_id(chosen.id, architecture, settings))
         for chosen in sets.current(store)
@@ -82,8 +82,8 @@ def save(
     # one write: at no moment are there two that may serve, or none
     listed += [row | {"chosen": False} for row in table.take(sorted(gone)).to_pylist()]
     table.upsert(rows("candidates", listed), ignore=["at"])
-    for name in sorted(gone):
-        table.delete(f"id = '{name}'")
+    if gone:
+        table.delete(f"id IN ({', '.join(map(quote, sorted(gone)))})")
     return winner
 
 

@@ -110,7 +110,8 @@ def fit(
         weights_only=True,
     )
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        for file in (checkpoint, checkpoint.with_suffix(".part")):  # a part is what a kill left of one
+            file.unlink(missing_ok=True)
     return module.network.eval()
 
 

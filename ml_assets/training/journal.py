@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.records import content_id
+from ml_assets.training.code import code_version
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,12 @@ class Journal:
         self._study.set_user_attr("run_id", run_id)
 
     def seconds(self) -> float:
-        """How long the study has run so far."""
-        open_now = self._study.user_attrs.get("open", {}).get("seconds", 0.0)
-        return float(open_now + sum(t.user_attrs["seconds"] for t in self._ended.values()))
+        """How long the study has run so far, all its runs together."""
+        return float(self._study.user_attrs.get("seconds", 0.0))
+
+    def spend(self, seconds: float) -> None:
+        """Remember how long the study has run."""
+        self._study.set_user_attr("seconds", seconds)
 
     def known(self, architecture: dict[str, Any]) -> dict[str, Any] | None:
         """`score`, `run_id`, `ended`, `seconds` and `curve` of a trial that ended."""
@@ -107,12 +111,17 @@ class Journal:
         self.checkpoint(architecture).unlink(missing_ok=True)
 
     def checkpoint(self, architecture: dict[str, Any]) -> Path:
-        """The file of a training's checkpoint; those of others, which nobody will continue, are removed."""
-        file = self.folder / f"{content_id(self.name, json.dumps(architecture))[:16]}.ckpt"
-        for other in self.folder.glob("*.ckpt"):
-            if other != file:
-                other.unlink()
-        return file
+        """The file of the trial's checkpoint."""
+        return checkpoint(self.folder, self.name, json.dumps(architecture))
+
+
+def checkpoint(folder: Path, *training: str) -> Path:
+    """The file of a training's checkpoint, another one for other code; all others, which nobody will continue, are removed."""
+    file = folder / f"{content_id(code_version(), *training)[:16]}.ckpt"
+    for other in [*folder.glob("*.ckpt"), *folder.glob("*.part")]:
+        if other != file:
+            other.unlink()
+    return file
 
 
 def tell(study: Any, trial: Any, score: float | None) -> None:

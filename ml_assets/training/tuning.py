@@ -107,7 +107,8 @@ def tune(
     began = time.monotonic()
     train, validation = train_and_validation(data, classes, settings.validation_share, settings.seed)
     journal, proposed, trials = Journal(name, folder), _proposals(settings), list[Trial]()
-    until = began + settings.minutes * 60 - journal.seconds() if settings.minutes else math.inf
+    began -= journal.seconds()  # as if it had never been interrupted
+    until = began + settings.minutes * 60 if settings.minutes else math.inf
 
     def score(network: Any, tried: Architecture, run: TrackedRun) -> float:
         found = probabilities(network, validation.inputs, tried.predict_batch, tried.lengths(validation.inputs))
@@ -132,6 +133,7 @@ def tune(
                     curve[epoch] = values[COMPARED]
                     asked.report(curve[epoch], epoch)
                     journal.begin_trial(describe(tried), Interrupted(run.id, time.monotonic() - started, curve))
+                    journal.spend(time.monotonic() - began)
                     if settings.prune and asked.should_prune():
                         raise optuna.TrialPruned
 
@@ -170,7 +172,7 @@ def tune(
                 done = Trial(number, tried, **known)
                 for epoch, value in done.curve.items():
                     asked.report(value, epoch)
-            elif trials and (trials[-1].ended == "stopped" or time.monotonic() >= until):
+            elif trials and time.monotonic() >= until:
                 break
             else:
                 done = run_trial(number, tried, asked, parent.id)
@@ -178,6 +180,7 @@ def tune(
                 on_trial(done)
             tell(proposed, asked, done.score)
             trials.append(done)
+        journal.spend(time.monotonic() - began)
         winner = max((t for t in trials if t.score is not None), key=lambda t: (t.score or 0.0, -t.number))
         assert winner.score is not None
         parent.metrics({f"best_validation_{task.headline()}": winner.score})
