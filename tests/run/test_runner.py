@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,6 @@ from ml_assets.resources import key, result, stage_asset
 from ml_assets.run import Busy, Outcome, Runner, boot_id, fail_runs_of_dead_processes
 
 World = dict[str, Any]
-
-
-@pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path))
-    with dg.instance_for_test() as made:
-        yield made
 
 
 @pytest.fixture

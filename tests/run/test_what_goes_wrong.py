@@ -4,8 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -17,13 +16,6 @@ from ml_assets.resources import key, result, stage_asset
 from ml_assets.run import Outcome, Runner, boot_id, fail_runs_of_dead_processes
 
 World = dict[str, Any]
-
-
-@pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path))
-    with dg.instance_for_test() as made:
-        yield made
 
 
 @pytest.fixture

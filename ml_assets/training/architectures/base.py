@@ -95,6 +95,29 @@ def pieces_and_mask(ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
     return ids.masked_fill(~mask, 0), mask
 
 
+def frozen_words(encoder: Encoder, dropout: float) -> "nn.Module":
+    """A module from `(batch, t)` word pieces to their `(batch, t, d)` vectors, after dropout, and the mask of the texts.
+
+    The vectors are those with which the encoder begins. They are not learnt, and not saved: they come with the encoder.
+    """
+    from torch import nn
+
+    vectors = reader(encoder).word_vectors()
+
+    class FrozenWords(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("vectors", vectors, persistent=False)
+            self.dropout = nn.Dropout(dropout)
+            self.size = vectors.shape[1]
+
+        def forward(self, ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+            pieces, mask = pieces_and_mask(ids)
+            return self.dropout(nn.functional.embedding(pieces, self.vectors)), mask
+
+    return FrozenWords()
+
+
 def reader(encoder: Encoder) -> WordPieces:
     """The encoder as one that cuts texts. Raises `ValueError` if it does not."""
     if not isinstance(encoder, WordPieces):

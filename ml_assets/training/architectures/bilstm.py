@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field
 
 from ml_assets.modalities import Encoder
-from ml_assets.training.architectures.base import TextArchitecture, pieces_and_mask, reader
+from ml_assets.training.architectures.base import TextArchitecture, frozen_words
 
 if TYPE_CHECKING:
     import optuna
@@ -33,19 +33,18 @@ class BiLSTM(TextArchitecture):
         from torch import nn
         from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-        options, vectors = self, reader(encoder).word_vectors()
+        options = self
 
         class Network(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()
-                self.register_buffer("vectors", vectors, persistent=False)  # comes with the encoder
+                self.words = frozen_words(encoder, options.dropout)
                 self.dropout = nn.Dropout(options.dropout)
-                self.lstm = nn.LSTM(vectors.shape[1], options.hidden, batch_first=True, bidirectional=True)
+                self.lstm = nn.LSTM(self.words.size, options.hidden, batch_first=True, bidirectional=True)
                 self.head = nn.Linear(2 * options.hidden, outputs)
 
             def forward(self, ids: "torch.Tensor") -> "torch.Tensor":
-                pieces, mask = pieces_and_mask(ids)
-                inputs = self.dropout(nn.functional.embedding(pieces, self.vectors))
+                inputs, mask = self.words(ids)
                 lengths = mask.sum(1).clamp(min=1).cpu()
                 packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
                 states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=float("-inf"))

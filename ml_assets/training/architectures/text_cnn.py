@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field
 
 from ml_assets.modalities import Encoder
-from ml_assets.training.architectures.base import TextArchitecture, pieces_and_mask, reader
+from ml_assets.training.architectures.base import TextArchitecture, frozen_words
 
 if TYPE_CHECKING:
     import optuna
@@ -34,20 +34,19 @@ class TextCNN(TextArchitecture):
         import torch
         from torch import nn
 
-        options, vectors = self, reader(encoder).word_vectors()
+        options = self
 
         class Network(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()
-                self.register_buffer("vectors", vectors, persistent=False)  # comes with the encoder
-                size, filters = vectors.shape[1], options.filters
+                self.words = frozen_words(encoder, options.dropout)
+                size, filters = self.words.size, options.filters
                 self.convolutions = nn.ModuleList(nn.Conv1d(size, filters, w, padding=w - 1) for w in options.widths)
                 self.dropout = nn.Dropout(options.dropout)
                 self.head = nn.Linear(filters * len(options.widths), outputs)
 
             def forward(self, ids: "torch.Tensor") -> "torch.Tensor":
-                pieces, mask = pieces_and_mask(ids)
-                inputs = self.dropout(nn.functional.embedding(pieces, self.vectors))
+                inputs, mask = self.words(ids)
                 inputs = (inputs * mask.unsqueeze(2)).transpose(1, 2)
                 answers = [convolution(inputs).relu().amax(2) for convolution in self.convolutions]
                 logits: torch.Tensor = self.head(self.dropout(torch.cat(answers, 1)))
