@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError, model_validator
@@ -153,9 +153,13 @@ def _sentence(error: Any) -> str:
 
 
 def _choices(place: tuple[Any, ...]) -> str:
-    """The options of a stage, for a mistake directly in it."""
+    """The options of a stage or of a named part of it, for a mistake directly in there."""
     model: Any = ProjectSettings
     for part in place:
+        if get_origin(model) is dict:  # named parts, all of one kind
+            model = get_args(model)[1]
+            model = get_args(model)[0] if get_origin(model) is Annotated else model
+            continue
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field else None
     options = list(getattr(model, "model_fields", {}))
