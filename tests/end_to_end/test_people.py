@@ -60,15 +60,17 @@ def page(browser: Browser) -> Iterator[Page]:
 # ---- the annotator ----
 
 
-def test_an_invited_annotator_labels_edits_and_deletes(demo: Installation, store: ProjectStore, page: Page) -> None:
+def test_an_invited_annotator_labels_edits_and_deletes(
+    demo: Installation, store: ProjectStore, browser: Browser, page: Page
+) -> None:
     invitation = demo.json("invite", "newsgroups")
-    page.goto(invitation["link"])
-    page.locator("input[name=email]").fill(EMAIL)
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.get_by_role("button", name="Create Account").click()
-    page.wait_for_url(demo.urls["label_studio"] + "/**")
+    with browser.new_page() as other:  # with cookies of its own: on the page below nobody is logged in
+        other.goto(invitation["link"])
+        other.locator("input[name=email]").fill(EMAIL)
+        other.locator("input[name=password]").fill(PASSWORD)
+        other.get_by_role("button", name="Create Account").click()
+        other.wait_for_url(lambda url: "/user/signup" not in url)
 
-    page.context.clear_cookies()
     page.goto(invitation["url"])
     page.locator("input[name=email]").fill(EMAIL)
     page.locator("input[name=password]").fill(PASSWORD)
