@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -44,20 +44,52 @@ class WordPieces(Encoder):
         """`(vocabulary, d) float32`: the vector with which the encoder begins for each word piece."""
 
     @abstractmethod
+    def offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where each word piece of `pieces` stands in its text: first character and the one behind the last.
+
+        Characters are code points. The encoder's own marks have `(0, 0)`.
+        """
+
+    @abstractmethod
     def transformer(self) -> Any:
         """A `float32` copy of its network, in training mode; its first output is `(batch, t, d)`, one vector per word piece."""
 
 
+class Backbone(Encoder):
+    """An encoder of pictures or sounds whose network can be trained on."""
+
+    @abstractmethod
+    def arrays(self, items: Sequence[bytes]) -> NDArray[Any]:
+        """`(n, …)` what its network reads of `n` items."""
+
+    @abstractmethod
+    def backbone(self) -> "torch.nn.Module":
+        """A `float32` copy of its network, in training mode: from `(batch, …)` arrays to `(batch, dimensions)`."""
+
+
 class Modality(Plugin):
-    """One kind of content."""
+    """One kind of content.
+
+    An *item* is content that was decoded once: it is stored as it is, and decoding it again changes nothing. Texts are `str`;
+    pictures and sounds are the `bytes` of their files, checked to be readable within the modality's bounds.
+    """
+
+    column: ClassVar[Literal["text", "media"]]
+    """The column of the tables in which its items stand: `text` holds `str`, `media` holds `bytes`."""
+    unit: ClassVar[str]
+    """What `length` counts, such as `characters`."""
+    bounds: ClassVar[tuple[float, float]]
+    """The shortest and the longest item that collection accepts, unless the project says otherwise."""
+    default_encoder: ClassVar[str]
+    """The encoder of projects that name none."""
 
     @abstractmethod
     def decode(self, content: str | bytes) -> Any:
-        """The content ready for use (text: a `str`). Raises `Undecodable`."""
+        """The item. Raises `Undecodable` with one sentence; memory stays bounded whatever the content is."""
 
     @abstractmethod
     def length(self, item: Any) -> float:
-        """How long it is, in the unit of the collection's length bounds (text: characters)."""
+        """How long it is, in `unit`."""
 
     @abstractmethod
     def describe(self, items: Sequence[Any]) -> pa.Table:
@@ -69,8 +101,12 @@ class Modality(Plugin):
 
     @abstractmethod
     def label_studio_object(self) -> str:
-        """The Label Studio object tag that shows an item, reading it from `$content`; its name is `content`."""
+        """The Label Studio object tag that shows an item, read from `$content` (media: its address); its name is `content`."""
 
     @abstractmethod
     def show(self, item: Any, limit: int) -> str:
-        """A safe HTML fragment that shows the item, cut at `limit` units."""
+        """A safe HTML fragment that shows the item: a text cut at `limit` characters, a thumbnail, a player."""
+
+    def ending(self, item: Any) -> str:
+        """The ending of a file that holds the item, such as `.png`."""
+        return ".txt"

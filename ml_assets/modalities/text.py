@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,14 @@ class TextEncoder(WordPieces):
         tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
         found = tokenizer(list(items), truncation=True, max_length=self.max_tokens, padding=False, return_attention_mask=False)
         return [list(ids) for ids in found["input_ids"]]
+
+    def offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """As the model's tokenizer says, which also folds case and accents; the offsets are those of the text as it stands."""
+        if not items:
+            return []
+        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
+        found = tokenizer(list(items), truncation=True, max_length=self.max_tokens, padding=False, return_offsets_mapping=True)
+        return [[(int(start), int(end)) for start, end in pairs] for pairs in found["offset_mapping"]]
 
     def word_vectors(self) -> "torch.Tensor":
         """The model's input embeddings."""
@@ -106,6 +114,10 @@ class Text(Modality):
     """UTF-8 text."""
 
     name_in_yaml: ClassVar[str] = "text"
+    column: ClassVar[Literal["text", "media"]] = "text"
+    unit: ClassVar[str] = "characters"
+    bounds: ClassVar[tuple[float, float]] = (1, 100_000)
+    default_encoder: ClassVar[str] = "minilm"
 
     def decode(self, content: str | bytes) -> str:
         """The text, with line ends made `\\n` and space at both ends removed. Raises `Undecodable` if it is not text."""

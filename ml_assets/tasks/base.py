@@ -1,17 +1,26 @@
 """What a label task is: what annotators see, what they may answer, how answers are joined and scored.
 
-A *value* is one answer, as text in the column `value` of the tables. What the text means is the task's own business.
+A *value* is one answer, as text in the column `value` of the tables. What the text means is the task's own business: a class,
+or JSON in a canonical form, so that equal answers are equal texts.
 """
 
+import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_assets.registry import Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, section 2.2."""
 
 
 class InvalidLabel(ValueError):
@@ -32,6 +41,21 @@ class Consensus:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """Predictions of `n` samples over `k` classes.
+
+    Args:
+        labels: `n` values.
+        confidence: `(n,) float32`, how sure the model is of each value as a whole, 0 to 1.
+        scores: `(n, k) float32`, how sure it is that each class occurs, in the order of the model's classes.
+    """
+
+    labels: list[str]
+    confidence: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Metric:
     """A figure with its 95 % interval."""
 
@@ -45,6 +69,12 @@ class Task(Plugin):
 
     metric_names: ClassVar[tuple[str, ...]]
     """What `metrics` reports."""
+    modalities: ClassVar[tuple[str, ...]] = ()
+    """The modalities that it can be asked of; empty: all."""
+    reads_items: ClassVar[bool] = False
+    """Whether its metrics need the samples themselves."""
+    quick: ClassVar[str] = "accuracy"
+    """What `score` measures: trials are compared by it while they run."""
 
     classes: tuple[str, ...]
 
@@ -57,12 +87,24 @@ class Task(Plugin):
         """The value of an answer from outside (a class name, a list of tags…). Raises `InvalidLabel` with the choices."""
 
     @abstractmethod
+    def answer(self, value: str) -> Any:
+        """The value as applications get it, JSON-able; `check` of it is the value."""
+
+    @abstractmethod
     def read(self, result: Sequence[dict[str, Any]]) -> str:
         """The value of a Label Studio annotation's `result`. Raises `InvalidLabel`."""
 
     @abstractmethod
     def write(self, value: str) -> list[dict[str, Any]]:
         """The Label Studio `result` that shows this value (pre-annotations and programs' annotations)."""
+
+    @abstractmethod
+    def classes_in(self, value: str) -> tuple[str, ...]:
+        """The classes that occur in the value, each once, in the order of the classes."""
+
+    @abstractmethod
+    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
+        """The value with its classes under new names; what has none is left out. None if that leaves no answer."""
 
     @abstractmethod
     def consensus(self, values: Sequence[str]) -> Consensus:
@@ -73,17 +115,66 @@ class Task(Plugin):
         """Name of the metric by which models are compared."""
 
     @abstractmethod
-    def metrics(self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Metric]:
-        """Metrics by their fixed names, each with a bootstrap interval over samples."""
+    def metrics(
+        self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int, items: Sequence[Any] = ()
+    ) -> dict[str, Metric]:
+        """Metrics by their fixed names, each with a bootstrap interval over samples. `items` where it `reads_items`."""
 
     @abstractmethod
     def difference(
-        self, targets: Sequence[str], first: Sequence[str], second: Sequence[str], classes: Sequence[str], seed: int
+        self,
+        targets: Sequence[str],
+        first: Sequence[str],
+        second: Sequence[str],
+        classes: Sequence[str],
+        seed: int,
+        items: Sequence[Any] = (),
     ) -> Metric:
         """Headline metric of `first` minus that of `second` on the same samples, with its paired-bootstrap interval."""
+
+    def draw(self, shown: str, item: Any, value: str, limit: int) -> str:
+        """A safe HTML fragment of the item with its value drawn in, where it can be; `shown` is what the modality shows."""
+        return shown
+
+    # ---- for networks with one logit per class; others bring their own (`ml_assets.training.architectures`) ----
+
+    def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[Any]:
+        """What a network learns of `n` values: `(n, …)`."""
+        raise NotImplementedError(f"the task {self.type} needs a network of its own")
+
+    def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
+        """The mean loss of `(batch, k)` logits."""
+        raise NotImplementedError(f"the task {self.type} needs a network of its own")
+
+    def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+        """`(batch,)` how right each sample is, 0 to 1: what `quick` names."""
+        raise NotImplementedError(f"the task {self.type} needs a network of its own")
+
+    def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:
+        """What `(n, k)` logits say."""
+        raise NotImplementedError(f"the task {self.type} needs a network of its own")
 
 
 def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
     """The 95 % percentile interval of bootstrap draws (Efron & Tibshirani 1993, §13.3)."""
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
+
+
+def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes, if annotators can tell them apart and Label Studio can show them. Raises `ValueError`."""
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    if twice:
+        raise ValueError(f"the class {twice[0]!r} stands twice in classes")
+    if any(not name.strip() for name in classes):
+        raise ValueError("a class needs a name")
+    for name in classes:
+        if NOT_XML.search(name):
+            raise ValueError(f"the class {name!r} holds a character that no label config can hold")
+    return classes
+
+
+def unknown_class(answer: Any, classes: Sequence[str]) -> InvalidLabel:
+    """The error for an answer that is no class."""
+    shown = repr(answer) if len(repr(answer)) < 80 else repr(answer)[:77] + "…"
+    return InvalidLabel(f"unknown class {shown}: choose one of {', '.join(classes)}")

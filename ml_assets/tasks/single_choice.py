@@ -1,21 +1,21 @@
 """Exactly one class per sample: topic, sentiment, species."""
 
-import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Task, interval
+from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, interval, known_classes, unknown_class
+
+if TYPE_CHECKING:
+    import torch
 
 DRAWS = 1000
 PART = 100
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0, section 2.2."""
 
 
 class SingleChoice(Task):
@@ -30,15 +30,7 @@ class SingleChoice(Task):
     @field_validator("classes")
     @classmethod
     def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        twice = [name for name, count in Counter(classes).items() if count > 1]
-        if twice:
-            raise ValueError(f"the class {twice[0]!r} stands twice in classes")
-        if any(not name.strip() for name in classes):
-            raise ValueError("a class needs a name")
-        for name in classes:
-            if NOT_XML.search(name):
-                raise ValueError(f"the class {name!r} holds a character that no label config can hold")
-        return classes
+        return known_classes(classes)
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One required `Choices` block with a hotkey for each of the first nine classes."""
@@ -54,9 +46,12 @@ class SingleChoice(Task):
     def check(self, answer: Any) -> str:
         """The class, if it is one."""
         if not isinstance(answer, str) or answer not in self.classes:
-            shown = repr(answer) if len(repr(answer)) < 80 else repr(answer)[:77] + "…"
-            raise InvalidLabel(f"unknown class {shown}: choose one of {', '.join(self.classes)}")
+            raise unknown_class(answer, self.classes)
         return answer
+
+    def answer(self, value: str) -> str:
+        """The class."""
+        return value
 
     def read(self, result: Sequence[dict[str, Any]]) -> str:
         """The one choice of the block `label`."""
@@ -68,6 +63,14 @@ class SingleChoice(Task):
     def write(self, value: str) -> list[dict[str, Any]]:
         """One `choices` region."""
         return [{"from_name": "label", "to_name": "content", "type": "choices", "value": {"choices": [value]}}]
+
+    def classes_in(self, value: str) -> tuple[str, ...]:
+        """The one class."""
+        return (value,)
+
+    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
+        """The class under its new name."""
+        return names.get(value)
 
     def consensus(self, values: Sequence[str]) -> Consensus:
         """The commonest class; two that are equally common conflict."""
@@ -81,18 +84,52 @@ class SingleChoice(Task):
         return "macro_f1"
 
     def metrics(
-        self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int = 0
+        self,
+        targets: Sequence[str],
+        predicted: Sequence[str],
+        classes: Sequence[str],
+        seed: int = 0,
+        items: Sequence[Any] = (),
     ) -> dict[str, Metric]:
         """`accuracy` and `macro_f1`."""
         [found] = _scores(targets, [predicted], classes, seed)
         return {name: Metric(float(values[0]), *interval(values[1:])) for name, values in found.items()}
 
     def difference(
-        self, targets: Sequence[str], first: Sequence[str], second: Sequence[str], classes: Sequence[str], seed: int = 0
+        self,
+        targets: Sequence[str],
+        first: Sequence[str],
+        second: Sequence[str],
+        classes: Sequence[str],
+        seed: int = 0,
+        items: Sequence[Any] = (),
     ) -> Metric:
         """Macro F1 of `first` minus `second`; both are resampled together."""
         a, b = (found["macro_f1"] for found in _scores(targets, [first, second], classes, seed))
         return Metric(float(a[0] - b[0]), *interval(a[1:] - b[1:]))
+
+    def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+        """`(n,)` positions of the classes."""
+        index = {name: i for i, name in enumerate(classes)}
+        return np.array([index[value] for value in values], np.int64)
+
+    def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
+        """Cross-entropy, with label smoothing."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits, targets, label_smoothing=smoothing)
+
+    def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+        """Whether the likeliest class is the right one."""
+        return (logits.argmax(1) == targets).float()
+
+    def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:
+        """The likeliest class by softmax; its probability is the confidence."""
+        import torch
+
+        scores = torch.from_numpy(logits).softmax(1).numpy()
+        best = scores.argmax(1)
+        return Predicted([classes[i] for i in best], scores[np.arange(len(best)), best], scores)
 
 
 def _scores(

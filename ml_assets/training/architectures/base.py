@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ml_assets.modalities import Encoder, WordPieces
 from ml_assets.registry import Plugin
+from ml_assets.tasks import Predicted, Task
 
 if TYPE_CHECKING:
     import optuna
@@ -23,9 +24,14 @@ PAD = -1
 class Architecture(Plugin):
     """A neural network and how it is optimised (AdamW; warm-up, then cosine). Every field can be set in the YAML.
 
-    By default its input is the encoder's frozen embedding, which is stored once per sample.
+    By default its input is the encoder's frozen embedding, which is stored once per sample, and its output one logit per class,
+    whose meaning is the task's.
     """
 
+    modalities: ClassVar[tuple[str, ...]] = ()
+    """The modalities whose items it reads; empty: all."""
+    tasks: ClassVar[tuple[str, ...]] = ("single_choice", "multiple_choice")
+    """The label tasks that it answers."""
     embedded: ClassVar[bool] = True
     """Whether its inputs are the stored embeddings."""
     half: ClassVar[bool] = False
@@ -54,9 +60,28 @@ class Architecture(Plugin):
         """`(n,)` how long each input is, where short ones are cheaper among themselves; None where all cost the same."""
         return None
 
+    def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[Any]:
+        """`(n, …)` what it learns of the samples with these values and inputs."""
+        return task.targets(values, classes)
+
     @abstractmethod
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A module from `(batch, …)` inputs to `(batch, outputs)` logits. What of it comes from the encoder is a copy."""
+        """A module from `(batch, …)` inputs to `float32` logits, `(batch, outputs)` of `outputs` classes.
+
+        Logits of other shapes have the same shape for every batch. What of it comes from the encoder is a copy.
+        """
+
+    def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
+        """The mean loss of a batch."""
+        return task.loss(logits, targets, self.label_smoothing)
+
+    def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
+        """`(batch,)` how right each sample is, 0 to 1: what the task's `quick` names."""
+        return task.score(logits, targets)
+
+    def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
+        """What the logits of `n` inputs say."""
+        return task.predicted(logits, classes)
 
     @abstractmethod
     def suggest(self, trial: "optuna.Trial") -> Self:
@@ -70,6 +95,7 @@ class Architecture(Plugin):
 class TextArchitecture(Architecture):
     """Reads a text piece by piece, as the encoder's tokenizer cuts it."""
 
+    modalities: ClassVar[tuple[str, ...]] = ("text",)
     embedded: ClassVar[bool] = False
     half: ClassVar[bool] = True
     predict_batch: ClassVar[int] = 64
