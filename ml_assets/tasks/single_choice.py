@@ -23,6 +23,7 @@ class SingleChoice(Task):
 
     name_in_yaml: ClassVar[str] = "single_choice"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
+    one_class: ClassVar[bool] = True
 
     classes: tuple[str, ...] = Field(min_length=2)
     """The classes, in the order in which annotators see them."""
