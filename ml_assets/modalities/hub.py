@@ -1,0 +1,17 @@
+"""The Hugging Face Hub, asked once whether it has a model, because a download tries for minutes."""
+
+HUB_SECONDS = 10.0
+
+
+def ask_hub(name: str) -> None:
+    """Raises `ValueError` with one sentence if the Hub cannot be reached or has no such model."""
+    from httpx2 import HTTPError  # which the Hub's client is made of
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        HfApi().model_info(name, timeout=HUB_SECONDS)
+    except HfHubHTTPError as error:
+        raise ValueError(f"the Hugging Face Hub has no public model {name!r}") from error
+    except (HTTPError, OfflineModeIsEnabled) as error:
+        raise ValueError(f"the model {name!r} is not on this machine, and the Hugging Face Hub cannot be reached") from error

@@ -1,0 +1,121 @@
+"""Images: photographs, drawings, scans; one file per sample."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ml_assets.modalities.base import Backbone, Modality, Undecodable
+from ml_assets.modalities.image_encoders import PACKAGED, image_encoder
+from ml_assets.modalities.pictures import FORMATS, arrays, check, opened, pixels, size_upright
+from ml_assets.modalities.signatures import signature
+
+__all__ = ["Image", "arrays", "pixels"]
+
+THUMBNAIL = 256
+"""Pixels of the longer side of what is shown."""
+SMALL = 64
+"""Pictures below are shown larger, with their pixels to be seen."""
+DESCRIBED = 256
+"""Pixels of the longer side of the copy that is measured."""
+
+
+class Image(Modality):
+    """PNG, JPEG, WebP, GIF and BMP. An item is the bytes of the file as they came."""
+
+    name_in_yaml: ClassVar[str] = "image"
+    column: ClassVar[Literal["text", "media"]] = "media"
+    unit: ClassVar[str] = "pixels"
+    bounds: ClassVar[tuple[float, float]] = (8, 20_000)
+    default_encoder: ClassVar[str] = "efficientnet_lite0"
+
+    max_pixels: int = Field(40_000_000, ge=1)
+    """Width times height of the largest picture that is opened."""
+
+    def decode(self, content: str | bytes) -> bytes:
+        """The bytes, unchanged. Raises `Undecodable` if they are not a whole picture of at most `max_pixels`."""
+        if isinstance(content, str):
+            raise Undecodable("text where the bytes of a picture are needed")
+        check(content, self.max_pixels)
+        return content
+
+    def length(self, item: bytes) -> float:
+        """The longer side, pixels."""
+        with opened(item) as image:
+            return max(image.size)
+
+    def describe(self, items: Sequence[bytes]) -> pa.Table:
+        """`width`, `height` (pixels, upright), `brightness` (mean, 0-1), `contrast` (standard deviation), `sharpness`, `saturation`.
+
+        Measured on a copy of at most 256 pixels. `sharpness` is the variance of the Laplacian, in thousandths (Pech-Pacheco
+        et al. 2000); `saturation` the mean of that in HSV, 0-1; `format` such as `png`.
+        """
+        columns: dict[str, pa.DataType] = {
+            "width": pa.int64(), "height": pa.int64(), "brightness": pa.float64(), "contrast": pa.float64(),
+            "sharpness": pa.float64(), "saturation": pa.float64(), "format": pa.string(),
+        }  # fmt: skip
+        return pa.Table.from_pylist([_described(item) for item in items], schema=pa.schema(list(columns.items())))
+
+    def encoder(self, name: str) -> Backbone:
+        """`efficientnet_lite0` (weights from an installed package, 1280 dimensions), or any Hugging Face image model or folder."""
+        try:
+            return image_encoder(name)
+        except (OSError, ValueError, KeyError) as error:
+            if name in PACKAGED:
+                raise
+            why = f" ({error})" if str(error).startswith("the ") and "\n" not in str(error) else ""
+            choices = ", ".join(sorted(PACKAGED))
+            raise ValueError(
+                f"cannot load the image encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
+            ) from error
+
+    def label_studio_object(self) -> str:
+        """Label Studio's `Image`, which can be magnified."""
+        return '<Image name="content" value="$content" zoom="true" zoomControl="true"/>'
+
+    def show(self, item: bytes, limit: int = 0) -> str:
+        """A thumbnail of at most 256 pixels within the page itself; `limit` counts characters and is not used."""
+        from PIL import Image as Pillow
+
+        with opened(item) as image:
+            width, height = size_upright(image)
+        scale = min(1.0, THUMBNAIL / max(width, height))
+        small = Pillow.fromarray(pixels(item, max(1, round(width * scale)), max(1, round(height * scale))))
+        data, pixelated = io.BytesIO(), max(width, height) < SMALL
+        small.save(data, "PNG" if pixelated else "WEBP", **({"optimize": True} if pixelated else {"quality": 80}))
+        shown = f' style="image-rendering:pixelated;width:{2 * SMALL * width // max(width, height) or 1}px"' if pixelated else ""
+        address = f"data:image/{'png' if pixelated else 'webp'};base64,{base64.b64encode(data.getvalue()).decode()}"
+        return f'<img class="image" src="{address}" alt="picture of {width} x {height} pixels"{shown}>'
+
+    def ending(self, item: bytes) -> str:
+        """By how the bytes begin, not by how the file was named."""
+        return f".{FORMATS.get(signature(item) or '', 'bin')}"
+
+
+def _described(item: bytes) -> dict[str, Any]:
+    with opened(item) as image:
+        width, height = size_upright(image)
+    scale = min(1.0, DESCRIBED / max(width, height))
+    colours = pixels(item, max(1, round(width * scale)), max(1, round(height * scale))).astype(np.float64) / 255
+    grey = colours @ np.array([0.299, 0.587, 0.114])
+    highest, lowest = colours.max(2), colours.min(2)
+    return {
+        "width": width,
+        "height": height,
+        "brightness": float(grey.mean()),
+        "contrast": float(grey.std()),
+        "sharpness": float(_laplacian(grey).var() * 1000),
+        "saturation": float(np.divide(highest - lowest, highest, out=np.zeros_like(highest), where=highest > 0).mean()),
+        "format": (FORMATS.get(signature(item) or "", "")),
+    }
+
+
+def _laplacian(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    edged = np.pad(grey, 1, mode="edge")
+    around = edged[:-2, 1:-1] + edged[2:, 1:-1] + edged[1:-1, :-2] + edged[1:-1, 2:]
+    return np.asarray(around - 4 * grey)
