@@ -99,7 +99,7 @@ class MLProject(dg.Component):
                 *features_assets(name, s.features, modality, task),
                 *training_assets(name, s.training, modality, task),
                 *deployment_assets(name, s.deployment, modality, task),
-                *monitoring_assets(name, s.monitoring, modality),
+                *monitoring_assets(name, s.monitoring, modality, task),
             ],
             asset_checks=[
                 *collection_checks(name, s.collection, task),

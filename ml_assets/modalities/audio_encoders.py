@@ -38,7 +38,9 @@ class MelStatistics(Encoder):
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
         limit_threads()
-        found = np.stack([_statistics(spectrogram(waveform(item, self.rate, HEARD_SECONDS), self.rate, MELS)) for item in items])
+        found = np.stack(
+            [_statistics(spectrogram(waveform(item, self.rate, HEARD_SECONDS), self.rate, MELS)) for item in items]
+        )
         return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 
 
@@ -78,9 +80,7 @@ class AudioEncoder(Backbone):
             return np.zeros((0, self.dimensions), np.float32)
         network = _loaded(self.name)
         with torch.inference_mode():
-            parts = [
-                network(torch.from_numpy(self.arrays(items[i : i + BATCH]))).numpy() for i in range(0, len(items), BATCH)
-            ]
+            parts = [network(torch.from_numpy(self.arrays(items[i : i + BATCH]))).numpy() for i in range(0, len(items), BATCH)]
         vectors = np.concatenate(parts)
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 

@@ -73,14 +73,17 @@ class Task(Plugin):
     """The modalities that it can be asked of; empty: all."""
     one_class: ClassVar[bool] = False
     """Whether a value is the name of one class."""
-    may_be_empty: ClassVar[bool] = False
-    """Whether an empty answer says something: that there is nothing to find."""
     reads_items: ClassVar[bool] = False
     """Whether its metrics need the samples themselves."""
     quick: ClassVar[str] = "accuracy"
     """What `score` measures: trials are compared by it while they run."""
 
     classes: tuple[str, ...]
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether an empty answer says something: that there is nothing to find."""
+        return False
 
     @abstractmethod
     def label_config(self, content_tag: str, question: str) -> str:

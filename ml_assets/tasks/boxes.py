@@ -5,15 +5,16 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import TypedDict
 
 from ml_assets.tasks.average_precision import Matches, average_precision, matches, overlap
 from ml_assets.tasks.base import Consensus, Metric, Task, known_classes
-from ml_assets.tasks.lists import as_class, as_list, as_value, only_class, refused, regions, shown
+from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, paired, resampled
 
 GRID = 100_000
@@ -45,6 +46,11 @@ class Boxes(Task):
     @classmethod
     def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         return known_classes(classes)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """As `empty` says."""
+        return self.empty
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One `RectangleLabels` block, whose boxes cannot be turned, with a hotkey for each of the first nine classes."""
@@ -100,8 +106,20 @@ class Boxes(Task):
 
     def classes_in(self, value: str) -> tuple[str, ...]:
         """The classes of the boxes."""
-        found = {box["label"] for box in json.loads(value)}
-        return tuple(name for name in self.classes if name in found)
+        return in_order((box["label"] for box in json.loads(value)), self.classes)
+
+    def words(self, value: str) -> str:
+        """How many there are of each class."""
+        counts = Counter(box["label"] for box in json.loads(value))
+        return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
+
+    def same(self, first: str, second: str) -> bool:
+        """Whether each box has a partner in the other answer."""
+        return _f1(first, second) == 1
+
+    def answer_type(self) -> Any:
+        """A list of boxes."""
+        return list[TypedDict("Box", {"label": Literal[self.classes], **dict.fromkeys((*SIDES, "confidence"), float)})]  # type: ignore[misc,operator]
 
     def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
         """The boxes under the new names of their classes; those whose class has none are left out."""

@@ -2,7 +2,7 @@
 
 import json
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_assets.tasks.base import InvalidLabel
@@ -65,3 +65,9 @@ def only_class(names: Any, classes: Sequence[str]) -> str:
     if not isinstance(names, list) or len(names) != 1:
         raise refused(f"{len(names) if isinstance(names, list) else 0} classes of a region where one is needed", classes)
     return as_class(names[0], classes)
+
+
+def in_order(found: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
+    """The names that were found, each once, in the order of the classes; merged classes, which are none of these, come last."""
+    names = set(found)
+    return (*(name for name in classes if name in names), *sorted(names - set(classes)))

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -61,6 +61,10 @@ class MultipleChoice(Task):
         for _, value in regions(result, self.classes):
             picked += as_list(value.get("choices"), self.classes)
         return self.check(picked)
+
+    def answer_type(self) -> Any:
+        """A list of classes."""
+        return list[Literal[self.classes]]  # type: ignore[name-defined]
 
     def write(self, value: str) -> list[dict[str, Any]]:
         """One `choices` region."""

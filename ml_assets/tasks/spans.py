@@ -6,15 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
+from typing_extensions import TypedDict
 
 from ml_assets.tasks.base import Consensus, Metric, Task, known_classes
-from ml_assets.tasks.lists import as_class, as_list, as_value, only_class, refused, regions, shown
+from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
 
 FARTHEST = 10**9
@@ -44,6 +45,11 @@ class Spans(Task):
     @classmethod
     def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         return known_classes(classes)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """As `empty` says."""
+        return self.empty
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One `Labels` block with a hotkey for each of the first nine classes."""
@@ -94,8 +100,16 @@ class Spans(Task):
 
     def classes_in(self, value: str) -> tuple[str, ...]:
         """The classes of the spans."""
-        found = {span["label"] for span in json.loads(value)}
-        return tuple(name for name in self.classes if name in found)
+        return in_order((span["label"] for span in json.loads(value)), self.classes)
+
+    def words(self, value: str) -> str:
+        """How many there are of each class."""
+        counts = Counter(span["label"] for span in json.loads(value))
+        return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
+
+    def answer_type(self) -> Any:
+        """A list of spans."""
+        return list[TypedDict("Span", {"start": int, "end": int, "label": Literal[self.classes]})]  # type: ignore[misc,operator]
 
     def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
         """The spans under the new names of their classes; those whose class has none are left out."""
