@@ -91,10 +91,15 @@ def average_precision(found: Matches, weights: NDArray[np.float64]) -> NDArray[n
 def overlap(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     """`(a, b)` intersection over union of each pair of boxes."""
     a, b = (np.array([[x["x"], x["y"], x["width"], x["height"]] for x in each]).reshape(-1, 4) for each in (first, second))
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
+    return overlaps(a, b)
+
+
+def overlaps(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """The same of `(a, 4)` and `(b, 4)` boxes: left, top, width, height."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
     shared = (high - low).clip(0).prod(2)
-    return np.asarray(shared / (a[:, None, 2:].prod(2) + b[None, :, 2:].prod(2) - shared))
+    return np.asarray(shared / (first[:, None, 2:].prod(2) + second[None, :, 2:].prod(2) - shared))
 
 
 def _hits(found: NDArray[np.float64]) -> NDArray[np.bool_]:

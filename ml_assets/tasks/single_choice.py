@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, known_classes, unknown_class
+from ml_assets.tasks.lists import as_list, regions
 from ml_assets.tasks.scores import Draws, as_metrics, bootstrap, macro_f1, paired
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class SingleChoice(Task):
 
     def read(self, result: Sequence[dict[str, Any]]) -> str:
         """The one choice of the block `label`."""
-        choices = [c for r in result if r.get("from_name") == "label" for c in (r.get("value") or {}).get("choices", [])]
+        choices: list[Any] = []
+        for _, value in regions(result, self.classes):
+            choices += as_list(value.get("choices"), self.classes)
         if len(choices) != 1:
             raise InvalidLabel(f"{len(choices)} choices where exactly one is needed")
         return self.check(choices[0])

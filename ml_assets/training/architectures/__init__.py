@@ -3,11 +3,23 @@
 from ml_assets.registry import Registry
 from ml_assets.training.architectures.base import Architecture
 from ml_assets.training.architectures.bilstm import BiLSTM
+from ml_assets.training.architectures.detector import Detector
 from ml_assets.training.architectures.fine_tune import FineTune
 from ml_assets.training.architectures.mlp import MLP
 from ml_assets.training.architectures.text_cnn import TextCNN
+from ml_assets.training.architectures.token_classifier import TokenClassifier
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", MLP, TextCNN, BiLSTM, FineTune)
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", MLP, TextCNN, BiLSTM, FineTune, TokenClassifier, Detector)
 ArchitectureField = ARCHITECTURES.field(Architecture)
 
-__all__ = ["ARCHITECTURES", "MLP", "Architecture", "ArchitectureField", "BiLSTM", "FineTune", "TextCNN"]
+__all__ = [
+    "ARCHITECTURES",
+    "MLP",
+    "Architecture",
+    "ArchitectureField",
+    "BiLSTM",
+    "Detector",
+    "FineTune",
+    "TextCNN",
+    "TokenClassifier",
+]
