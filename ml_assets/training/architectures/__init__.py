@@ -1,13 +1,15 @@
 """Networks. A new one is one file here and its name in this list."""
 
 from ml_assets.registry import Registry
+from ml_assets.training.architectures.audio_cnn import AudioCNN
 from ml_assets.training.architectures.base import Architecture
 from ml_assets.training.architectures.bilstm import BiLSTM
 from ml_assets.training.architectures.fine_tune import FineTune
+from ml_assets.training.architectures.image_cnn import ImageCNN
 from ml_assets.training.architectures.mlp import MLP
 from ml_assets.training.architectures.text_cnn import TextCNN
 
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", MLP, TextCNN, BiLSTM, FineTune)
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", MLP, TextCNN, BiLSTM, FineTune, ImageCNN, AudioCNN)
 ArchitectureField = ARCHITECTURES.field(Architecture)
 
-__all__ = ["ARCHITECTURES", "MLP", "Architecture", "ArchitectureField", "BiLSTM", "FineTune", "TextCNN"]
+__all__ = ["ARCHITECTURES", "MLP", "Architecture", "ArchitectureField", "AudioCNN", "BiLSTM", "FineTune", "ImageCNN", "TextCNN"]
