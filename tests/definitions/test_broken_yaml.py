@@ -56,7 +56,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "stage": ("  training:", "  trainning:", 18, f"trainning: unknown option 'trainning': choose one of {STAGES}"),
     "option": ("    trials: 3", "    trails: 3", 20, "training.trails: unknown option 'trails': choose one of architecture, compare, serve, trials, "),
     "deep option": ("      size: 40", "      sice: 40", 15, "labeling.queue.sice: unknown option 'sice': choose one of size, total,"),
-    "plug-in": ("architecture: mlp", "architecture: mpl", 19, "training.architecture: unknown architecture 'mpl': choose one of bilstm, fine_tune, mlp"),
+    "plug-in": ("architecture: mlp", "architecture: mpl", 19, "training.architecture: unknown architecture 'mpl': choose one of audio_cnn, "),
     "option of a plug-in": (
         "architecture: mlp", "architecture:\n      type: mlp\n      hiden: 3", 21,
         f"training.architecture.hiden: unknown option 'hiden': choose one of {MLP}",
@@ -87,8 +87,8 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "the task 'boxes' cannot be asked of samples that are text: choose one of multiple_choice, single_choice, spans",
     ),
     "network of another modality": (
-        "modality: text", "modality: image", 2,
-        "the architecture 'text_cnn' does not answer single_choice of samples that are image: name one of",
+        "architecture: mlp", "architecture: image_cnn", 2,
+        "the architecture 'image_cnn' does not answer single_choice of samples that are text: name one of bilstm, fine_tune, mlp",
     ),
     "class nowhere": ("encoder: minilm", "keep: [cat, cow]", 2, "features names the class 'cow': choose one of cat, dog, bird"),
     "option of a feature set": (
@@ -212,6 +212,8 @@ BEYOND_A_SCHEMA = {
     "metric",
     "share",
     "class twice",
+    "task of another modality",
+    "network of another modality",
     "class nowhere",
     "sets that cannot be compared",
     "serves nothing",
