@@ -39,12 +39,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 @dataclass(frozen=True)
 class LabelStudioServer:
-    """A running Label Studio with one user, its owner."""
+    """A running Label Studio with one user, its owner. Pictures and sounds that it shows lie in `media` below its home."""
 
     url: str
     token: str
     email: str
     password: str
+    home: Path
 
 
 @pytest.fixture(scope="session")
@@ -57,14 +58,17 @@ def label_studio() -> Iterator[LabelStudioServer]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = LabelStudioServer(
-        f"http://127.0.0.1:{port}", secrets.token_hex(20), "owner@example.org", secrets.token_urlsafe(12)
+        f"http://127.0.0.1:{port}", secrets.token_hex(20), "owner@example.org", secrets.token_urlsafe(12), Path(home)
     )
+    (server.home / "media").mkdir()
     command = [str(SERVER), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port), "--data-dir", home]
     command += ["--username", server.email, "--password", server.password, "--user-token", server.token, "--log-level", "ERROR"]
     settings = {
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
         "LABEL_STUDIO_BASE_DATA_DIR": home,
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(server.home / "media"),
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",

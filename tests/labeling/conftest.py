@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_fixture import browser  # noqa: F401
 
 from ml_assets.labeling.label_studio import LabelStudio
 from ml_assets.store import ProjectStore
