@@ -9,4 +9,15 @@ from ml_assets.registry import Registry
 MODALITIES: Registry[Modality] = Registry("modality", Text, Image, Audio)
 ModalityField = MODALITIES.field(Modality)
 
-__all__ = ["MODALITIES", "Audio", "Backbone", "Encoder", "Image", "Modality", "ModalityField", "Text", "Undecodable", "WordPieces"]
+__all__ = [
+    "MODALITIES",
+    "Audio",
+    "Backbone",
+    "Encoder",
+    "Image",
+    "Modality",
+    "ModalityField",
+    "Text",
+    "Undecodable",
+    "WordPieces",
+]

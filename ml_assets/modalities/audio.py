@@ -44,7 +44,7 @@ class Audio(Modality):
     max_seconds: float = Field(3600, gt=0)
     """Length of the longest sound that is opened."""
     rate: int = Field(16_000, ge=RATES[0], le=RATES[1])
-    """Samples per second to which sounds are brought before they are measured and encoded, Hz."""
+    """Samples per second to which sounds are brought before they are measured, Hz."""
 
     def decode(self, content: str | bytes) -> bytes:
         """The bytes, unchanged. Raises `Undecodable` if they are not a whole sound of at most `max_seconds`."""
@@ -78,14 +78,13 @@ class Audio(Modality):
         return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))
 
     def encoder(self, name: str) -> Encoder:
-        """`mel_statistics` (384 numbers, nothing learnt), or any Hugging Face audio model or folder."""
+        """`mel_statistics` (384 numbers, nothing learnt; `mel_statistics_48000` at 48 kHz, not 16), or any Hugging Face audio model or folder."""
         try:
-            return audio_encoder(name, self.rate)
+            return audio_encoder(name)
         except (OSError, ValueError, KeyError) as error:
             why = f" ({error})" if str(error).startswith("the ") and "\n" not in str(error) else ""
-            choices = ", ".join(sorted(BUILT_IN))
             raise ValueError(
-                f"cannot load the audio encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
+                f"cannot load the audio encoder {name!r}: choose {BUILT_IN}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
 
     def label_studio_object(self) -> str:

@@ -88,7 +88,9 @@ class Image(Modality):
         small = Pillow.fromarray(pixels(item, max(1, round(width * scale)), max(1, round(height * scale))))
         data, pixelated = io.BytesIO(), max(width, height) < SMALL
         small.save(data, "PNG" if pixelated else "WEBP", **({"optimize": True} if pixelated else {"quality": 80}))
-        shown = f' style="image-rendering:pixelated;width:{2 * SMALL * width // max(width, height) or 1}px"' if pixelated else ""
+        shown = (
+            f' style="image-rendering:pixelated;width:{2 * SMALL * width // max(width, height) or 1}px"' if pixelated else ""
+        )
         address = f"data:image/{'png' if pixelated else 'webp'};base64,{base64.b64encode(data.getvalue()).decode()}"
         return f'<img class="image" src="{address}" alt="picture of {width} x {height} pixels"{shown}>'
 

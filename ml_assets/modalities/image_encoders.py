@@ -39,7 +39,8 @@ class ImageEncoder(Backbone):
         network = _loaded(self.name)
         with torch.inference_mode():
             parts = [
-                network(torch.from_numpy(self.arrays(items[i : i + BATCH]))).float().numpy() for i in range(0, len(items), BATCH)
+                network(torch.from_numpy(self.arrays(items[i : i + BATCH]))).float().numpy()
+                for i in range(0, len(items), BATCH)
             ]
         vectors = np.concatenate(parts)
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)

@@ -67,7 +67,9 @@ def check(content: bytes, max_pixels: int) -> None:
     except Undecodable:
         raise
     except Image.DecompressionBombError as error:
-        raise Undecodable(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: at most {max_pixels:,} are allowed") from error
+        raise Undecodable(
+            f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: at most {max_pixels:,} are allowed"
+        ) from error
     except _BROKEN as error:
         whole = " ".join(str(error).split())
         kind = "truncated" if "truncat" in whole.lower() or isinstance(error, EOFError) else "broken"

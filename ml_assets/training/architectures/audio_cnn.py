@@ -31,7 +31,7 @@ class AudioCNN(Architecture):
     """Weight decay of AdamW."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises to its peak."""
-    epochs: int = Field(30, ge=1, le=10_000)
+    epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the training samples."""
     batch_size: int = Field(32, ge=1)
     """Samples per optimisation step."""
@@ -41,7 +41,7 @@ class AudioCNN(Architecture):
     """How much of each sound is heard, from its beginning."""
     mels: int = Field(64, ge=8, le=256)
     """Bands of the spectrogram."""
-    width: int = Field(24, ge=1, le=1024)
+    width: int = Field(16, ge=1, le=1024)
     """Filters of the first layer; the following have twice, three and four times as many."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of features that are dropped before the last layer in training."""
@@ -62,9 +62,7 @@ class AudioCNN(Architecture):
         options = self
 
         def layer(before: int, after: int, stride: int) -> "nn.Module":
-            return nn.Sequential(
-                nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-            )
+            return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
 
         class Network(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
