@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -58,9 +59,9 @@ class Audio(Modality):
         return float(header(item)["seconds"])
 
     def describe(self, items: Sequence[bytes]) -> pa.Table:
-        """`seconds`, `rate` (Hz), `channels`, `loudness` (root mean square, dBFS), `peak`, `silence` (share), `centroid` (Hz), `format`.
+        """`seconds`, `rate` (Hz), `channels`, `loudness` (RMS, dBFS), `peak`, `silence` (share), `centroid` (Hz).
 
-        `loudness` to `centroid` are those of the mean of the channels in the first ten minutes, at the modality's `rate`:
+        `format` is such as `wav`. `loudness` to `centroid` are those of the mean of the channels in the first ten minutes, at the modality's `rate`:
         `silence` is the share of frames of 20 ms below -50 dBFS, `centroid` the mean frequency, weighted by magnitude.
         """
         columns: dict[str, pa.DataType] = {
@@ -78,7 +79,10 @@ class Audio(Modality):
         return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))
 
     def encoder(self, name: str) -> Encoder:
-        """`mel_statistics` (384 numbers, nothing learnt; `mel_statistics_48000` at 48 kHz, not 16), or any Hugging Face audio model or folder."""
+        """`mel_statistics` (384 numbers, nothing learnt), or any Hugging Face audio model or folder.
+
+        `mel_statistics` hears up to 8 kHz; `mel_statistics_48000` brings sounds to 48 kHz, not 16.
+        """
         try:
             return audio_encoder(name)
         except (OSError, ValueError, KeyError) as error:
@@ -145,7 +149,7 @@ def _drawn(wave: NDArray[np.float32]) -> bytes:
     from PIL import Image
 
     edges = np.linspace(0, len(wave), WIDTH + 1).astype(int)
-    strongest = np.array([np.abs(wave[a:b]).max(initial=0) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    strongest = np.array([np.abs(wave[a:b]).max(initial=0) for a, b in pairwise(edges)])
     half = (strongest.clip(0, 1) * (HEIGHT / 2 - 1)).round()
     rows = np.abs(np.arange(HEIGHT)[:, None] - (HEIGHT - 1) / 2)
     file = io.BytesIO()

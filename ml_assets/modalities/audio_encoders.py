@@ -70,7 +70,7 @@ def _statistics(mel: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 class AudioEncoder(Backbone):
-    """A model of `transformers` that hears waves, or spectrograms that its feature extractor makes of them; its mean over time."""
+    """A model of `transformers` for waves, or spectrograms that its feature extractor makes of them; its mean over time."""
 
     name: str
     dimensions: int

@@ -196,7 +196,8 @@ def test_every_trial_is_a_valid_copy_that_differs(name: str, modality: str, enco
 def test_a_saved_model_predicts_exactly_the_same(name: str, modality: str, encoder: Encoder, tmp_path: Path) -> None:
     architecture = quick(name, modality, epochs=1)
     description = {
-        "version": "x-1", "modality": modality, "architecture": describe(architecture), "encoder": encoder.model_dump(include={"name", "dimensions"}), "classes": [*"abc"],
+        "version": "x-1", "modality": modality, "architecture": describe(architecture), 
+        "encoder": encoder.model_dump(include={"name", "dimensions"}), "classes": [*"abc"],
     }  # fmt: skip
     model = TrainedModel(description, fit(architecture, encoder, examples(architecture, encoder, modality), CLASSES, seed=0))
     model.save(tmp_path / "model")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AudioCNN(Architecture):
-    """Convolutional network for short sounds: a word, a call, a noise. Knows how a sound moves, which `mel_statistics` does not."""
+    """Convolutional network for short sounds: a word, a call, a noise. Knows how they move, which `mel_statistics` does not."""
 
     name_in_yaml: ClassVar[str] = "audio_cnn"
     modalities: ClassVar[tuple[str, ...]] = ("audio",)
@@ -46,7 +46,7 @@ class AudioCNN(Architecture):
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of features that are dropped before the last layer in training."""
     shift: float = Field(0.2, ge=0, le=1)
-    """How far sounds are moved in time in training, at most, as a share of `seconds`; what falls out comes in at the other end."""
+    """How far sounds are moved in time in training, at most, as a share of `seconds`; what falls out comes in again."""
     masked: float = Field(0.2, ge=0, lt=1)
     """Share of bands, and of the time, that is blanked in training, at most (SpecAugment, Park et al. 2019)."""
 
