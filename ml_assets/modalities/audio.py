@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -44,7 +45,7 @@ class Audio(Modality):
     max_seconds: float = Field(3600, gt=0)
     """Length of the longest sound that is opened."""
     rate: int = Field(16_000, ge=RATES[0], le=RATES[1])
-    """Samples per second to which sounds are brought before they are measured and encoded, Hz."""
+    """Samples per second to which sounds are brought before they are measured, Hz."""
 
     def decode(self, content: str | bytes) -> bytes:
         """The bytes, unchanged. Raises `Undecodable` if they are not a whole sound of at most `max_seconds`."""
@@ -58,9 +59,9 @@ class Audio(Modality):
         return float(header(item)["seconds"])
 
     def describe(self, items: Sequence[bytes]) -> pa.Table:
-        """`seconds`, `rate` (Hz), `channels`, `loudness` (root mean square, dBFS), `peak`, `silence` (share), `centroid` (Hz), `format`.
+        """`seconds`, `rate` (Hz), `channels`, `loudness` (RMS, dBFS), `peak`, `silence` (share), `centroid` (Hz).
 
-        `loudness` to `centroid` are those of the mean of the channels in the first ten minutes, at the modality's `rate`:
+        `format` is such as `wav`. `loudness` to `centroid` are those of the mean of the channels in the first ten minutes, at the modality's `rate`:
         `silence` is the share of frames of 20 ms below -50 dBFS, `centroid` the mean frequency, weighted by magnitude.
         """
         columns: dict[str, pa.DataType] = {
@@ -78,14 +79,16 @@ class Audio(Modality):
         return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))
 
     def encoder(self, name: str) -> Encoder:
-        """`mel_statistics` (384 numbers, nothing learnt), or any Hugging Face audio model or folder."""
+        """`mel_statistics` (384 numbers, nothing learnt), or any Hugging Face audio model or folder.
+
+        `mel_statistics` hears up to 8 kHz; `mel_statistics_48000` brings sounds to 48 kHz, not 16.
+        """
         try:
-            return audio_encoder(name, self.rate)
+            return audio_encoder(name)
         except (OSError, ValueError, KeyError) as error:
             why = f" ({error})" if str(error).startswith("the ") and "\n" not in str(error) else ""
-            choices = ", ".join(sorted(BUILT_IN))
             raise ValueError(
-                f"cannot load the audio encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
+                f"cannot load the audio encoder {name!r}: choose {BUILT_IN}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
 
     def label_studio_object(self) -> str:
@@ -146,7 +149,7 @@ def _drawn(wave: NDArray[np.float32]) -> bytes:
     from PIL import Image
 
     edges = np.linspace(0, len(wave), WIDTH + 1).astype(int)
-    strongest = np.array([np.abs(wave[a:b]).max(initial=0) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    strongest = np.array([np.abs(wave[a:b]).max(initial=0) for a, b in pairwise(edges)])
     half = (strongest.clip(0, 1) * (HEIGHT / 2 - 1)).round()
     rows = np.abs(np.arange(HEIGHT)[:, None] - (HEIGHT - 1) / 2)
     file = io.BytesIO()

@@ -1,6 +1,7 @@
 """Encoders of sounds: statistics of their spectrum, and any model of the Hugging Face Hub."""
 
 import copy
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,8 @@ from ml_assets.modalities.sounds import spectrogram, waveform
 if TYPE_CHECKING:
     import torch
 
-BUILT_IN = ("mel_statistics",)
+BUILT_IN = "mel_statistics"
+RATE = 16_000
 MELS = 64
 HEARD_SECONDS = 60.0
 """Only the beginning of longer sounds is encoded."""
@@ -29,9 +31,10 @@ BATCH = 8
 class MelStatistics(Encoder):
     """How loud the mel bands are and how they move. Nothing is learnt, so nothing must be fetched."""
 
-    name: str = "mel_statistics"
+    name: str
     dimensions: int = 6 * MELS
     rate: int
+    """Samples per second to which sounds are brought, Hz."""
 
     def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
         """`(n, 384) float32`, unit length, of the first minute."""
@@ -67,7 +70,7 @@ def _statistics(mel: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 class AudioEncoder(Backbone):
-    """A model of `transformers` that hears waves, or spectrograms that its feature extractor makes of them; its mean over time."""
+    """A model of `transformers` for waves, or spectrograms that its feature extractor makes of them; its mean over time."""
 
     name: str
     dimensions: int
@@ -93,10 +96,10 @@ class AudioEncoder(Backbone):
         return copy.deepcopy(_loaded(self.name)).train().requires_grad_()
 
 
-def audio_encoder(name: str, rate: int) -> Encoder:
-    """The encoder of that name, for sounds of `rate` Hz. Raises `ValueError`, `OSError` or `KeyError` if it cannot be had."""
-    if name in BUILT_IN:
-        return MelStatistics(rate=rate)
+def audio_encoder(name: str) -> Encoder:
+    """The encoder of that name. Raises `ValueError`, `OSError` or `KeyError` if it cannot be had."""
+    if built_in := re.fullmatch(rf"{BUILT_IN}(?:_([1-9]\d{{3,5}}))?", name):  # the name says all that the vectors depend on
+        return MelStatistics(name=name, rate=int(built_in[1] or RATE))
     return AudioEncoder(name=name, dimensions=_loaded(name).dimensions)
 
 

@@ -50,10 +50,10 @@ class Image(Modality):
             return max(image.size)
 
     def describe(self, items: Sequence[bytes]) -> pa.Table:
-        """`width`, `height` (pixels, upright), `brightness` (mean, 0-1), `contrast` (standard deviation), `sharpness`, `saturation`.
+        """`width`, `height` (pixels, upright), `brightness` (mean, 0-1), `contrast` (standard deviation), `sharpness`.
 
         Measured on a copy of at most 256 pixels. `sharpness` is the variance of the Laplacian, in thousandths (Pech-Pacheco
-        et al. 2000); `saturation` the mean of that in HSV, 0-1; `format` such as `png`.
+        et al. 2000); `saturation` is the mean of that in HSV, 0-1; `format` such as `png`.
         """
         columns: dict[str, pa.DataType] = {
             "width": pa.int64(), "height": pa.int64(), "brightness": pa.float64(), "contrast": pa.float64(),
@@ -62,7 +62,7 @@ class Image(Modality):
         return pa.Table.from_pylist([_described(item) for item in items], schema=pa.schema(list(columns.items())))
 
     def encoder(self, name: str) -> Backbone:
-        """`efficientnet_lite0` (weights from an installed package, 1280 dimensions), or any Hugging Face image model or folder."""
+        """`efficientnet_lite0` (weights from a package, 1280 dimensions), or any Hugging Face image model or folder."""
         try:
             return image_encoder(name)
         except (OSError, ValueError, KeyError) as error:

@@ -121,6 +121,7 @@ def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) 
         plain = Image.alpha_composite(Image.new("RGBA", lying, "white"), plain).convert(mode)
     turned = {
         2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
     }  # fmt: skip
     return plain.transpose(turned[turn]) if turn in turned else plain

@@ -83,7 +83,7 @@ def hop(rate: int) -> int:
 
 @lru_cache(maxsize=8)
 def mel_filters(rate: int, size: int, mels: int) -> NDArray[np.float32]:
-    """`(mels, size // 2 + 1)` triangles that overlap by half on the mel scale `2595 log10(1 + f / 700)` (O'Shaughnessy 1987)."""
+    """`(mels, size // 2 + 1)` triangles that overlap by half on the scale `2595 log10(1 + f / 700)` (O'Shaughnessy 1987)."""
     highest = 2595 * np.log10(1 + rate / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, highest, mels + 2) / 2595) - 1)
     # the lowest bands would fall between two frequencies of the transform

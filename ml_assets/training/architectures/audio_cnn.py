@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AudioCNN(Architecture):
-    """Convolutional network for short sounds: a word, a call, a noise. Knows how a sound moves, which `mel_statistics` does not."""
+    """Convolutional network for short sounds: a word, a call, a noise. Knows how they move, which `mel_statistics` does not."""
 
     name_in_yaml: ClassVar[str] = "audio_cnn"
     modalities: ClassVar[tuple[str, ...]] = ("audio",)
@@ -31,7 +31,7 @@ class AudioCNN(Architecture):
     """Weight decay of AdamW."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises to its peak."""
-    epochs: int = Field(30, ge=1, le=10_000)
+    epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the training samples."""
     batch_size: int = Field(32, ge=1)
     """Samples per optimisation step."""
@@ -41,12 +41,12 @@ class AudioCNN(Architecture):
     """How much of each sound is heard, from its beginning."""
     mels: int = Field(64, ge=8, le=256)
     """Bands of the spectrogram."""
-    width: int = Field(24, ge=1, le=1024)
+    width: int = Field(16, ge=1, le=1024)
     """Filters of the first layer; the following have twice, three and four times as many."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of features that are dropped before the last layer in training."""
     shift: float = Field(0.2, ge=0, le=1)
-    """How far sounds are moved in time in training, at most, as a share of `seconds`; what falls out comes in at the other end."""
+    """How far sounds are moved in time in training, at most, as a share of `seconds`; what falls out comes in again."""
     masked: float = Field(0.2, ge=0, lt=1)
     """Share of bands, and of the time, that is blanked in training, at most (SpecAugment, Park et al. 2019)."""
 
@@ -62,9 +62,7 @@ class AudioCNN(Architecture):
         options = self
 
         def layer(before: int, after: int, stride: int) -> "nn.Module":
-            return nn.Sequential(
-                nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-            )
+            return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
 
         class Network(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:

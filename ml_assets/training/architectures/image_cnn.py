@@ -32,13 +32,13 @@ class ImageCNN(Architecture):
     """Weight decay of AdamW."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises to its peak."""
-    epochs: int = Field(30, ge=1, le=10_000)
+    epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the training samples."""
     size: int = Field(32, ge=8, le=512)
     """Pixels of each side to which pictures are brought."""
     channels: Literal[1, 3] = 3
     """3 for colours, 1 for grey."""
-    width: int = Field(24, ge=1, le=1024)
+    width: int = Field(16, ge=1, le=1024)
     """Filters of the first stage; the second has twice, the third four times as many."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share of features that are dropped before the last layer in training."""
