@@ -62,7 +62,7 @@ class Detector(Architecture):
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.uint8]:
         """`(n, channels, size, size) uint8` pictures."""
-        from ml_assets.modalities.image import arrays
+        from ml_assets.modalities.pictures import arrays
 
         return arrays(items, self.size, self.channels)
 
@@ -103,7 +103,7 @@ class Detector(Architecture):
         return centres + 2 * (distance * weight).sum() / weight.sum().clamp(min=1)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """Share of objects at whose centre stand their class, above one half of a chance, and a box that overlaps by one half."""
+        """Share of objects at whose centre their class has a chance above one half, and the box overlaps by one half."""
         import torch
 
         boxes, (height, width) = _corners(logits[:, -4:]), logits.shape[2:]
