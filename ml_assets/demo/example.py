@@ -12,7 +12,7 @@ class NoData(RuntimeError):
 
 @dataclass(frozen=True)
 class Request:
-    """What an application asks about, a text or a file's content, and what people said of it, if the project has such labels."""
+    """What an application asks about, a text or a file's content, and what people said of it, if that is known."""
 
     content: str | bytes
     label: Any

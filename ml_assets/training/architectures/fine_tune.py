@@ -1,11 +1,14 @@
 """The encoder itself, trained on: all its weights move, and a linear head on its mean output is learnt beside them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from ml_assets.modalities import Encoder
-from ml_assets.training.architectures.base import TextArchitecture, pieces_and_mask, reader
+from ml_assets.modalities import Backbone, Encoder, WordPieces
+from ml_assets.training.architectures.base import PAD, TextArchitecture, pieces_and_mask
 
 if TYPE_CHECKING:
     import optuna
@@ -17,6 +20,7 @@ class FineTune(TextArchitecture):
     """Fine-tunes the encoder. Best where its frozen embedding does not say what matters, such as sentiment; takes minutes."""
 
     name_in_yaml: ClassVar[str] = "fine_tune"
+    modalities: ClassVar[tuple[str, ...]] = ()
 
     learning_rate: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate of the encoder's weights."""
@@ -31,11 +35,22 @@ class FineTune(TextArchitecture):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of the mean output that is dropped in training."""
 
+    def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[Any]:
+        """Word pieces of texts; of pictures and sounds the arrays that the encoder's network reads."""
+        return encoder.arrays(items) if isinstance(encoder, Backbone) else super().inputs(items, _trainable(encoder))
+
+    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
+        """Word pieces; pictures and sounds all cost the same."""
+        return np.asarray((inputs != PAD).sum(1)) if inputs.dtype == np.int32 else None
+
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A copy of the encoder's transformer, mean over the word pieces, Dropout, Linear."""
+        """A copy of the encoder's network, mean over the word pieces, the picture or the time, Dropout, Linear."""
+        return _on_backbone(encoder, outputs, self.dropout) if isinstance(encoder, Backbone) else self._on_pieces(encoder, outputs)
+
+    def _on_pieces(self, encoder: Encoder, outputs: int) -> "nn.Module":
         from torch import nn
 
-        transformer, dropout = reader(encoder).transformer(), self.dropout
+        transformer, dropout = _trainable(encoder).transformer(), self.dropout
 
         class FineTuned(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
@@ -69,3 +84,25 @@ class FineTune(TextArchitecture):
             {"params": list(encoder.parameters())},
             {"params": list(head.parameters()), "lr": self.head_learning_rate},
         ]
+
+
+def _on_backbone(encoder: Backbone, outputs: int, dropout: float) -> "nn.Module":
+    from torch import nn
+
+    class FineTuned(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.transformer = encoder.backbone()
+            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.dimensions, outputs))
+
+        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
+            logits: torch.Tensor = self.head(self.transformer(batch))
+            return logits.float()
+
+    return FineTuned()
+
+
+def _trainable(encoder: Encoder) -> WordPieces:
+    if not isinstance(encoder, WordPieces):
+        raise ValueError(f"the encoder {encoder.name!r} has no network that fine_tune can train on")
+    return encoder
