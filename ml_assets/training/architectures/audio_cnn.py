@@ -62,9 +62,7 @@ class AudioCNN(Architecture):
         options = self
 
         def layer(before: int, after: int, stride: int) -> "nn.Module":
-            return nn.Sequential(
-                nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-            )
+            return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
 
         class Network(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:

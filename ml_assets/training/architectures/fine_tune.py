@@ -45,7 +45,9 @@ class FineTune(TextArchitecture):
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """A copy of the encoder's network, mean over the word pieces, the picture or the time, Dropout, Linear."""
-        return _on_backbone(encoder, outputs, self.dropout) if isinstance(encoder, Backbone) else self._on_pieces(encoder, outputs)
+        return (
+            _on_backbone(encoder, outputs, self.dropout) if isinstance(encoder, Backbone) else self._on_pieces(encoder, outputs)
+        )
 
     def _on_pieces(self, encoder: Encoder, outputs: int) -> "nn.Module":
         from torch import nn
