@@ -58,7 +58,7 @@ class Detector(Architecture):
     """1 reads pictures in grey, 3 in colour."""
     width: int = Field(32, ge=4, le=1024)
     """Channels behind the first convolution; later layers have up to four times as many."""
-    threshold: float = Field(0.2, ge=0, le=1)
+    threshold: float = Field(0.1, ge=0, le=1)
     """Least confidence of a box that is told. Lower ones raise the average precision a little, and give applications noise."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.uint8]:
