@@ -54,7 +54,8 @@ class TokenClassifier(TextArchitecture):
         pieces = super().inputs(items, encoder)
         found = np.zeros((*pieces.shape, 4), np.int32)
         found[:, :, 0] = pieces
-        for row, text, offsets in zip(found, items, reader(encoder).offsets(items), strict=True):
+        for row, text, cut in zip(found, items, reader(encoder).offsets(items), strict=True):
+            offsets = [(start, _with_marks(text, end) if end > start else end) for start, end in cut]
             row[: len(offsets), 1:3] = np.array(offsets, np.int32).reshape(-1, 2)
             row[: len(offsets), 3] = _begins(text, offsets)
         return found
@@ -177,6 +178,13 @@ def _begins(text: str, offsets: Sequence[tuple[int, int]]) -> list[bool]:
         found.append(start != last or _apart(text[start]) or _apart(text[last - 1]))
         last = end
     return found
+
+
+def _with_marks(text: str, end: int) -> int:
+    """The end behind the combining marks that follow: tokenizers that drop accents leave them outside."""
+    while end < len(text) and unicodedata.category(text[end])[0] == "M":
+        end += 1
+    return end
 
 
 def _apart(character: str) -> bool:

@@ -1,0 +1,98 @@
+"""What the network that marks spans reads, learns and tells."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_assets.modalities import Text
+from ml_assets.tasks import Spans
+from ml_assets.training.architectures import TokenClassifier
+from ml_assets.training.fit import Examples, fit, predict
+
+ENCODER = Text().encoder("minilm")
+CLASSES = ("city", "name")
+TASK = Spans(classes=CLASSES)
+NETWORK = TokenClassifier()
+
+
+def found_again(texts: list[str], values: list[str]) -> list[str]:
+    """What a network would tell that has learnt the targets of these values by heart."""
+    inputs = NETWORK.inputs(texts, ENCODER)
+    targets = NETWORK.targets(values, inputs, CLASSES, TASK)
+    logits = 20 * np.eye(2 * len(CLASSES) + 1, dtype=np.float32)[targets.clip(0)]
+    return NETWORK.predicted(logits, inputs, CLASSES, TASK).labels
+
+
+def marked(text: str, *parts: tuple[str, str]) -> str:
+    spans: list[dict[str, Any]] = []
+    for part, label in parts:
+        start = text.index(part, spans[-1]["end"] if spans else 0)
+        spans.append({"start": start, "end": start + len(part), "label": label})
+    return TASK.check(spans)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Anna-Lena lives in San Francisco, California.", [("Anna-Lena", "name"), ("San Francisco", "city")]),
+        ("Main, Anna", [("Main,", "city"), ("Anna", "name")]),
+        ("Paris Lyon Metz", [("Paris", "city"), ("Lyon", "city"), ("Metz", "city")]),
+        ("cafe\u0301 in Zu\u0308rich 😀 and Ærøskøbing", [("Zu\u0308rich", "city"), ("Ærøskøbing", "city")]),
+        ("我住在北京市", [("北京", "city")]),
+        ("unbelievableness", [("unbelievableness", "name")]),
+        ("nothing here", []),
+    ],
+)
+def test_what_is_learnt_is_what_is_told(text: str, parts: list[tuple[str, str]]) -> None:
+    value = marked(text, *parts)
+    assert found_again([text, "shorter"], [value, "[]"]) == [value, "[]"]
+
+
+WORDS = st.lists(st.tuples(st.sampled_from(["Anna", "x", "Österreich", "2nd", "Straßenverkehr", "e\u0301te\u0301"]),
+                           st.sampled_from([None, *CLASSES])), min_size=1, max_size=12)  # fmt: skip
+
+
+@given(WORDS, st.sampled_from([" ", ", ", "\n", " - "]))
+def test_spans_of_whole_words_come_back(words: list[tuple[str, str | None]], between: str) -> None:
+    text = between.join(word for word, _ in words)
+    value = marked_in_order(words, between)
+    assert found_again([text], [value]) == [value]
+
+
+def marked_in_order(words: list[tuple[str, str | None]], between: str) -> str:
+    place, spans = 0, []
+    for word, label in words:
+        if label:
+            spans.append({"start": place, "end": place + len(word), "label": label})
+        place += len(word) + len(between)
+    return TASK.check(spans)
+
+
+def test_a_long_text_is_read_up_to_where_the_encoder_cuts_it() -> None:
+    text = "word " * 300 + "Anna"
+    assert found_again([text], [marked(text, ("Anna", "name"))]) == ["[]"]
+
+
+def test_it_learns_to_mark() -> None:
+    names, cities = ("anna", "bo", "clara", "dan"), ("paris", "oslo", "rome", "bern")
+    generator = np.random.default_rng(0)
+    texts, values = [], []
+    for _ in range(160):
+        name, city = generator.choice(names), generator.choice(cities)
+        texts.append(f"{name} went to {city}." if generator.random() < 0.5 else f"In {city}, we saw {name}")
+        values.append(marked(texts[-1], *sorted([(name, "name"), (city, "city")], key=lambda part: texts[-1].index(part[0]))))
+    architecture = TokenClassifier(epochs=4, label_smoothing=0)
+    inputs = architecture.inputs(texts, ENCODER)
+    network = fit(architecture, ENCODER, Examples(inputs[:100], values[:100]), CLASSES, TASK, seed=0)
+    told = predict(architecture, network, inputs[100:], CLASSES, TASK)
+    assert TASK.metrics(values[100:], told.labels, CLASSES, 0, texts[100:])["entity_f1"].value > 0.95
+    assert told.scores.shape == (60, 2)
+    assert told.scores.min() > 0.5, "both classes occur in each text"
+    assert ((told.confidence > 0) & (told.confidence <= 1)).all()
+    alone = predict(architecture, network, architecture.inputs(texts[100:101], ENCODER), CLASSES, TASK)
+    assert alone.labels == told.labels[:1], "what stands beside a text does not matter"
+    assert {span["label"] for span in json.loads(alone.labels[0])} == set(CLASSES)
