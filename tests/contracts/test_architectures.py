@@ -26,7 +26,11 @@ from .plugins import options
 WORDS = (("striker", "goalie", "match"), ("rocket", "orbit", "moon"), ("doctor", "nurse", "clinic"))
 NAMES = ("first", "second", "third")
 CLASSES = len(NAMES)
-TASKS: dict[str, Task] = {"single_choice": SingleChoice(classes=NAMES), "spans": Spans(classes=NAMES), "boxes": Boxes(classes=NAMES)}
+TASKS: dict[str, Task] = {
+    "single_choice": SingleChoice(classes=NAMES),
+    "spans": Spans(classes=NAMES),
+    "boxes": Boxes(classes=NAMES),
+}
 ENOUGH = {"single_choice": 0.95, "spans": 0.9, "boxes": 0.8}
 """Headline metric that each task's network must reach."""
 CASES = [(name, (cls.modalities or ("text",))[0]) for name, cls in ARCHITECTURES.classes.items()]
@@ -80,7 +84,9 @@ def samples(name: str, modality: str, n: int, seed: int = 0) -> tuple[list[Any],
     if name != "token_classifier":
         return listed, [NAMES[t] for t in targets]
     words = [text.split()[1] for text in listed]
-    return listed, [json.dumps([{"start": 4, "end": 4 + len(word), "label": NAMES[t]}]) for word, t in zip(words, targets, strict=True)]
+    return listed, [
+        json.dumps([{"start": 4, "end": 4 + len(word), "label": NAMES[t]}]) for word, t in zip(words, targets, strict=True)
+    ]
 
 
 def squares(n: int, seed: int) -> tuple[list[bytes], list[str]]:
