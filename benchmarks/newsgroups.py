@@ -25,7 +25,7 @@ from ml_assets.features.embeddings import embed_new, table_of, vectors_of
 from ml_assets.labeling.queue import choose
 from ml_assets.records import now
 from ml_assets.store import ProjectStore
-from ml_assets.training.fit import Examples, fit, probabilities
+from ml_assets.training.fit import Examples, fit, predict
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.tuning import tune
 
@@ -64,13 +64,13 @@ def main() -> None:
             place = {sample: i for i, sample in enumerate(ids["train"])}
             chosen = np.array(sorted(place[sample] for sample, _, _ in picked))
             drawn = np.sort(np.random.default_rng(seed).choice(len(ids["train"]), LABELS, replace=False))
-            train = Examples(vectors["train"][chosen], targets["train"][chosen])
+            train = Examples(vectors["train"][chosen], [task.classes[t] for t in targets["train"][chosen]])
             options = project.training.model_copy(update={"seed": seed})
             tracker = Tracker("newsgroups", uri=f"sqlite:///{scratch}/mlflow.db")
             folder = Path(scratch) / "optuna"
             study = tune(f"seed-{seed}", train, encoder, task.classes, task, options.architecture, options, tracker, {}, folder)
-            network = fit(study.best, encoder, train, len(task.classes), seed)
-            guesses = probabilities(network, vectors["test"]).argmax(1)
+            network = fit(study.best, encoder, train, task.classes, task, seed)
+            guesses = predict(study.best, network, vectors["test"], task.classes, task).scores.argmax(1)
             row = [
                 macro_f1(targets["test"], guesses),
                 regression(vectors, targets, chosen),

@@ -34,7 +34,7 @@ from ml_assets.monitoring.profiles import profile, read
 from ml_assets.monitoring.traffic import reference_columns
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
-from ml_assets.training.fit import Examples, fit, probabilities
+from ml_assets.training.fit import Examples, fit, predict
 
 TRAFFIC = 300
 TEXT = Text()
@@ -80,10 +80,10 @@ def accuracy(architectures: Sequence[Architecture], encoder: Encoder, task: Task
         train = labelled(task, labels, seed)
         for architecture in architectures:
             began = time.process_time()
-            examples = Examples(architecture.inputs(train.texts, encoder), train.targets)
-            network = fit(architecture, encoder, examples, len(task.classes), seed)
+            examples = Examples(architecture.inputs(train.texts, encoder), [task.classes[t] for t in train.targets])
+            network = fit(architecture, encoder, examples, task.classes, task, seed)
             first = first or network
-            guesses = scores(architecture, encoder, network, test.texts).argmax(1)
+            guesses = scores(architecture, encoder, network, test.texts, task).argmax(1)
             note(found, architecture.type, guesses == test.targets, began)
         began = time.process_time()
         guesses = regression(encoder.encode(train.texts), train.targets, vectors, strength=10)
@@ -126,10 +126,9 @@ def labelled(task: Task, labels: int, seed: int) -> Labelled:
     return Labelled(texts, np.array(targets, np.int64))
 
 
-def scores(architecture: Architecture, encoder: Encoder, network: Any, texts: Sequence[str]) -> NDArray[np.float32]:
+def scores(architecture: Architecture, encoder: Encoder, network: Any, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
     """`(n, 2) float32` probabilities of the network."""
-    inputs = architecture.inputs(texts, encoder)
-    return probabilities(network, inputs, architecture.predict_batch, architecture.lengths(inputs))
+    return predict(architecture, network, architecture.inputs(texts, encoder), task.classes, task).scores
 
 
 def regression(train: Any, targets: NDArray[np.int64], test: Any, strength: float) -> NDArray[np.int64]:
@@ -151,7 +150,7 @@ def drift(architecture: Architecture, encoder: Encoder, network: Any, task: Task
     """Print the table of warnings per domain."""
 
     def columns(texts: Sequence[str]) -> Any:
-        values = scores(architecture, encoder, network, texts)
+        values = scores(architecture, encoder, network, texts, task)
         written = [json.dumps(dict(zip(task.classes, map(float, row), strict=True))) for row in values]
         labels = [task.classes[i] for i in values.argmax(1)]
         return reference_columns(texts, labels, values.max(1).astype(float).tolist(), written, TEXT)

@@ -143,8 +143,11 @@ def run(
 @app.command()
 def predict(
     project: Project,
-    texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts to classify; without any, lines of standard input.", show_default=False)
+    samples: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Texts, or files with pictures or sounds; without any, lines of standard input.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -152,17 +155,20 @@ def predict(
     from ml_assets import settings
     from ml_assets.commands.predict import predict as ask
 
-    samples = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
-    if not samples:
-        raise ValueError("there is nothing to predict: give texts, or lines on standard input")
-    settings.load(project)
-    answer = ask(project, samples)
+    asked = samples or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    if not asked:
+        raise ValueError("there is nothing to predict: give texts or files, or lines on standard input")
+    media = settings.load(project).collection.modality.column == "media"
+    answer = ask(project, [_content(path) for path in asked] if media else asked)
     if as_json:
         _print_json(answer)
         return
-    table = Table("text", "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None)
-    for text, found in zip(samples, answer["predictions"], strict=True):
-        table.add_row(escape(text[:60]), escape(found["label"]), f"{found['confidence']:.3f}", found["id"])
+    table = Table(
+        "file" if media else "text", "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None
+    )
+    for text, found in zip(asked, answer["predictions"], strict=True):
+        label = found["label"] if isinstance(found["label"], str) else json.dumps(found["label"], ensure_ascii=False)
+        table.add_row(escape(text[:60]), escape(label), f"{found['confidence']:.3f}", found["id"])
     Console().print(table)
 
 
@@ -227,6 +233,13 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id, as `keys list
 
     gone = keys.revoke(key_id)
     console.print(f"revoked {gone.id} ({escape(gone.name)}, {gone.project})")
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _print_json(value: Any) -> None:

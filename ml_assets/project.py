@@ -99,13 +99,13 @@ class MLProject(dg.Component):
                 *features_assets(name, s.features, modality, task),
                 *training_assets(name, s.training, modality, task),
                 *deployment_assets(name, s.deployment, modality, task),
-                *monitoring_assets(name, s.monitoring, modality),
+                *monitoring_assets(name, s.monitoring, modality, task),
             ],
             asset_checks=[
                 *collection_checks(name, s.collection, task),
                 *labeling_checks(name, s.labeling),
                 *visualization_checks(name),
-                *features_checks(name, s.features, modality),
+                *features_checks(name, s.features, modality, task),
                 *training_checks(name, s.training),
                 *deployment_checks(name),
                 *monitoring_checks(name, s.monitoring),
@@ -137,5 +137,6 @@ class MLProject(dg.Component):
 
     def vectors(self, store: ProjectStore, ids: Sequence[str]) -> NDArray[np.float32]:
         """`(n, d) float32` embeddings of these samples, as the label queue needs them."""
-        encoder = self.settings.collection.modality.encoder(self.settings.features.encoder)
+        modality = self.settings.collection.modality
+        encoder = modality.encoder(self.settings.features.encoder or modality.default_encoder)
         return vectors_of(table_of(store, encoder), ids)

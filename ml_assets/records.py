@@ -28,10 +28,12 @@ def _schema(**columns: str) -> pa.Schema:
 
 
 SCHEMAS: dict[str, pa.Schema] = {
-    # collection: one row per accepted sample. id = hash of its content. `split_by`: "source" (fixed by it) or "hash".
+    # collection: one row per accepted sample. id = hash of its content, which stands in `text` or, of pictures and sounds, in
+    # `media`. `split_by`: "source" (fixed by it) or "hash".
     "samples": _schema(
         id="text",
         text="text",
+        media="bytes",
         source="text",
         origin="text",
         split="text",
@@ -159,6 +161,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         model="text",
         sample_id="text",
         text="text",
+        media="bytes",
         label="text",
         confidence="float",
         scores="text",

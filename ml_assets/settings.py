@@ -14,9 +14,12 @@ from ml_assets.collection.settings import CollectionSettings
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.modalities import Modality
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.registry import Settings
 from ml_assets.store import PROJECT_NAME
+from ml_assets.tasks import TASKS, Task
+from ml_assets.training.architectures import ARCHITECTURES, Architecture
 from ml_assets.training.candidates import name_of
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.visualization.settings import VisualizationSettings
@@ -58,10 +61,28 @@ class ProjectSettings(Settings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "ProjectSettings":
-        learnt = {name: options.targets(self.labeling.task.classes) for name, options in self.features.each().items()}
+        modality, task = self.collection.modality, self.labeling.task
+        if task.modalities and modality.type not in task.modalities:
+            choices = ", ".join(
+                sorted(n for n, t in TASKS.classes.items() if modality.type in (t.modalities or [modality.type]))
+            )
+            raise ValueError(
+                f"the task {task.type!r} cannot be asked of samples that are {modality.type}: choose one of {choices}"
+            )
+        for made in self.training.architectures:
+            if not reads(made, modality, task):
+                choices = ", ".join(
+                    sorted(name for name, other in ARCHITECTURES.classes.items() if reads(other, modality, task))
+                )
+                raise ValueError(
+                    f"the architecture {made.type!r} does not answer {task.type} of samples that are {modality.type}: "
+                    f"name one of {choices} under training.architecture"
+                )
+        learnt = {name: options.targets(task.classes) for name, options in self.features.each().items()}
         for targets in learnt.values():
-            if (left := len(set(targets.values()))) < 2:
-                raise ValueError(f"features leaves {left} class{'' if left == 1 else 'es'} to learn: keep at least two")
+            least = 1 if task.may_be_empty else 2
+            if (left := len(set(targets.values()))) < least:
+                raise ValueError(f"features leaves {left} class{'' if left == 1 else 'es'} to learn: keep at least {least}")
         names = [name_of(name, made.type) for name in learnt for made in self.training.architectures]
         if self.training.serve is not None and self.training.serve not in names:
             raise ValueError(f"training.serve names {self.training.serve!r}: choose one of {', '.join(names)}")
@@ -70,11 +91,16 @@ class ProjectSettings(Settings):
                 f"the feature sets learn different classes, so that their scores cannot be compared: "
                 f"say with training.serve which model may serve, one of {', '.join(names)}"
             )
-        metrics = self.labeling.task.metric_names
+        metrics = task.metric_names
         for name in self.training.minimum:
             if name not in metrics:
                 raise ValueError(f"training.minimum names the metric {name!r}: choose one of {', '.join(metrics)}")
         return self
+
+
+def reads(architecture: Architecture | type[Architecture], modality: Modality, task: Task) -> bool:
+    """Whether the architecture reads such samples and answers such a task."""
+    return task.type in architecture.tasks and (not architecture.modalities or modality.type in architecture.modalities)
 
 
 def project_names() -> list[str]:

@@ -47,7 +47,7 @@ class Table:
 
         try:
             with _reached(self.uri):
-                return lance.dataset(self.uri, version=tag)
+                return self._grown(lance.dataset(self.uri, version=tag), tag)
         except ValueError as error:
             if tag is None and "was not found" in str(error):
                 return None
@@ -56,6 +56,13 @@ class Table:
                     f"{self.uri} has no version tagged {tag!r}: it has {', '.join(self.tags()) or 'none'}"
                 ) from error
             raise
+
+    def _grown(self, dataset: Any, tag: str | None) -> Any:
+        """The dataset with the columns that the schema has gained since it was written, as nulls."""
+        new = [field for field in self.schema if field.name not in dataset.schema.names]
+        if new and tag is None:
+            dataset.add_columns(pa.schema(new))
+        return dataset
 
     def exists(self) -> bool:
         """Whether anything was ever written to it."""

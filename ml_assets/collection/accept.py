@@ -29,7 +29,7 @@ class Verdict:
     reject: dict[str, Any] | None = None
 
 
-def sample_id(modality: Modality, item: str) -> str:
+def sample_id(modality: Modality, item: str | bytes) -> str:
     """The id of a sample: the hash of its content."""
     return content_id(modality.type, item)
 
@@ -40,7 +40,8 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
         return Verdict(reject=reject(source, record.origin, record.reason, record.excerpt, at))
     source = record.source or source
     try:
-        item = settings.modality.decode(record.content)
+        content = record.content
+        item = settings.modality.decode(settings.modality.from_json(content) if isinstance(content, str) else content)
         _check_length(settings, item)
         _check_text(record)
     except Undecodable as error:
@@ -48,7 +49,7 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
     key = sample_id(settings.modality, item)
     sample = {
         "id": key,
-        "text": item,
+        settings.modality.column: item,
         "source": source,
         "origin": record.origin,
         "split": record.split or split_of(key, record.group, settings.test_share),
@@ -78,12 +79,12 @@ def is_text(text: str) -> bool:
     return True
 
 
-def _check_length(settings: CollectionSettings, item: str) -> None:
-    length = settings.modality.length(item)
-    if length < settings.min_length:
-        raise Undecodable(f"too short: {length:g}, below {settings.min_length:g}")
-    if length > settings.max_length:
-        raise Undecodable(f"too long: {length:g}, above {settings.max_length:g}")
+def _check_length(settings: CollectionSettings, item: str | bytes) -> None:
+    length, (shortest, longest) = settings.modality.length(item), settings.bounds
+    if length < shortest:
+        raise Undecodable(f"too short: {length:g} {settings.modality.unit}, below {shortest:g}")
+    if length > longest:
+        raise Undecodable(f"too long: {length:g} {settings.modality.unit}, above {longest:g}")
 
 
 def _check_text(record: Record) -> None:

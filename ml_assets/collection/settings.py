@@ -13,17 +13,26 @@ class CollectionSettings(Settings):
     """Where samples come from, and which are accepted."""
 
     modality: ModalityField
-    """What the samples are: `text`."""
+    """What the samples are: `text`, `image` or `audio`."""
     sources: tuple[SourceField, ...] = ()
     """The sources, each with a `type` and a `name`. Records pushed to the API come in without being named here."""
-    min_length: float = Field(1, ge=0)
-    """Shorter samples are set aside (text: characters)."""
-    max_length: float = Field(100_000, gt=0)
-    """Longer samples are set aside (text: characters)."""
+    min_length: float | None = Field(None, ge=0)
+    """Shorter samples are set aside: below 1 character, a longer side of 1 pixel or 0.05 seconds by default."""
+    max_length: float | None = Field(None, gt=0)
+    """Longer samples are set aside: above 100,000 characters or pixels or 3,600 seconds by default."""
     test_share: float = Field(0.2, ge=0, lt=1)
     """Share of samples that the hash puts into the test split, where the source does not fix it."""
     poll_seconds: int = Field(30, ge=5)
     """How often the sources are looked at for something new."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The shortest and the longest sample that is accepted, in the modality's unit."""
+        shortest, longest = self.modality.bounds
+        return (
+            shortest if self.min_length is None else self.min_length,
+            longest if self.max_length is None else self.max_length,
+        )
 
     @field_validator("sources")
     @classmethod
@@ -38,6 +47,7 @@ class CollectionSettings(Settings):
 
     @model_validator(mode="after")
     def _bounds(self) -> "CollectionSettings":
-        if self.min_length > self.max_length:
-            raise ValueError(f"min_length {self.min_length:g} is above max_length {self.max_length:g}")
+        shortest, longest = self.bounds
+        if shortest > longest:
+            raise ValueError(f"min_length {shortest:g} is above max_length {longest:g}")
         return self

@@ -20,17 +20,23 @@ class EndpointError(RuntimeError):
     """The endpoint does not answer, or answers no; the message is its own sentence."""
 
 
-def predict(project: str, samples: Sequence[str]) -> Any:
-    """The endpoint's answer. Raises `EndpointError`."""
-    return call(project, "predict", {"samples": list(samples)}, key(project))
+def predict(project: str, samples: Sequence[str | bytes], client: httpx.Client | None = None) -> Any:
+    """The endpoint's answer for texts, or for the contents of files. Raises `EndpointError`."""
+    files = [sample for sample in samples if isinstance(sample, bytes)]
+    return call(project, "predict", {"samples": samples}, key(project), client, files)
 
 
-def call(project: str, route: str, body: Any, secret: str, client: httpx.Client | None = None) -> Any:
-    """POST a body to a project's route and return the JSON of the answer. Raises `EndpointError`."""
+def call(
+    project: str, route: str, body: Any, secret: str, client: httpx.Client | None = None, files: Sequence[bytes] = ()
+) -> Any:
+    """POST a body, or these files, to a project's route and return the JSON of the answer. Raises `EndpointError`."""
+    sent: dict[str, Any] = (
+        {"files": [("files", (f"{i}", content)) for i, content in enumerate(files)]} if files else {"json": body}
+    )
     address = f"{url('endpoint')}/{project}/{route}"
     post = client.post if client else httpx.post
     try:
-        answer = post(address, json=body, headers={"Authorization": f"Bearer {secret}"}, timeout=TIMEOUT)
+        answer = post(address, **sent, headers={"Authorization": f"Bearer {secret}"}, timeout=TIMEOUT)
     except httpx.TimeoutException as error:
         raise EndpointError(f"the endpoint at {url('endpoint')} is silent for {TIMEOUT:g} seconds: see its log") from error
     except httpx.HTTPError as error:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class NoData(RuntimeError):
@@ -12,10 +12,10 @@ class NoData(RuntimeError):
 
 @dataclass(frozen=True)
 class Request:
-    """One text that an application asks about, and the class that people gave it, if it is one of the project's."""
+    """What an application asks about, a text or a file's content, and what people said of it, if that is known."""
 
-    text: str
-    label: str | None
+    content: str | bytes
+    label: Any
 
 
 @dataclass(frozen=True)

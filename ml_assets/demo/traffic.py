@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from ml_assets.commands.predict import call, key
+from ml_assets.commands.predict import call, key, predict
 from ml_assets.demo.example import Request
 from ml_assets.modalities import Text
 
@@ -14,15 +14,15 @@ LIMIT = 100_000
 
 
 def send(project: str, requests: Sequence[Request], on_progress: Callable[[int, int], None]) -> list[str]:
-    """Ask once per text and give feedback where the answer is known; return the prediction ids in the same order."""
+    """Ask once per sample and give feedback where the answer is known; return the prediction ids in the same order."""
     text, secret, done = Text(), key(project), 0
 
     with httpx.Client(limits=httpx.Limits(max_connections=CLIENTS)) as client:
 
         def ask(request: Request) -> str:
             nonlocal done
-            answer = call(project, "predict", {"samples": [text.decode(request.text)[:LIMIT]]}, secret, client)
-            prediction = str(answer["predictions"][0]["id"])
+            content = request.content if isinstance(request.content, bytes) else text.decode(request.content)[:LIMIT]
+            prediction = str(predict(project, [content], client)["predictions"][0]["id"])
             if request.label is not None:
                 call(project, "feedback", {"prediction_id": prediction, "label": request.label}, secret, client)
             done += 1

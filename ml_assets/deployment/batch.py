@@ -21,8 +21,9 @@ from ml_assets.home import expand
 from ml_assets.modalities import Undecodable
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore, Table, quote
+from ml_assets.tasks import Predicted
 from ml_assets.training.data import inputs_of
-from ml_assets.training.trained import Predicted, TrainedModel
+from ml_assets.training.trained import TrainedModel
 
 SIZE = 1024
 """Samples per batch."""
@@ -80,7 +81,7 @@ def predict_unlabelled(store: ProjectStore, model: TrainedModel, at: datetime, p
     counts, changed = dict.fromkeys(model.classes, 0), 0
     for start in range(0, len(samples), SIZE):
         ids = samples[start : start + SIZE]
-        predicted = model.predict_inputs(inputs_of(store, model.architecture, model.encoder, ids))
+        predicted = model.predict_inputs(inputs_of(store, model.architecture, model.modality, model.encoder, ids))
         changed += _keep(table, ids, predicted, model, at, counts)
         progress(start + len(ids))
     gone = sorted(table.ids() & labelled)
@@ -132,7 +133,8 @@ def _keep(
     """Upsert the predictions; return how many are new or differ."""
     values = []
     for key, label, confidence, scores in zip(ids, predicted.labels, predicted.confidence, predicted.scores, strict=True):
-        counts[label] += 1
+        for name in model.task.classes_in(label):
+            counts[name] += 1
         values.append({"id": key, "model": model.version, "label": label, "confidence": round(float(confidence), 6),
                        "scores": _scores(model, scores), "at": at})  # fmt: skip
     return table.upsert(rows("batch_predictions", values), ignore=["at"])
@@ -163,7 +165,7 @@ def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str) 
     if not isinstance(value, str | bytes):
         return None, f"no content in column {content!r}"
     try:
-        return model.modality.decode(value), None
+        return model.modality.decode(model.modality.from_json(value) if isinstance(value, str) else value), None
     except Undecodable as error:
         return None, str(error)
 

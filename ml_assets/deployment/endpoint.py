@@ -10,7 +10,7 @@ what should serve, so it is ready as soon as it answers, also when nothing is de
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ml_assets import inbox
 from ml_assets.deployment import schemas
 from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
-from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Refused, answer_errors, caller, may, read
+from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Refused, answer_errors, caller, files, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
 from ml_assets.deployment.predictor import BadSample, Limits, Predictor, feedback_record
@@ -104,11 +104,7 @@ class Endpoint:
         if "authorization" in request.headers:
             project = self._caller(request).project
             live = self.worker.live.get(project)
-            described = (
-                schemas.Described(project, live.predictor.classes, live.predictor.limits.max_batch)
-                if live
-                else schemas.Described(project)
-            )
+            described = _described(project, live.predictor) if live else schemas.Described(project)
         return JSONResponse(schemas.document(self.app, [described]))
 
     async def metrics(self, request: Request) -> Response:
@@ -137,8 +133,11 @@ class Endpoint:
         """Predict samples; the predictions are recorded before they are sent."""
         key = self._admit(request, "predict")
         live = self._live(key.project)
-        body = await read(request, schemas.PredictRequest)
-        items = _decode(live.predictor, body.samples)
+        samples = await files(request) or (await read(request, schemas.PredictRequest)).samples
+        if live.predictor.model.modality.column == "media":  # which takes its time
+            items = await asyncio.to_thread(_decode, live.predictor, samples)
+        else:
+            items = _decode(live.predictor, samples)
         try:
             answer = await live.batcher.submit(items, key.name)
         except Busy as error:
@@ -152,21 +151,10 @@ class Endpoint:
     async def samples(self, request: Request) -> Response:
         """Take samples that others collected; they are on disk before the answer is sent."""
         key = self._admit(request, "collect")
-        body = await read(request, schemas.SamplesRequest)
+        sent: Sequence[Any] = await files(request) or (await read(request, schemas.SamplesRequest)).samples
         live = self.worker.live.get(key.project)
-        modality = live.predictor.model.modality if live else MODALITIES.parse("text")
-        problems, records, ids = [], {}, []
-        for number, sample in enumerate(body.samples):
-            entry: dict[str, Any] = {"content": sample} if isinstance(sample, str) else sample.model_dump(exclude_none=True)
-            try:
-                ids.append(content_id(modality.type, modality.decode(entry["content"])))
-                if live and "label" in entry:
-                    live.predictor.check_label(entry["label"])
-                records[_identity(entry)] = entry
-            except (Undecodable, InvalidLabel) as error:
-                problems.append({"at": f"samples.{number}", "problem": str(error)})
-        _refuse(problems, "samples")
-        return await self._store("samples", list(records.values()), key, ids)
+        records, ids = await asyncio.to_thread(_new_samples, sent, live.predictor if live else None)
+        return await self._store("samples", records, key, ids)
 
     async def labels(self, request: Request) -> Response:
         """Take labels that exist already."""
@@ -232,7 +220,37 @@ class Endpoint:
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
 
 
-def _decode(predictor: Predictor, samples: list[str]) -> list[Any]:
+def _described(project: str, predictor: Predictor) -> schemas.Described:
+    model = predictor.model
+    return schemas.Described(project, model.task.answer_type(), predictor.limits.max_batch, model.modality.column == "media")
+
+
+def _new_samples(sent: Sequence[Any], predictor: Predictor | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is kept of samples to collect, each once, and their ids. Raises `Refused` (422) that names each bad one.
+
+    What a project's samples are is known here by the model that serves; until then they are taken for texts, and collection
+    judges them.
+    """
+    modality = predictor.model.modality if predictor else MODALITIES.parse("text")
+    problems, records, ids = [], dict[str, dict[str, Any]](), []
+    for number, sample in enumerate(sent):
+        entry: dict[str, Any] = {"content": sample} if isinstance(sample, str | bytes) else sample.model_dump(exclude_none=True)
+        content = entry["content"]
+        try:
+            item = modality.decode(modality.from_json(content) if isinstance(content, str) else content)
+            ids.append(content_id(modality.type, item))
+            if predictor and "label" in entry:
+                predictor.check_label(entry["label"])
+            if isinstance(content, bytes):
+                entry["content"] = modality.to_json(item)
+            records[_identity(entry)] = entry
+        except (Undecodable, InvalidLabel) as error:
+            problems.append({"at": f"samples.{number}", "problem": str(error)})
+    _refuse(problems, "samples")
+    return list(records.values()), ids
+
+
+def _decode(predictor: Predictor, samples: Sequence[str | bytes]) -> list[Any]:
     """The samples ready for the model. Raises `Refused` (422) that names each bad one."""
     if len(samples) > predictor.limits.max_batch:
         raise Refused(422, f"too many samples: {len(samples)}, at most {predictor.limits.max_batch} in one request")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +19,8 @@ MAX_BODY = 10_000_000
 """Bytes of a request's body."""
 BODY_SECONDS = 30.0
 """In which it has to come."""
+MAX_FILES = 256
+"""Files in one form."""
 MAX_REQUESTS = 512
 """Requests at once, in each worker."""
 
@@ -77,6 +80,30 @@ async def read(request: Request, shape: type[B]) -> B:
         ]
         where = problems[0]["at"] or "the body"
         raise Refused(422, f"the body is not as it should be: {where}: {problems[0]['problem']}", problems) from error
+
+
+async def files(request: Request) -> list[bytes]:
+    """The files of the request, where it is none of JSON: the parts of a form, or the body itself as one file.
+
+    A picture is sent as `curl -F files=@a.png` or as `curl -H "Content-Type: image/png" --data-binary @a.png` sends it.
+    Raises `Refused` (400, 413, 422).
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            if kind.startswith(("image/", "audio/")) or kind == "application/octet-stream":
+                return [await request.body()]
+            if kind != "multipart/form-data":
+                return []
+            async with request.form(max_files=MAX_FILES, max_fields=0) as form:
+                found = [await part.read() for _, part in form.multi_items() if isinstance(part, UploadFile)]
+    except TimeoutError as error:
+        raise Refused(400, f"the body did not come within {BODY_SECONDS:g} seconds") from error
+    except HTTPException as error:
+        raise Refused(400, f"the form cannot be read: {error.detail}") from error
+    if not found:
+        raise Refused(422, "the form holds no file: send each sample as a file, such as `curl -F files=@a.png`")
+    return found
 
 
 class BodyLimit:

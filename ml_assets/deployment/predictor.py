@@ -14,7 +14,7 @@ from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.modalities import Encoder, Undecodable
 from ml_assets.records import content_id
 from ml_assets.registry import Settings
-from ml_assets.tasks import TASKS, InvalidLabel, Task
+from ml_assets.tasks import TASKS, Task
 from ml_assets.training.trained import TrainedModel
 
 LIMITS_FILE = "limits.json"
@@ -31,7 +31,7 @@ class Limits(Settings):
     max_batch: int = DeploymentSettings.model_fields["max_batch"].default
     """Samples."""
     max_characters: int = DeploymentSettings.model_fields["max_characters"].default
-    """Characters of one sample."""
+    """Characters of one text."""
     requests_per_minute: int = DeploymentSettings.model_fields["requests_per_minute"].default
     """Of one key, to each worker."""
     task: dict[str, Any] | None = None
@@ -47,9 +47,9 @@ class Outcome:
     """What the model says of one sample.
 
     Args:
-        label: The class.
-        confidence: Its probability.
-        scores: The probability of each class.
+        label: The value of the label task.
+        confidence: How sure the model is of it.
+        scores: How sure it is of each class.
     """
 
     label: str
@@ -98,21 +98,23 @@ class Predictor:
         model = TrainedModel.load(folder)
         # nothing in this process uses it yet, so it may be loaded in any thread
         if model.architecture.embedded and model.encoder not in _warm:
-            model.encoder.encode(["."])
+            examples = [model.modality.from_json(e["content"]) for e in model.description["examples"][:1]]
+            model.encoder.encode(examples)
             _warm.append(model.encoder)
         limits = folder / LIMITS_FILE
         chosen = Limits(**json.loads(limits.read_text(encoding="utf-8"))) if limits.exists() else Limits()
         return cls(model, chosen, segments(str(model.description["project"])), clock)
 
-    def decode(self, content: str) -> Any:
-        """The sample ready for the model. Raises `BadSample`."""
+    def decode(self, content: str | bytes) -> Any:
+        """The sample ready for the model, from JSON (`str`) or from a file (`bytes`). Raises `BadSample`."""
+        modality = self.model.modality
         try:
-            item = self.model.modality.decode(content)
+            item = modality.decode(modality.from_json(content) if isinstance(content, str) else content)
         except Undecodable as error:
             raise BadSample(str(error)) from error
-        length = self.model.modality.length(item)
-        if length > self.limits.max_characters:
-            raise BadSample(f"too long: {length:,.0f} characters, more than {self.limits.max_characters:,}")
+        longest = self.limits.max_characters if modality.unit == "characters" else modality.bounds[1]
+        if (length := modality.length(item)) > longest:
+            raise BadSample(f"too long: {length:,.0f} {modality.unit}, more than {longest:,.0f}")
         return item
 
     def sample_id(self, item: Any) -> str:
@@ -121,11 +123,7 @@ class Predictor:
 
     def check_label(self, label: Any) -> str:
         """The value of a label from outside. Raises `InvalidLabel` with the choices."""
-        if self._task is not None:
-            return self._task.check(label)
-        if label not in self.classes:
-            raise InvalidLabel(f"unknown class: choose one of {', '.join(self.classes)}")
-        return str(label)
+        return (self._task or self.model.task).check(label)
 
     def run(self, items: Sequence[Any]) -> list[Outcome]:
         """What the model says of decoded samples, in their order."""
@@ -141,15 +139,16 @@ class Predictor:
 
     def settle(self, finished: Sequence[Finished[Any, Outcome, str]]) -> list[Answer]:
         """Record the predictions of these requests in one write, and return their answers. Raises `OSError`."""
-        at = self._clock()
+        at, modality = self._clock(), self.model.modality
         answers, records = [], []
         for request in finished:
             predictions = []
             for item, outcome in zip(request.items, request.results, strict=True):
                 prediction = {"id": prediction_id(at), **vars(outcome)}
-                predictions.append(prediction)
+                predictions.append(prediction | {"label": self.model.task.answer(outcome.label)})
                 records.append({"kind": "prediction", "at": at.isoformat(), "model": self.version, **prediction,
-                                "sample_id": self.sample_id(item), "text": item, "client": request.context})  # fmt: skip
+                                "sample_id": self.sample_id(item), modality.column: modality.to_json(item),
+                                "client": request.context})  # fmt: skip
             answers.append(Answer(self.version, at, predictions))
         self.segments.append(records, at)
         return answers

@@ -12,6 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, mode
 
 MOST = 4096
 """Entries in a list at most, whatever the project allows."""
+FILES = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+            "required": ["files"],
+        }
+    }
+}
+"""A request whose samples are files, in OpenAPI."""
 Text = Annotated[str, Field(min_length=1, max_length=10_000_000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -26,13 +36,14 @@ class PredictRequest(Shape):
     """Samples to predict."""
 
     samples: list[str] = Field(min_length=1, max_length=MOST)
+    """Texts; pictures and sounds as base64."""
 
 
 class Prediction(Shape):
     """What the model says of one sample. `id` is what feedback refers to."""
 
     id: str
-    label: str
+    label: JsonValue
     confidence: float
     scores: dict[str, float]
 
@@ -56,7 +67,7 @@ class NewSample(Shape):
 
 
 class SamplesRequest(Shape):
-    """Samples to collect: plain texts, or objects."""
+    """Samples to collect: plain contents (pictures and sounds as base64), or objects."""
 
     samples: list[Text | NewSample] = Field(min_length=1, max_length=MOST)
 
@@ -125,11 +136,19 @@ class Problem(Shape):
 
 @dataclass(frozen=True)
 class Described:
-    """A project as its part of the document shows it. `path` is its first segment."""
+    """A project as its part of the document shows it.
+
+    Args:
+        path: Its first segment.
+        label: The type of its labels.
+        max_batch: Samples in one request at most.
+        media: Whether its samples are pictures or sounds, which come as files too.
+    """
 
     path: str
-    classes: Sequence[str] = ()
+    label: Any = JsonValue
     max_batch: int = MOST
+    media: bool = False
 
 
 def routes(project: Described) -> list[APIRoute]:
@@ -140,9 +159,8 @@ def routes(project: Described) -> list[APIRoute]:
         __doc__=PredictRequest.__doc__,
         samples=(list[str], Field(min_length=1, max_length=project.max_batch)),
     )
-    label: Any = Literal[tuple(project.classes)] if project.classes else str
     prediction = create_model(
-        f"Prediction_{project.path.strip('{}')}", __base__=Prediction, __doc__=Prediction.__doc__, label=(label, ...)
+        f"Prediction_{project.path.strip('{}')}", __base__=Prediction, __doc__=Prediction.__doc__, label=(project.label, ...)
     )
     answer = create_model(
         f"PredictAnswer_{project.path.strip('{}')}",
@@ -163,6 +181,10 @@ def routes(project: Described) -> list[APIRoute]:
 def document(app: FastAPI, described: Sequence[Described]) -> dict[str, Any]:
     """The OpenAPI document of these projects."""
     found = get_openapi(title=app.title, version=app.version, routes=[r for project in described for r in routes(project)])
+    for project in described:
+        if project.media:
+            for route in ("predict", "samples"):
+                found["paths"][f"/{project.path}/{route}"]["post"]["requestBody"]["content"] |= FILES
     found.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return found | {"security": [{"key": []}]}
 

@@ -16,10 +16,9 @@ from ml_assets.tasks import Task
 
 def features_assets(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
     """The assets of the features stage."""
+    names = settings.encoders(modality.default_encoder)
 
-    @stage_asset(
-        project, "features", "embeddings", deps=["samples"], kinds=["lance", "pytorch"], version=" ".join(settings.encoders())
-    )
+    @stage_asset(project, "features", "embeddings", deps=["samples"], kinds=["lance", "pytorch"], version=" ".join(names))
     def embeddings(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One vector per sample and encoder that a feature set names. Computed once per sample, never again.
 
@@ -27,7 +26,7 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
         """
         store, tell = workspace.store(project), told(context)
         digests, vectors, new = [], 0, 0
-        for name in settings.encoders():
+        for name in names:
             encoder = modality.encoder(name)
 
             def say(done: int, total: int, name: str = name) -> None:
@@ -38,13 +37,13 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
             table = table_of(store, encoder)
             digests.append(table.digest(["id"]))
             vectors += table.count()
-        first = modality.encoder(settings.encoder)
+        first = modality.encoder(names[0])
         return result(
             "-".join(digests),
             vectors=vectors,
             new=new,
             dimensions=first.dimensions,
-            encoder=", ".join(settings.encoders()),
+            encoder=", ".join(names),
         )
 
     @stage_asset(project, "features", "feature_set", deps=["dataset", "embeddings"], kinds=["lance"], settings=[settings])
@@ -57,11 +56,11 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
         store = workspace.store(project)
         tag = newest_dataset(store.table("dataset").tags())
         dataset = store.table("dataset").read(tag=tag)
-        made = [sets.choose(dataset, tag, options, task, name) for name, options in settings.each().items()]
+        made = [sets.choose(dataset, tag, options, task, names[0], name) for name, options in settings.each().items()]
         sets.save(store, made, now())
         lines = ["| feature set | encoder | class | train | test |", "|---|---|---|---|---|"]
         for chosen, _ in made:
-            train, test = chosen.counts("train"), chosen.counts("test")
+            train, test = chosen.counts("train", task), chosen.counts("test", task)
             lines += [f"| {chosen.name} | {chosen.encoder} | {c} | {train[c]} | {test[c]} |" for c in chosen.classes]
         return result(
             "-".join(chosen.id for chosen, _ in made),

@@ -20,14 +20,16 @@ def table_of(store: ProjectStore, encoder: Encoder) -> Table:
 def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progress: Callable[[int, int], None]) -> int:
     """Embed the samples that have no vector yet; return how many. A batch is stored as soon as it is there."""
     table = table_of(store, encoder)
-    samples = store.table("samples").read(["id", "text"])
-    known = table.ids()
-    missing = [(i, t) for i, t in zip(samples["id"].to_pylist(), samples["text"].to_pylist(), strict=True) if i not in known]
-    # batches of equal lengths waste no padding; an order that follows from the samples alone gives the same batches again
-    missing.sort(key=lambda pair: (len(pair[1]), pair[0]))
+    samples, known = store.table("samples"), table.ids()
+    missing = sorted(samples.ids() - known)
+    if modality.column == "text":
+        # batches of equal lengths waste no padding; an order that follows from the samples alone gives the same batches again
+        found = samples.take(missing, ["id", "text"]).to_pydict()
+        lengths = dict(zip(found["id"], map(len, found["text"]), strict=True))
+        missing.sort(key=lambda i: (lengths[i], i))
     for start in range(0, len(missing), BATCH):
-        ids, texts = zip(*missing[start : start + BATCH], strict=True)
-        table.insert(as_rows(list(ids), encoder.encode(texts)))
+        ids = missing[start : start + BATCH]
+        table.insert(as_rows(ids, encoder.encode(samples.take(ids, [modality.column])[modality.column].to_pylist())))
         progress(start + len(ids), len(missing))
     return len(missing)
 

@@ -1,6 +1,7 @@
 """A feature set: which samples of a dataset, which inputs, which classes."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,27 +35,29 @@ class FeatureSet:
     rows: pa.Table
     name: str = ""
 
-    def counts(self, split: str) -> dict[str, int]:
-        """Samples of each class in the split."""
-        targets = [r["target"] for r in self.rows.to_pylist() if r["split"] == split]
-        return {name: targets.count(name) for name in self.classes}
+    def counts(self, split: str, task: Task) -> dict[str, int]:
+        """Samples of the split in which each class occurs."""
+        targets = [row["target"] for row in self.rows.to_pylist() if row["split"] == split]
+        found = Counter(name for target in targets for name in task.classes_in(target))
+        return {name: found[name] for name in self.classes}
 
 
 def choose(
-    dataset: pa.Table, tag: str, settings: FeatureSetSettings, task: Task, name: str = ""
+    dataset: pa.Table, tag: str, settings: FeatureSetSettings, task: Task, encoder: str, name: str = ""
 ) -> tuple[FeatureSet, dict[str, Any]]:
-    """The feature set of a dataset's rows, with its recipe."""
+    """The feature set of a dataset's rows, with its recipe. `encoder` is that of settings which name none."""
     targets = settings.targets(task.classes)
     classes = tuple(dict.fromkeys(targets.values()))
+    encoder = settings.encoder or encoder
     kept = [
-        {"id": r["id"], "target": targets[r["value"]], "split": r["split"]}
+        {"id": r["id"], "target": value, "split": r["split"]}
         for r in dataset.to_pylist()
-        if r["value"] in targets
+        if (value := task.mapped(r["value"], targets)) is not None
     ]
-    recipe = {"inputs": list(settings.inputs), "encoder": settings.encoder, "classes": list(classes), "targets": targets}
+    recipe = {"inputs": list(settings.inputs), "encoder": encoder, "classes": list(classes), "targets": targets}
     table = rows("feature_set", sorted(kept, key=lambda r: r["id"]))
     digest = content_id(tag, json.dumps(recipe, sort_keys=True))[:12]
-    return FeatureSet(f"fs-{digest}", tag, settings.encoder, classes, table, name), recipe
+    return FeatureSet(f"fs-{digest}", tag, encoder, classes, table, name), recipe
 
 
 def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]], at: datetime) -> None:

@@ -13,8 +13,8 @@ SET_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 class FeatureSetSettings(Settings):
     """What one model sees of each sample, and which classes it tells apart."""
 
-    encoder: str = Field("minilm", min_length=1)
-    """What turns samples into vectors: `minilm`, or any sentence-transformers model by name or folder."""
+    encoder: str | None = Field(None, min_length=1)
+    """What turns samples into vectors: the modality's own (`minilm` for texts) by default, or a model by name or folder."""
     inputs: tuple[Literal["content"], ...] = Field(("content",), min_length=1)
     """What goes into the network: `content`, which the architecture reads as an embedding or piece by piece."""
     keep: tuple[str, ...] | None = None
@@ -68,9 +68,9 @@ class FeaturesSettings(FeatureSetSettings):
             return {"": FeatureSetSettings(**common)}
         return {name: FeatureSetSettings(**common | dict(options)) for name, options in self._given()}
 
-    def encoders(self) -> list[str]:
-        """Every encoder that is used: the first is that of the label queue."""
-        return list(dict.fromkeys([self.encoder, *(options.encoder for options in self.each().values())]))
+    def encoders(self, default: str) -> list[str]:
+        """Every encoder that is used, where none is named the default; the first is that of the label queue."""
+        return list(dict.fromkeys(name or default for name in [self.encoder, *(o.encoder for o in self.each().values())]))
 
     def _given(self) -> list[tuple[str, dict[str, Any]]]:
         """The options that each set changes."""

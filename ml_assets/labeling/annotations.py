@@ -44,9 +44,9 @@ def read_tasks(
             try:
                 if sample is None:
                     raise InvalidLabel("the task was not pushed from here, it has no item_id")
-                if not annotation.get("result"):
+                if not annotation.get("result") and not task.may_be_empty:
                     raise InvalidLabel("the answer is empty")
-                value = task.read(annotation["result"])
+                value = task.read(annotation.get("result") or [])
             except InvalidLabel as error:
                 invalid.append(Invalid(annotation["id"], item["id"], sample, f"{where}: {error}"))
                 continue

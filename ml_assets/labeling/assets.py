@@ -1,5 +1,6 @@
 """`label_tasks`, `annotations`, `labels` and `dataset`: from samples to what is known of them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -105,16 +106,18 @@ def labeling_assets(
         store = workspace.store(project)
         rows, tag = datasets.build(store.table("labels").read(), store.table("samples").read(["id", "split"]))
         store.table("dataset").replace(rows, tag)
-        counts = {value: {"train": 0, "test": 0} for value in sorted(set(rows["value"].to_pylist()))}
+        counts: dict[str, dict[str, int]] = {}
         for row in rows.to_pylist():
-            counts[row["value"]][row["split"]] += 1
-        lines = [f"| {value} | {by['train']} | {by['test']} |" for value, by in counts.items()]
+            for name in settings.task.classes_in(row["value"]):
+                counts.setdefault(name, {"train": 0, "test": 0})[row["split"]] += 1
+        lines = [f"| {name} | {by['train']} | {by['test']} |" for name, by in sorted(counts.items())]
+        splits = Counter(rows["split"].to_pylist())
         return result(
             tag,
             tag=tag,
             samples=rows.num_rows,
-            train=sum(by["train"] for by in counts.values()),
-            test=sum(by["test"] for by in counts.values()),
+            train=splits["train"],
+            test=splits["test"],
             classes=dg.MetadataValue.md("\n".join(["| class | train | test |", "|---|---|---|", *lines])),
         )
 

@@ -117,7 +117,7 @@ def _sample(record: dict[str, Any], modality: Modality) -> str:
         return sample
     if not isinstance(content, str):
         raise InvalidLabel("the label names no sample: give sample_id or content")
-    return content_id(modality.type, modality.decode(content))
+    return content_id(modality.type, modality.decode(modality.from_json(content)))
 
 
 def _time(text: Any, default: datetime) -> datetime:

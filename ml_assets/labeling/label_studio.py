@@ -90,17 +90,20 @@ class LabelStudio:
         with self._asking("an invitation"):
             return self.url + str(self._sdk.organizations.invites.get_invite_link().invite_url)
 
-    def ensure_project(self, name: str, label_config: str, annotators: int = 1, title: str | None = None) -> int:
+    def ensure_project(
+        self, name: str, label_config: str, annotators: int = 1, title: str | None = None, may_be_empty: bool = False
+    ) -> int:
         """The id of the one Label Studio project that belongs to the project `name`; made if there is none.
 
         It is found again by a line in its description, whatever people make of its title. What people see is brought up to
-        date where it differs: the label configuration and the number of annotators per task.
+        date where it differs: the label configuration, the number of annotators per task, whether an empty answer is one.
         """
         marker = f'Kept by ml_assets, project "{name}".'
         wanted: dict[str, Any] = {
             "label_config": label_config,
             "maximum_annotations": annotators,
             "sampling": "Uncertainty sampling",
+            "enable_empty_annotation": may_be_empty,
         }
         with self._asking(f"the project {name!r}"):
             found = self._marked(marker)
@@ -108,7 +111,6 @@ class LabelStudio:
                 made: Any = self._sdk.projects.create(
                     title=(title or name).ljust(3, "."),  # the server wants three characters
                     description=f"{marker} Keep this line: the project is found by it.",
-                    enable_empty_annotation=False,
                     **wanted,
                 )
                 found = self._marked(marker)
@@ -119,6 +121,13 @@ class LabelStudio:
             if changes:
                 self._sdk.projects.update(project.id, **changes)
             return int(project.id)
+
+    def ensure_local_files(self, project: int, folder: str) -> None:
+        """Let the project show the files of this folder, which lies below the server's folder of local files."""
+        with self._asking(f"the files of project {project}"):
+            known: Any = self._sdk.import_storage.local.list(project=project)
+            if folder not in {storage.path for storage in known}:
+                self._sdk.import_storage.local.create(project=project, path=folder, use_blob_urls=True)
 
     def _marked(self, marker: str) -> list[Any]:
         """The projects with that line, oldest first."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.labeling import media
 from ml_assets.labeling.label_studio import QUEUE, LabelStudio
 from ml_assets.labeling.pull import DELETED, adopt, sweep
 from ml_assets.labeling.settings import LabelingSettings
@@ -20,6 +21,8 @@ from ml_assets.tasks import Task
 
 LARGE = 20_000
 """Of a larger pool a random sample of this size is clustered: it stands for the whole as far as a queue can tell."""
+AT_ONCE = 500
+"""Samples whose content is in memory at once."""
 PRODUCTION = "production"
 """Source of the samples that monitoring sends back."""
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -66,7 +69,10 @@ def push_queue(
         title: What people see as the project's name; by default its name.
     """
     config = settings.task.label_config(modality.label_studio_object(), settings.question)
-    project = client.ensure_project(store.project, config, settings.annotators, title)
+    project = client.ensure_project(store.project, config, settings.annotators, title, settings.task.may_be_empty)
+    if modality.column == "media":
+        media.folder(store.project).mkdir(parents=True, exist_ok=True)
+        client.ensure_local_files(project, str(media.folder(store.project)))
     adopt(store, client, project)
     table = store.table("label_tasks")
     table.delete(f"ls_project != {project}")
@@ -76,7 +82,9 @@ def push_queue(
     size = _size(store, settings, waiting)
     if size:
         table.upsert(_plan(store, settings, vectors, size, project, at))
-    return QueueResult(project, _push_open(store, client, settings.task, project), client.waiting(project, settings.annotators))
+    return QueueResult(
+        project, _push_open(store, client, settings.task, modality, project), client.waiting(project, settings.annotators)
+    )
 
 
 def choose(
@@ -252,26 +260,29 @@ def _labelled(store: ProjectStore) -> set[str]:
     return set(store.table("annotations").read(["sample_id"], where="deleted = false")["sample_id"].to_pylist())
 
 
-def _push_open(store: ProjectStore, client: LabelStudio, task: Task, project: int) -> int:
+def _push_open(store: ProjectStore, client: LabelStudio, task: Task, modality: Modality, project: int) -> int:
     """Push every row that has no task id yet, most urgent first, and write the ids."""
     table = store.table("label_tasks")
     rows = table.read(where="task_id IS NULL").sort_by([("priority", "ascending"), ("id", "ascending")]).to_pylist()
-    content = store.table("samples").take([row["id"] for row in rows], ["id", "text"])
-    texts = dict(zip(content["id"].to_pylist(), content["text"].to_pylist(), strict=True))
+    shown: dict[str, str] = {}
+    for start in range(0, len(rows), AT_ONCE):
+        ids = [row["id"] for row in rows[start : start + AT_ONCE]]
+        content = store.table("samples").take(ids, ["id", modality.column]).to_pydict()
+        shown |= media.shown(store.project, dict(zip(content["id"], content[modality.column], strict=True)), modality)
     for row in rows:
-        if row["id"] not in texts:  # the sample was removed in between
+        if row["id"] not in shown:  # the sample was removed in between
             table.delete(f"id = {quote(row['id'])}")
-    pushed = client.push(project, [_ls_task(row, texts[row["id"]], task) for row in rows if row["id"] in texts])
+    pushed = client.push(project, [_ls_task(row, shown[row["id"]], task) for row in rows if row["id"] in shown])
     done = [row | {"task_id": pushed[row["id"]]} for row in rows if row["id"] in pushed]
     table.upsert(pa.Table.from_pylist(done, SCHEMAS["label_tasks"]))
     return len(done)
 
 
-def _ls_task(row: dict[str, Any], text: str, task: Task) -> dict[str, Any]:
+def _ls_task(row: dict[str, Any], content: str, task: Task) -> dict[str, Any]:
     """A Label Studio task: the priority travels as the score of its prediction, which is empty where no model has spoken."""
     result = task.write(row["predicted"]) if row["predicted"] is not None else []
     prediction = {"result": result, "score": row["priority"], "model_version": QUEUE}
-    return {"data": {"item_id": row["id"], "content": text}, "predictions": [prediction]}
+    return {"data": {"item_id": row["id"], "content": content}, "predictions": [prediction]}
 
 
 def ls_project_of(store: ProjectStore) -> int | None:

@@ -1,5 +1,6 @@
 """What a modality is: how its content is decoded, described, embedded and shown."""
 
+import base64
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -86,6 +87,19 @@ class Modality(Plugin):
     @abstractmethod
     def decode(self, content: str | bytes) -> Any:
         """The item. Raises `Undecodable` with one sentence; memory stays bounded whatever the content is."""
+
+    def from_json(self, content: str) -> str | bytes:
+        """Content that came in JSON, which holds no bytes: pictures and sounds are base64 in it. Raises `Undecodable`."""
+        if self.column == "text":
+            return content
+        try:
+            return base64.b64decode(content, validate=True)
+        except ValueError as error:
+            raise Undecodable(f"not base64: {' '.join(str(error).split())}") from error
+
+    def to_json(self, item: Any) -> str:
+        """The item as JSON can hold it; `from_json` gives it back."""
+        return str(item) if self.column == "text" else base64.b64encode(item).decode()
 
     @abstractmethod
     def length(self, item: Any) -> float:

@@ -15,13 +15,14 @@ from ml_assets.monitoring.traffic import profile_day, profile_reference
 from ml_assets.monitoring.uncertain import pick, picks
 from ml_assets.records import now
 from ml_assets.resources import Workspace, result, stage_asset
+from ml_assets.tasks import Task
 from ml_assets.training.evaluation import serving_model
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2025-01-01", end_offset=1)
 """One partition a day (UTC), today included."""
 
 
-def monitoring_assets(project: str, settings: MonitoringSettings, modality: Modality) -> list[dg.AssetsDefinition]:
+def monitoring_assets(project: str, settings: MonitoringSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
     """The assets of the monitoring stage."""
 
     @stage_asset(project, "monitoring", "inference_log", deps=["deployment"], kinds=["lance", "bentoml"])
@@ -80,7 +81,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
     def live_accuracy(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """Accuracy in production: what feedback says of the predictions, per model and day, with 95 % intervals."""
         store = workspace.store(project)
-        found = accuracy_rows(store, now())
+        found = accuracy_rows(store, task, now())
         table = store.table("live_accuracy")
         table.upsert(found, ignore=["at"])
         pictures = {}

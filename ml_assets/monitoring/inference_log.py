@@ -4,6 +4,7 @@ Rows go in by their id, so that adopting a segment again, after a kill or beside
 deleted only when it is closed and all its rows are in the tables; until then it is read on from where the last reading ended.
 """
 
+import base64
 import json
 import math
 import os
@@ -168,6 +169,7 @@ def _parsed(line: bytes) -> tuple[str, dict[str, Any]] | None:
         if not all(map(math.isfinite, [confidence, *scores.values()])):
             return None
         row |= {"model": _word(value["model"]), "sample_id": _text(value.get("sample_id")), "text": _text(value.get("text"))}
+        row["media"] = base64.b64decode(value["media"], validate=True) if value.get("media") else None
         return "prediction", row | {"confidence": confidence, "scores": json.dumps(scores) if scores else None}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -6,9 +6,10 @@ import pyarrow as pa
 
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
 
 
-def live_accuracy(store: ProjectStore, at: datetime) -> pa.Table:
+def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
     """Rows of table `live_accuracy`: one per model and day of prediction (UTC) that has feedback, by day.
 
     Of several answers to one prediction the newest counts. Feedback on predictions that are not in the log is left out.
@@ -21,7 +22,7 @@ def live_accuracy(store: ProjectStore, at: datetime) -> pa.Table:
     counts: dict[tuple[str, str], list[bool]] = {}
     for p in predictions:
         day = f"{p['at'].astimezone(UTC):%Y-%m-%d}"
-        counts.setdefault((day, p["model"]), []).append(p["label"] == newest[p["id"]]["label"])
+        counts.setdefault((day, p["model"]), []).append(task.same(p["label"], newest[p["id"]]["label"]))
     return rows("live_accuracy", [_row(day, model, right, at) for (day, model), right in sorted(counts.items())])
 
 

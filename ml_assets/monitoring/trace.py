@@ -94,8 +94,10 @@ def trace(store: ProjectStore, prediction_id: str, folder: Path, modality: Modal
     model = next(iter(store.table("models").take([prediction["model"]]).to_pylist()), None)
     deployment = _deployment(store, prediction["model"], prediction["at"])
     near: list[Neighbour] = []
-    if model and model["dataset"] and model["encoder"] and prediction["text"] is not None and neighbours > 0:
-        near = _nearest(store, model["dataset"], modality.encoder(model["encoder"]), prediction["text"], neighbours)
+    if model and model["dataset"] and model["encoder"] and prediction[modality.column] is not None and neighbours > 0:
+        encoder, item = modality.encoder(model["encoder"]), prediction[modality.column]
+        near = _nearest(store, model["dataset"], encoder, item, neighbours)
+    prediction.pop("media", None)  # no text, and large
     return Trace(
         prediction=_plain(prediction) | {"scores": json.loads(prediction["scores"]) if prediction["scores"] else None},
         model=_plain(model) if model else None,
@@ -116,7 +118,7 @@ def _deployment(store: ProjectStore, model: str, at: datetime) -> dict[str, Any]
     return before[-1] if before else next(iter(served), None)
 
 
-def _nearest(store: ProjectStore, tag: str, encoder: Encoder, item: str, count: int) -> list[Neighbour]:
+def _nearest(store: ProjectStore, tag: str, encoder: Encoder, item: Any, count: int) -> list[Neighbour]:
     train = store.table("dataset").read(["id", "value", "annotation_ids"], "split = 'train'", tag).to_pylist()
     table = store.embeddings(encoder.name, encoder.dimensions).take([row["id"] for row in train], ["id", "vector"])
     if not table.num_rows:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from ml_assets.monitoring.profiles import merge, profile
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
 
-BATCH = 8192
+BATCH = 1024
 
 
 class NoReference(LookupError):
@@ -24,12 +24,13 @@ class NoReference(LookupError):
 
 def traffic_columns(log: pa.Table, modality: Modality) -> pa.Table:
     """One row per row of `inference_log`: what the modality says of the input; `label`, `confidence`, `entropy`, `margin`."""
-    texts, labels, confidences, scores = (log[name].to_pylist() for name in ("text", "label", "confidence", "scores"))
-    return reference_columns(texts, labels, confidences, scores, modality)
+    columns = (modality.column, "label", "confidence", "scores")
+    items, labels, confidences, scores = (log[name].to_pylist() for name in columns)
+    return reference_columns(items, labels, confidences, scores, modality)
 
 
 def reference_columns(
-    texts: Sequence[str | None],
+    items: Sequence[Any],
     labels: Sequence[str],
     confidences: Sequence[float],
     scores: Sequence[str | None],
@@ -37,21 +38,26 @@ def reference_columns(
 ) -> pa.Table:
     """The same columns from values: `scores` is JSON text of the probability of each class, or None.
 
+    `label` is the class, or of labels that hold several the one with the highest score: whole answers rarely come twice.
     `entropy` is in nats (0: certain), `margin` is the best probability minus the second best. Missing inputs and missing
     scores become nulls in what is made of them, so that they are counted as missing and never as zeros.
     """
-    present = [text for text in texts if text is not None]
-    position = np.cumsum([text is not None for text in texts]) - 1
-    at = pa.array(position, pa.int64(), mask=np.array([text is None for text in texts], dtype=bool))
+    present = [item for item in items if item is not None]
+    position = np.cumsum([item is not None for item in items]) - 1
+    at = pa.array(position, pa.int64(), mask=np.array([item is None for item in items], dtype=bool))
     described = modality.describe(present).take(at)
-    entropy, margin = _uncertainty(scores)
+    parsed: list[dict[str, float]] = [json.loads(text) if text else {} for text in scores]
+    entropy, margin = _uncertainty([list(values.values()) for values in parsed])
+    classes = [
+        label if not values or label in values else max(values, key=lambda name: values[name])
+        for label, values in zip(labels, parsed, strict=True)
+    ]
     columns = {name: described[name] for name in described.column_names}
-    columns |= {"label": pa.array(labels, pa.string()), "confidence": pa.array(confidences, pa.float64())}
+    columns |= {"label": pa.array(classes, pa.string()), "confidence": pa.array(confidences, pa.float64())}
     return pa.table(columns | {"entropy": entropy, "margin": margin})
 
 
-def _uncertainty(scores: Sequence[str | None]) -> tuple[pa.Array, pa.Array]:
-    values = [list(json.loads(s).values()) if s else [] for s in scores]
+def _uncertainty(values: Sequence[Sequence[float]]) -> tuple[pa.Array, pa.Array]:
     missing = np.array([len(v) == 0 for v in values], dtype=bool)
     width = max((len(v) for v in values), default=0)
     table = np.zeros((len(values), max(width, 2)))
@@ -78,7 +84,7 @@ def profile_day(store: ProjectStore, day: str, modality: Modality, at: datetime)
     for (_, model), (count, digest) in sorted(now.items()):
         if stored.get((day, model)) != (count, digest):
             where = f"{_on(day)} AND model = {quote(model)}"
-            batches = store.table("inference_log").batches(["text", "label", "confidence", "scores"], where, BATCH)
+            batches = store.table("inference_log").batches([modality.column, "label", "confidence", "scores"], where, BATCH)
             began = datetime.fromisoformat(day).replace(tzinfo=UTC)
             parts = [profile(traffic_columns(pa.Table.from_batches([b]), modality), began) for b in batches if b.num_rows]
             made.append(_row(f"{day}/{model}", day, model, count, digest, merge(parts), at))
@@ -104,10 +110,10 @@ def profile_reference(store: ProjectStore, model: str, modality: Modality, at: d
     parts = []
     for batch in test.batches(["sample_id", "label", "confidence", "scores"], where, BATCH):
         values = batch.to_pydict()
-        samples = store.table("samples").take(values["sample_id"], ["id", "text"]).to_pydict()
-        text = dict(zip(samples["id"], samples["text"], strict=True))
-        texts = [text.get(i) for i in values["sample_id"]]
-        parts.append(profile(reference_columns(texts, values["label"], values["confidence"], values["scores"], modality), at))
+        samples = store.table("samples").take(values["sample_id"], ["id", modality.column]).to_pydict()
+        known = dict(zip(samples["id"], samples[modality.column], strict=True))
+        items = [known.get(i) for i in values["sample_id"]]
+        parts.append(profile(reference_columns(items, values["label"], values["confidence"], values["scores"], modality), at))
     store.table("profiles").upsert(rows("profiles", [_row(f"reference/{model}", None, model, count, digest, merge(parts), at)]))
     return True
 

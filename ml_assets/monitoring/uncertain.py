@@ -1,5 +1,6 @@
 """The predictions that the model was least sure of go back to annotators, each once, as new samples from production."""
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,7 +48,8 @@ def _choose(store: ProjectStore, per_day: int, below: float, at: datetime, days:
         return []
     since = (at - timedelta(days=days)).astimezone(UTC)
     where = (
-        f"confidence < {below!r} AND text IS NOT NULL AND sample_id IS NOT NULL AND at >= timestamp '{since:%Y-%m-%d %H:%M:%S}'"
+        f"confidence < {below!r} AND (text IS NOT NULL OR media IS NOT NULL) AND sample_id IS NOT NULL "
+        f"AND at >= timestamp '{since:%Y-%m-%d %H:%M:%S}'"
     )
     found = store.table("inference_log").read(["id", "sample_id", "confidence"], where)
     ranked = found.sort_by([("confidence", "ascending"), ("id", "ascending")]).to_pylist()
@@ -69,10 +71,10 @@ def _send(store: ProjectStore) -> None:
     waiting = picks(store).read(where="NOT sent").sort_by("id").to_pylist()
     for picked_at in sorted({row["picked_at"] for row in waiting}):
         group = [row for row in waiting if row["picked_at"] == picked_at]
-        log = store.table("inference_log").take([row["id"] for row in group], ["id", "text", "model", "confidence"])
+        log = store.table("inference_log").take([row["id"] for row in group], ["id", "text", "media", "model", "confidence"])
         lines = [
             {
-                "content": row["text"],
+                "content": row["text"] if row["media"] is None else base64.b64encode(row["media"]).decode(),
                 "columns": {"prediction_id": row["id"], "model": row["model"], "confidence": row["confidence"]},
                 "received_at": picked_at.isoformat(),
                 "client": CLIENT,

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,12 +71,19 @@ class Task(Plugin):
     """What `metrics` reports."""
     modalities: ClassVar[tuple[str, ...]] = ()
     """The modalities that it can be asked of; empty: all."""
+    one_class: ClassVar[bool] = False
+    """Whether a value is the name of one class."""
     reads_items: ClassVar[bool] = False
     """Whether its metrics need the samples themselves."""
     quick: ClassVar[str] = "accuracy"
     """What `score` measures: trials are compared by it while they run."""
 
     classes: tuple[str, ...]
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether an empty answer says something: that there is nothing to find."""
+        return False
 
     @abstractmethod
     def label_config(self, content_tag: str, question: str) -> str:
@@ -101,6 +108,18 @@ class Task(Plugin):
     @abstractmethod
     def classes_in(self, value: str) -> tuple[str, ...]:
         """The classes that occur in the value, each once, in the order of the classes."""
+
+    def words(self, value: str) -> str:
+        """The value in a few words, for lists that people read."""
+        return ", ".join(self.classes_in(value)) or "nothing"
+
+    def same(self, first: str, second: str) -> bool:
+        """Whether two values say the same."""
+        return first == second
+
+    def answer_type(self) -> Any:
+        """The type of `answer`, from which the endpoint's documentation is made."""
+        return Literal[self.classes]
 
     @abstractmethod
     def mapped(self, value: str, names: Mapping[str, str]) -> str | None:

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, interval, known_classes, unknown_class
+from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, known_classes, unknown_class
+from ml_assets.tasks.lists import as_list, regions
+from ml_assets.tasks.scores import Draws, as_metrics, bootstrap, macro_f1, paired
 
 if TYPE_CHECKING:
     import torch
-
-DRAWS = 1000
-PART = 100
 
 
 class SingleChoice(Task):
@@ -23,6 +22,7 @@ class SingleChoice(Task):
 
     name_in_yaml: ClassVar[str] = "single_choice"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
+    one_class: ClassVar[bool] = True
 
     classes: tuple[str, ...] = Field(min_length=2)
     """The classes, in the order in which annotators see them."""
@@ -55,7 +55,9 @@ class SingleChoice(Task):
 
     def read(self, result: Sequence[dict[str, Any]]) -> str:
         """The one choice of the block `label`."""
-        choices = [c for r in result if r.get("from_name") == "label" for c in (r.get("value") or {}).get("choices", [])]
+        choices: list[Any] = []
+        for _, value in regions(result, self.classes):
+            choices += as_list(value.get("choices"), self.classes)
         if len(choices) != 1:
             raise InvalidLabel(f"{len(choices)} choices where exactly one is needed")
         return self.check(choices[0])
@@ -92,8 +94,7 @@ class SingleChoice(Task):
         items: Sequence[Any] = (),
     ) -> dict[str, Metric]:
         """`accuracy` and `macro_f1`."""
-        [found] = _scores(targets, [predicted], classes, seed)
-        return {name: Metric(float(values[0]), *interval(values[1:])) for name, values in found.items()}
+        return as_metrics(bootstrap([_tallies(targets, predicted, classes)], _figures, seed)[0])
 
     def difference(
         self,
@@ -105,8 +106,8 @@ class SingleChoice(Task):
         items: Sequence[Any] = (),
     ) -> Metric:
         """Macro F1 of `first` minus `second`; both are resampled together."""
-        a, b = (found["macro_f1"] for found in _scores(targets, [first, second], classes, seed))
-        return Metric(float(a[0] - b[0]), *interval(a[1:] - b[1:]))
+        a, b = bootstrap([_tallies(targets, predicted, classes) for predicted in (first, second)], _figures, seed)
+        return paired(a, b, self.headline())
 
     def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
         """`(n,)` positions of the classes."""
@@ -132,23 +133,6 @@ class SingleChoice(Task):
         return Predicted([classes[i] for i in best], scores[np.arange(len(best)), best], scores)
 
 
-def _scores(
-    targets: Sequence[str], predictions: Sequence[Sequence[str]], classes: Sequence[str], seed: int
-) -> list[dict[str, NDArray[np.float64]]]:
-    """Metrics of each list of predictions, `(1 + DRAWS,)`: of all samples, then of each bootstrap draw.
-
-    The lists are resampled together. Draws are made in parts, so that many samples do not fill the memory.
-    """
-    rng, n = np.random.default_rng(seed), len(targets)
-    tallies = [_tallies(targets, predicted, classes) for predicted in predictions]
-    parts: list[list[dict[str, NDArray[np.float64]]]] = [[] for _ in predictions]
-    for weights in (np.ones((1, n)), *(rng.multinomial(n, np.full(n, 1 / n), size=PART) for _ in range(DRAWS // PART))):
-        for found, (hits, support) in zip(parts, tallies, strict=True):
-            hit, count = np.asarray(weights @ hits, float), np.asarray(weights @ support, float)
-            found.append({"accuracy": hit.sum(1) / n, "macro_f1": _macro_f1(hit, count)})
-    return [{name: np.concatenate([part[name] for part in found]) for name in found[0]} for found in parts]
-
-
 def _tallies(
     targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -162,7 +146,5 @@ def _tallies(
     return hits, support
 
 
-def _macro_f1(hits: NDArray[np.float64], support: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean F1 over the classes that stand among the targets or the predictions, as scikit-learn has it."""
-    f1 = np.divide(2 * hits, support, out=np.full(hits.shape, np.nan), where=support > 0)
-    return np.asarray(np.nanmean(f1, axis=1))
+def _figures(hits: NDArray[np.float64], support: NDArray[np.float64]) -> Draws:
+    return {"accuracy": 2 * hits.sum(1) / support.sum(1), "macro_f1": macro_f1(hits, support)}

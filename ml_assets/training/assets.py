@@ -19,7 +19,7 @@ from ml_assets.training.candidates import Candidate, candidates, chosen_model, n
 from ml_assets.training.candidates import save as save_candidates
 from ml_assets.training.code import code_version
 from ml_assets.training.data import split_data
-from ml_assets.training.figures import confusion_matrix
+from ml_assets.training.figures import mistakes
 from ml_assets.training.journal import checkpoint
 from ml_assets.training.model import train_model
 from ml_assets.training.settings import TrainingSettings
@@ -46,7 +46,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         lines: list[str] = []
         for candidate in _candidates(store, settings):
             chosen, name = candidate.feature_set, candidate.name
-            data = split_data(store, chosen, modality, candidate.architecture, "train")
+            data = split_data(store, chosen, modality, task, candidate.architecture, "train")
 
             def on_trial(trial: Trial, name: str = name) -> None:
                 report("trials", trial.number + 1, settings.trials)
@@ -108,7 +108,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             if not found:
                 raise dg.Failure(f"there is no study of {candidate.name} on {chosen.id} yet: run the asset study")
             best = ARCHITECTURES.parse(json.loads(found[0]["best"]))
-            data = split_data(store, chosen, modality, best, "train")
+            data = split_data(store, chosen, modality, task, best, "train")
             row = train_model(
                 store, chosen, data, best, modality, task, settings.seed, candidate.study, code_version(), tracker, now(),
                 EpochLog(f"{candidate.name}: ", best.epochs, tell).of_model,
@@ -122,8 +122,8 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             "-".join([*versions, winner]),
             version=row["id"],
             candidate=winner,
-            samples=sum(candidate.feature_set.counts("train")[c] for candidate, _, _ in made
-                        if candidate.name == winner for c in candidate.feature_set.classes),
+            samples=sum(split == "train" for candidate, _, _ in made if candidate.name == winner
+                        for split in candidate.feature_set.rows["split"].to_pylist()),
             dataset=row["dataset"],
             mlflow=dg.MetadataValue.url(tracker.run_url(row["run_id"])),
         )  # fmt: skip
@@ -146,9 +146,9 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             if row["feature_set"] not in known:
                 raise dg.Failure("there is a new feature set: run the assets study and model on it first")
             chosen = known[row["feature_set"]]
-            done[row["model"]] = evaluations.evaluate(store, row["model"], chosen, task, settings, tracker)
+            done[row["model"]] = evaluations.evaluate(store, row["model"], chosen, modality, task, settings, tracker)
             evaluations.save(store, done[row["model"]], chosen.dataset, now())
-            evaluations.log(done[row["model"]], chosen, tracker, store)
+            evaluations.log(done[row["model"]], chosen, task, tracker, store)
         note_metrics(store, {model: evaluations.flat(found.metrics) for model, found in done.items()})
         first, chosen = done[listed[0]["model"]], known[listed[0]["feature_set"]]
         metrics = {name: round(metric.value, 4) for name, metric in first.metrics.items()}
@@ -165,9 +165,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             test_samples=first.samples,
             comparison=dg.MetadataValue.md(shown.table),
             **pictures,
-            confusion=dg.MetadataValue.md(
-                markdown(confusion_matrix(first.targets, first.predicted, list(chosen.classes)), "confusion matrix")
-            ),
+            mistakes=dg.MetadataValue.md(markdown(mistakes(first.targets, first.predicted, chosen.classes, task), "mistakes")),
             mlflow=dg.MetadataValue.url(tracker.run_url((chosen_model(store) or {})["run_id"])),
         )
 

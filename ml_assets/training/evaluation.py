@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.features.feature_set import FeatureSet
+from ml_assets.modalities import Modality
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Metric, Task
-from ml_assets.training.data import inputs_of
-from ml_assets.training.figures import comparison, confusion_matrix
+from ml_assets.training.data import inputs_of, items_of
+from ml_assets.training.figures import comparison, mistakes
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.trained import TrainedModel
@@ -49,6 +50,7 @@ def evaluate(
     store: ProjectStore,
     model: str,
     chosen: FeatureSet,
+    modality: Modality,
     task: Task,
     settings: TrainingSettings,
     tracker: Tracker,
@@ -58,8 +60,9 @@ def evaluate(
     if not test:
         return Evaluation(model, {}, 0, ("there are no labelled test samples",), None, None, [], [])
     targets = list(test.values())
+    items = items_of(store, modality, list(test)) if task.reads_items else []
     predicted = _predictions(store, model, test, tracker)
-    metrics = task.metrics(targets, predicted, chosen.classes, settings.seed)
+    metrics = task.metrics(targets, predicted, chosen.classes, settings.seed, items)
     reasons = [
         f"{name} is {_value(metrics, name):.4f}, below the minimum {least}"
         for name, least in settings.minimum.items()
@@ -69,8 +72,8 @@ def evaluate(
     difference = None
     if against and against != model:
         other = _predictions(store, against, test, tracker)
-        classes = list(dict.fromkeys([*chosen.classes, *other]))
-        difference = task.difference(targets, predicted, other, classes, settings.seed)
+        classes = list(dict.fromkeys([*chosen.classes, *(name for value in other for name in task.classes_in(value))]))
+        difference = task.difference(targets, predicted, other, classes, settings.seed, items)
         if difference.high < 0:
             reasons.append(
                 f"it is worse than {against}, which serves: the interval of the difference ends at {difference.high:+.4f}"
@@ -100,13 +103,13 @@ def save(store: ProjectStore, done: Evaluation, dataset: str, at: datetime) -> N
     store.table("evaluations").upsert(rows("evaluations", [row]), ignore=["at"])
 
 
-def log(done: Evaluation, chosen: FeatureSet, tracker: Tracker, store: ProjectStore) -> None:
-    """Add the figures and the confusion matrix to the model's MLflow run."""
+def log(done: Evaluation, chosen: FeatureSet, task: Task, tracker: Tracker, store: ProjectStore) -> None:
+    """Add the figures and a picture of the mistakes to the model's MLflow run."""
     run = tracker.existing(store.table("models").take([done.model])["run_id"][0].as_py())
     run.metrics({f"test_{k}": v for name, m in done.metrics.items()
                  for k, v in ((name, m.value), (f"{name}_low", m.low), (f"{name}_high", m.high))})  # fmt: skip
     if done.targets:
-        run.file("test/confusion_matrix.png", confusion_matrix(done.targets, done.predicted, list(chosen.classes)))
+        run.file("test/mistakes.png", mistakes(done.targets, done.predicted, chosen.classes, task))
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def _predictions(store: ProjectStore, model: str, test: dict[str, str], tracker:
     if missing:
         with tempfile.TemporaryDirectory() as folder:
             trained = TrainedModel.load(tracker.download(model, Path(folder)))
-        predicted = trained.predict_inputs(inputs_of(store, trained.architecture, trained.encoder, missing))
+        predicted = trained.predict_inputs(inputs_of(store, trained.architecture, trained.modality, trained.encoder, missing))
         made = [
             {
                 "id": f"{model}/{sample}",

@@ -1,9 +1,9 @@
 """Pictures of how a model does."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from ml_assets.tasks import Metric
+from ml_assets.tasks import Metric, Task
 from ml_assets.visualization.figures import plot_style
 
 
@@ -21,6 +21,38 @@ def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
         axes.invert_yaxis()
         axes.set_ylim(len(metrics) - 0.5, -0.5)
         axes.set_title(f"{name} on test samples, with 95 % intervals")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def mistakes(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], task: Task) -> bytes:
+    """PNG: the confusion matrix where each value is a class; else precision and recall of each class."""
+    if task.one_class:
+        return confusion_matrix(targets, predicted, classes)
+    return class_figures([task.classes_in(v) for v in targets], [task.classes_in(v) for v in predicted], classes)
+
+
+def class_figures(targets: Sequence[Collection[str]], predicted: Sequence[Collection[str]], classes: Sequence[str]) -> bytes:
+    """PNG: for each class, in how many of the samples that were said to hold it, and that do hold it, that is right."""
+    from matplotlib.figure import Figure
+
+    found = {}
+    for name in classes:
+        said, true = ({i for i, names in enumerate(each) if name in names} for each in (predicted, targets))
+        found[f"{name} ({len(true)})"] = (len(said & true) / max(len(said), 1), len(said & true) / max(len(true), 1))
+    with plot_style():
+        figure = Figure(figsize=(6.4, 1.4 + 0.34 * len(classes)), layout="constrained")
+        axes = figure.subplots()
+        for row, name in enumerate(("precision", "recall")):
+            places = [i - 0.19 + 0.38 * row for i in range(len(found))]
+            axes.barh(places, [values[row] for values in found.values()], height=0.36, label=name)
+        axes.set_yticks(range(len(found)), list(found))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.grid(False, axis="y")
+        axes.set_title("samples in which each class occurs")
+        figure.legend(loc="outside lower left", ncols=2)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

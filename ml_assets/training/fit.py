@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ml_assets.compute import has_bfloat16, limit_threads
 from ml_assets.modalities import Encoder
+from ml_assets.tasks import Predicted, Task
 from ml_assets.training.architectures import Architecture
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -24,29 +25,32 @@ CHECKPOINT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Examples:
-    """What a network reads, with the targets.
+    """What a network reads, with the answers.
 
     Args:
         inputs: `(n, …)`, as `Architecture.inputs` gives them; embeddings are `(n, d) float32`.
-        targets: `(n,) int64`, indices of classes.
+        values: `n` values of the label task.
+        items: The `n` items, where the task's metrics need them; else empty.
     """
 
     inputs: NDArray[Any]
-    targets: NDArray[np.int64]
+    values: Sequence[str]
+    items: Sequence[Any] = ()
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.values)
 
     def take(self, index: NDArray[Any]) -> "Examples":
         """The examples at these positions."""
-        return Examples(self.inputs[index], self.targets[index])
+        return Examples(self.inputs[index], [self.values[i] for i in index], [self.items[i] for i in index if self.items])
 
 
 def fit(
     architecture: Architecture,
     encoder: Encoder,
     train: Examples,
-    classes: int,
+    classes: Sequence[str],
+    task: Task,
     seed: int,
     validation: Examples | None = None,
     on_epoch: OnEpoch | None = None,
@@ -61,11 +65,12 @@ def fit(
         architecture: The network and how it is optimised.
         encoder: What its inputs come from.
         train: The samples to learn from.
-        classes: Number of classes.
+        classes: What the network tells apart.
+        task: Says what the values mean, and names the loss.
         seed: Of initialisation, batches and dropout; each epoch has its own, so that a continued training is the same.
         validation: Samples to look at now and then.
         on_epoch: Gets the epoch and `train_loss`, `learning_rate` and, after each look at the validation samples, `val_loss`
-            and `val_accuracy`.
+            and, by the name of the task's `quick` measure, such as `val_accuracy`.
         checkpoint: File in which the training is kept while it goes on, and from which it continues after a crash.
         until: Value of `time.monotonic()` at which it stops, wherever it is.
     """
@@ -80,10 +85,11 @@ def fit(
     warnings.filterwarnings("ignore", message=".*(num_workers|does not have many workers|LeafSpec|no `val_dataloader`).*")
     limit_threads()
     lightning.seed_everything(seed, verbose=False)
-    module = _module(architecture, encoder, classes, seed, on_epoch, checkpoint, until)
+    module = _module(architecture, encoder, classes, task, seed, on_epoch, checkpoint, until)
 
     def loader(examples: Examples, shuffle: bool) -> Any:
-        data = TensorDataset(torch.from_numpy(examples.inputs), torch.from_numpy(examples.targets))
+        targets = architecture.targets(examples.values, examples.inputs, classes, task)
+        data = TensorDataset(torch.from_numpy(examples.inputs), torch.from_numpy(targets))
         # with one replica a plain shuffle, whose order follows from seed and epoch alone
         sampler = DistributedSampler(data, num_replicas=1, rank=0, seed=seed) if shuffle else None
         return DataLoader(data, batch_size=architecture.batch_size, sampler=sampler)
@@ -115,20 +121,24 @@ def fit(
     return module.network.eval()
 
 
-def probabilities(network: Any, inputs: NDArray[Any], batch: int = 4096, lengths: NDArray[Any] | None = None) -> NDArray[Any]:
-    """`(n, classes) float32` softmax of the network's logits, in batches of equal `lengths` where these are known."""
+def predict(architecture: Architecture, network: Any, inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
+    """What the network says of `n` inputs, in their order."""
+    if not len(inputs):
+        return Predicted([], np.zeros(0, np.float32), np.zeros((0, len(classes)), np.float32))
+    found = logits(network, inputs, architecture.predict_batch, architecture.lengths(inputs))
+    return architecture.predicted(found, inputs, classes, task)
+
+
+def logits(network: Any, inputs: NDArray[Any], batch: int = 4096, lengths: NDArray[Any] | None = None) -> NDArray[Any]:
+    """`(n, …) float32` logits of at least one input, in batches of equal `lengths` where these are known."""
     import torch
 
-    if not len(inputs):
-        return np.zeros((0, 0), np.float32)
     order = np.arange(len(inputs)) if lengths is None else np.argsort(lengths, kind="stable")
     with torch.inference_mode():
-        parts = [
-            network(torch.from_numpy(inputs[order[i : i + batch]])).softmax(1).numpy() for i in range(0, len(inputs), batch)
-        ]
-    scores = np.empty((len(inputs), parts[0].shape[1]), np.float32)
-    scores[order] = np.concatenate(parts)
-    return scores
+        parts = [network(torch.from_numpy(inputs[order[i : i + batch]])).numpy() for i in range(0, len(inputs), batch)]
+    found = np.empty((len(inputs), *parts[0].shape[1:]), np.float32)
+    found[order] = np.concatenate(parts)
+    return found
 
 
 def validation_epochs(epochs: int) -> int:
@@ -139,7 +149,8 @@ def validation_epochs(epochs: int) -> int:
 def _module(
     architecture: Architecture,
     encoder: Encoder,
-    classes: int,
+    classes: Sequence[str],
+    task: Task,
     seed: int,
     on_epoch: OnEpoch | None,
     checkpoint: Path | None,
@@ -148,26 +159,27 @@ def _module(
     """The LightningModule; made here so that importing this file does not import torch."""
     import lightning
     import torch
-    from torch.nn.functional import cross_entropy
+
+    plain = architecture.model_copy(update={"label_smoothing": 0.0})
 
     class Classifier(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.network = architecture.network(encoder, classes)
+            self.network = architecture.network(encoder, len(classes))
             self.losses: list[torch.Tensor] = []
             self.kept = time.monotonic()
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
             inputs, targets = batch
-            loss = cross_entropy(self.network(inputs), targets, label_smoothing=architecture.label_smoothing)
+            loss = architecture.loss(self.network(inputs), targets, task)
             self.losses.append(loss.detach())
             return loss
 
         def validation_step(self, batch: Any, _: int) -> None:
             inputs, targets = batch
-            logits = self.network(inputs)
-            self.log("val_loss", cross_entropy(logits, targets), batch_size=len(targets))
-            self.log("val_accuracy", (logits.argmax(1) == targets).float().mean(), batch_size=len(targets))
+            found = self.network(inputs)
+            self.log("val_loss", plain.loss(found, targets, task), batch_size=len(targets))
+            self.log(f"val_{task.quick}", architecture.score(found, targets, task).mean(), batch_size=len(targets))
 
         def on_train_batch_start(self, _: Any, index: int) -> None:
             if index == 0:  # the hook of the epoch's start is not called in the first epoch after a continuation

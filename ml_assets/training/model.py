@@ -54,14 +54,14 @@ def train_model(
             run.curve(epoch, values)
             on_epoch(epoch, values)
 
-        network = fit(architecture, encoder, data.examples, len(chosen.classes), seed, on_epoch=both, checkpoint=checkpoint)
+        network = fit(architecture, encoder, data.examples, chosen.classes, task, seed, on_epoch=both, checkpoint=checkpoint)
         version = f"{store.project}-{tracker.next_version()}"
         model = TrainedModel(
             {
                 "project": store.project,
                 "version": version,
-                "modality": modality.type,
-                "task": task.type,
+                "modality": {"type": modality.type, **modality.model_dump(mode="json")},
+                "task": {"type": task.type, **task.model_dump(mode="json")},
                 "encoder": {"name": encoder.name, "dimensions": encoder.dimensions},
                 "architecture": describe(architecture),
                 "classes": list(chosen.classes),
@@ -104,6 +104,9 @@ def train_model(
 def _examples(store: ProjectStore, data: SplitData, model: TrainedModel) -> list[dict[str, Any]]:
     """A few training samples with the model's answers, by which a server checks that it loaded the model well."""
     step = max(1, len(data.ids) // EXAMPLES)
-    items = items_of(store, data.ids[::step][:EXAMPLES])
+    items = items_of(store, model.modality, data.ids[::step][:EXAMPLES])
     scores = model.predict(items).scores
-    return [{"content": item, "scores": [round(float(p), 6) for p in row]} for item, row in zip(items, scores, strict=True)]
+    return [
+        {"content": model.modality.to_json(item), "scores": [round(float(p), 6) for p in row]}
+        for item, row in zip(items, scores, strict=True)
+    ]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ml_assets.modalities import MODALITIES, Encoder, Modality
+from ml_assets.tasks import TASKS, Predicted, Task
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
-from ml_assets.training.fit import probabilities
+from ml_assets.training.fit import predict
 
 EXAMPLE_TOLERANCE = 0.05
 """How far a probability of a stored example may lie from the stored one: other processors round differently."""
@@ -24,28 +25,13 @@ class ModelError(ValueError):
     """The folder holds no model that works here; the message says why."""
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """Predictions of `n` samples over `k` classes.
-
-    Args:
-        labels: `n` classes.
-        confidence: `(n,) float32`, the probability of each label.
-        scores: `(n, k) float32`, probabilities in the order of the model's classes.
-    """
-
-    labels: list[str]
-    confidence: NDArray[np.float32]
-    scores: NDArray[np.float32]
-
-
 @dataclass
 class TrainedModel:
     """A network with all that it needs to answer.
 
     Args:
-        description: What `model.json` holds: project, version, modality, encoder, architecture, classes, dataset,
-            feature_set, run_id, examples (content and scores).
+        description: What `model.json` holds: project, version, modality, task, encoder, architecture, classes, dataset,
+            feature_set, run_id, examples (content as JSON has it, and scores).
         network: The fitted `torch.nn.Module`.
     """
 
@@ -68,6 +54,12 @@ class TrainedModel:
         return MODALITIES.parse(self.description["modality"])
 
     @cached_property
+    def task(self) -> Task:
+        """What it answers, with the classes that it tells apart."""
+        given = self.description["task"]  # older models have its name alone
+        return TASKS.parse({**(given if isinstance(given, dict) else {"type": given}), "classes": self.classes})
+
+    @cached_property
     def encoder(self) -> Encoder:
         """What turns its inputs into vectors."""
         return self.modality.encoder(self.description["encoder"]["name"])
@@ -83,20 +75,14 @@ class TrainedModel:
 
     def predict_inputs(self, inputs: NDArray[Any]) -> Predicted:
         """Predictions from `(n, …)` inputs of the architecture: of one that reads embeddings, `(n, d) float32`."""
-        if len(inputs) == 0:
-            return Predicted([], np.zeros(0, np.float32), np.zeros((0, len(self.classes)), np.float32))
-        reads = self.architecture
-        scores = probabilities(self.network, inputs, reads.predict_batch, reads.lengths(inputs))
-        best = scores.argmax(1)
-        classes = self.classes
-        return Predicted([classes[i] for i in best], scores[np.arange(len(best)), best], scores)
+        return predict(self.architecture, self.network, inputs, self.classes, self.task)
 
     def check_examples(self) -> None:
         """Raise `ModelError` if the stored examples are not reproduced here."""
         examples = self.description["examples"]
         if not examples:
             raise ModelError(f"the model {self.version} has no stored examples to check itself on")
-        scores = self.predict([e["content"] for e in examples]).scores
+        scores = self.predict([self.modality.from_json(e["content"]) for e in examples]).scores
         worst = float(np.abs(scores - np.array([e["scores"] for e in examples])).max())
         if not worst <= EXAMPLE_TOLERANCE:
             raise ModelError(

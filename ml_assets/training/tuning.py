@@ -17,13 +17,11 @@ from ml_assets.records import content_id
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import train_and_validation
-from ml_assets.training.fit import Examples, fit, probabilities
+from ml_assets.training.fit import Examples, fit, predict
 from ml_assets.training.journal import Interrupted, Journal, tell
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import TrackedRun, Tracker
 
-COMPARED = "val_accuracy"
-"""What trials are compared by while they run."""
 PRUNE_AFTER = 2
 """Trials that run to their end before any is ended early."""
 
@@ -105,15 +103,15 @@ def tune(
     `on_trial` gets each new trial when it has ended, `on_epoch` its number with the epoch and its figures.
     """
     began = time.monotonic()
-    train, validation = train_and_validation(data, classes, settings.validation_share, settings.seed)
+    train, validation = train_and_validation(data, classes, task, settings.validation_share, settings.seed)
+    compared = f"val_{task.quick}"
     journal, proposed, trials = Journal(name, folder), _proposals(settings), list[Trial]()
     began -= journal.seconds()  # as if it had never been interrupted
     until = began + settings.minutes * 60 if settings.minutes else math.inf
 
     def score(network: Any, tried: Architecture, run: TrackedRun) -> float:
-        found = probabilities(network, validation.inputs, tried.predict_batch, tried.lengths(validation.inputs))
-        guesses = [classes[i] for i in found.argmax(1)]
-        metrics = task.metrics([classes[i] for i in validation.targets], guesses, classes, settings.seed)
+        found = predict(tried, network, validation.inputs, classes, task)
+        metrics = task.metrics(validation.values, found.labels, classes, settings.seed, validation.items)
         run.metrics({f"validation_{k}": m.value for k, m in metrics.items()})
         return metrics[task.headline()].value
 
@@ -129,8 +127,8 @@ def tune(
             def watch(epoch: int, values: Mapping[str, float]) -> None:
                 run.curve(epoch, values)
                 on_epoch(number, epoch, values)
-                if COMPARED in values and epoch not in curve:
-                    curve[epoch] = values[COMPARED]
+                if compared in values and epoch not in curve:
+                    curve[epoch] = values[compared]
                     asked.report(curve[epoch], epoch)
                     journal.begin_trial(describe(tried), Interrupted(run.id, time.monotonic() - started, curve))
                     journal.spend(time.monotonic() - began)
@@ -144,7 +142,8 @@ def tune(
                     tried,
                     encoder,
                     train,
-                    len(classes),
+                    classes,
+                    task,
                     settings.seed,
                     validation,
                     watch,

@@ -27,7 +27,8 @@ def items_of(
         seconds, origin, deleted]`, oldest first; times are seconds since 1970.
     """
     noted = annotations.filter(pc.is_in(annotations["sample_id"], value_set=rows["id"].combine_chunks()))
-    values = _names(task.classes, rows["value"], rows["predicted"], noted["value"])
+    values = _names(task.classes if task.one_class else (), rows["value"], rows["predicted"], noted["value"])
+    classes = list(dict.fromkeys([*task.classes, *(name for value in values for name in task.classes_in(value))]))
     names = {
         "status": list(STATUSES),
         "value": values,
@@ -41,11 +42,13 @@ def items_of(
     }
     coded = ("status", "value", "predicted", "split", "source", "model", "reason")
     return {
-        "names": names,
+        # equal values have equal codes; people read words
+        "names": names | {"value": (said := [task.words(v) for v in values]), "predicted": said, "class": classes},
         "items": {
             "id": rows["id"].to_pylist(),
             **{name: _codes(rows[name], names[name]) for name in coded},
-            **_contents(rows["id"].combine_chunks(), store, modality, limit),
+            "classes": [[classes.index(name) for name in task.classes_in(v)] if v else [] for v in rows["value"].to_pylist()],
+            **_contents(rows, store, modality, task, limit),
             "collected": _seconds(rows["collected_at"]),
             "pushed": _seconds(rows["pushed_at"]),
             "task": rows["task_id"].to_pylist(),
@@ -57,20 +60,24 @@ def items_of(
     }
 
 
-def _contents(ids: pa.Array, store: ProjectStore, modality: Modality, limit: int) -> dict[str, list[Any]]:
-    """What is read from the samples themselves, in one pass over the table, in the order of `ids`."""
+def _contents(rows: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int) -> dict[str, list[Any]]:
+    """What is read from the samples themselves, in one pass over the table, in the order of the rows."""
+    ids = rows["id"].combine_chunks()
+    # the label is drawn in; where there is none, what a model says
+    drawn = pc.coalesce(rows["value"], rows["predicted"]).to_pylist()
     kept = ("origin", "group", "columns", "split_by")
     # `length` is the item's full length where it is not shown whole, else 0
     content: dict[str, list[Any]] = {name: [None] * len(ids) for name in ("html", "length", *kept)}
-    for batch in store.table("samples").batches(["id", "text", *kept]):
+    for batch in store.table("samples").batches(["id", modality.column, *kept], size=256):
         found = pc.index_in(batch["id"], value_set=ids)
         if found.null_count == len(found):
             continue
         positions = found.drop_null().to_pylist()
         batch = batch.filter(pc.is_valid(found))
-        for position, item in zip(positions, batch["text"].to_pylist(), strict=True):
-            content["html"][position] = modality.show(item or "", limit)
-            length = modality.length(item or "")
+        for position, item in zip(positions, batch[modality.column].to_pylist(), strict=True):
+            shown, value = modality.show(item, limit), drawn[position]
+            content["html"][position] = shown if value is None else task.draw(shown, item, value, limit)
+            length = modality.length(item) if modality.column == "text" else 0
             content["length"][position] = length if length > limit else 0
         for name in kept:
             for position, value in zip(positions, batch[name].to_pylist(), strict=True):

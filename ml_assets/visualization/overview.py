@@ -64,7 +64,7 @@ class Overview:
     Args:
         statuses: Samples per status, in the order of `STATUSES`.
         splits: Samples per split, the largest first.
-        classes: Labelled samples per class and split, the task's classes first, in its order.
+        classes: Labelled samples in which each class occurs, per class and split, the task's classes first, in its order.
         sources: The largest first.
         labelers: The busiest first. Annotations that were taken back do not count.
         shared: Labelled samples that at least two labelers annotated; `agreement` is their mean, None without any.
@@ -127,7 +127,9 @@ def _classes(rows: pa.Table, task: Task) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {name: {} for name in task.classes}
     counted = rows.filter(pc.is_valid(rows["value"])).group_by(["value", "split"]).aggregate([([], "count_all")])
     for row in counted.sort_by("value").to_pylist():
-        counts.setdefault(row["value"], {})[row["split"]] = row["count_all"]
+        for name in task.classes_in(row["value"]):
+            splits = counts.setdefault(name, {})
+            splits[row["split"]] = splits.get(row["split"], 0) + row["count_all"]
     return counts
 
 

@@ -23,6 +23,8 @@ from ml_assets.visualization.settings import VisualizationSettings
 
 TEMPLATES = resources.files("ml_assets.visualization") / "templates"
 SCRIPTS = ("data.js", "show.js", "facets.js", "list.js", "item.js", "page.js")
+MEDIA = 2000
+"""Pictures or sounds on one page at most."""
 PAGES = {"dagster": "Dagster", "label_studio": "Label Studio", "mlflow": "MLflow"}
 
 
@@ -79,7 +81,8 @@ def collect(
             )
     rows = dataset_rows(store)
     annotations = store.table("annotations").read()
-    shown = first_to_show(rows, settings.sample_limit)
+    # pictures and sounds stand inside the page, which has to load
+    shown = first_to_show(rows, settings.sample_limit if modality.column == "text" else min(settings.sample_limit, MEDIA))
     return ReportData(
         project=store.project,
         modality=modality.type,

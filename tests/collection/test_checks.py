@@ -8,7 +8,7 @@ import pytest
 
 from ml_assets.collection.checks import collection_checks
 from ml_assets.collection.sources import Source
-from ml_assets.records import rows
+from ml_assets.records import content_id, rows
 from ml_assets.resources import Workspace
 from ml_assets.store import ProjectStore
 
@@ -42,16 +42,23 @@ def test_nothing_collected_is_not_clean(store: ProjectStore) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"text": "\r\nnot trimmed", "split": "train"}, "decodable"),
-        ({"text": "zero\x00", "split": "train"}, "decodable"),
-        ({"text": "fine", "split": "validation"}, "split"),
+        ({"text": "\r\nnot trimmed", "split": "train"}, "intact"),
+        ({"text": "zero\x00", "split": "train"}, "intact"),
+        ({"text": "well", "split": "validation"}, "split"),
     ],
 )
 def test_a_row_that_is_not_clean_is_seen(collected: ProjectStore, row: dict[str, str], said: str) -> None:
-    collected.table("samples").insert(rows("samples", [{"id": "new", **row}]))
+    collected.table("samples").insert(rows("samples", [{"id": content_id("text", row["text"]), **row}]))
     found = check("clean")
     assert not found.passed
     assert f"'column': '{said}'" in (found.description or "")
+
+
+def test_a_sample_that_was_altered_is_seen(collected: ProjectStore) -> None:
+    table = collected.table("samples")
+    [row] = table.read(where="text = 'fine'").to_pylist()
+    table.upsert(rows("samples", [row | {"text": "bad"}]))
+    assert "'column': 'intact'" in (check("clean").description or "")
 
 
 def test_samples_that_came_in_under_wider_bounds_stay_and_are_told(collected: ProjectStore) -> None:

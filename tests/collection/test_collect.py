@@ -33,7 +33,8 @@ def test_samples_are_what_stands_in_the_files(store: ProjectStore, data: Path) -
     assert done == Collected(received=2, accepted=2, files=1)
     [fine, poor] = sorted(store.table("samples").read().to_pylist(), key=lambda row: row["origin"])
     assert fine == {
-        "id": sample_id(Text(), "fine\nindeed"), "text": "fine\nindeed", "source": "first", "origin": f"{uri(path)}#1",
+        "id": sample_id(Text(), "fine\nindeed"), "text": "fine\nindeed", "media": None, "source": "first",
+        "origin": f"{uri(path)}#1",
         "split": split_of(fine["id"], "g1"), "split_by": "hash", "group": "g1", "columns": '{"stars": "5"}', "collected_at": AT,
     }  # fmt: skip
     assert poor["split"] == split_of("whatever", "g2")
@@ -134,8 +135,8 @@ def test_two_sources_over_one_file_accept_its_samples_once(store: ProjectStore, 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("x" * 20_000_000, "too long: 2e+07, above 100000"),
-        ("ab", "too short: 2, below 3"),
+        ("x" * 20_000_000, "too long: 2e+07 characters, above 100000"),
+        ("ab", "too short: 2 characters, below 3"),
         ("  \n ", "empty"),
         ("a\x00b", "not text: it holds a zero character at position 1"),
         ("a\udcffb", "not text: half of a surrogate pair at position 1"),

@@ -1,5 +1,6 @@
 """What every label task does with answers."""
 
+import json
 import random
 import time
 import xml.etree.ElementTree as ElementTree
@@ -19,8 +20,30 @@ from .plugins import options
 
 EACH = pytest.mark.parametrize("name", list(TASKS))
 CLASSES = ("one", "two", "three")
-VALUES: dict[str, list[str]] = {"single_choice": list(CLASSES)}
+TEXT = "the first and the second 😀 met a third one"
+VALUES: dict[str, list[str]] = {
+    "single_choice": list(CLASSES),
+    "multiple_choice": ['["one"]', '["two"]', '["one", "three"]', '["one", "two", "three"]'],
+    "spans": [
+        '[{"start": 4, "end": 9, "label": "one"}]',
+        '[{"start": 4, "end": 9, "label": "two"}]',
+        '[{"start": 4, "end": 9, "label": "one"}, {"start": 14, "end": 26, "label": "three"}]',
+        '[{"start": 0, "end": 24, "label": "one"}, {"start": 29, "end": 30, "label": "two"}]',
+        "[]",
+    ],
+    "boxes": [
+        '[{"label": "one", "x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2}]',
+        '[{"label": "one", "x": 0.12, "y": 0.1, "width": 0.21, "height": 0.19}]',
+        '[{"label": "one", "x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2}, '
+        '{"label": "two", "x": 0.5, "y": 0.5, "width": 0.5, "height": 0.12345}]',
+        '[{"label": "three", "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0, "confidence": 0.25}]',
+        "[]",
+    ],
+}
 """Some values of a task with the classes one, two and three."""
+MAY_BE_EMPTY = ("spans", "boxes")
+JOINS = ("multiple_choice", "spans", "boxes")
+"""The tasks whose joint answer can be one that nobody gave as a whole."""
 
 
 def of(name: str) -> Task:
@@ -64,22 +87,80 @@ def test_label_studio_keeps_a_value_as_it_is(name: str) -> None:
 @EACH
 def test_an_answer_that_the_task_does_not_allow_is_one_sentence_with_the_choices(name: str) -> None:
     task = of(name)
-    for answer in ("nonsense", "ONE", "", None, 5, ["one"], {"one": 1}, "x" * 10_000, "a\nb"):
+    nonsense = ("nonsense", "ONE", "", None, 5, True, {"one": 1}, "x" * 10_000, "a\nb", ["one", 1], ["four"], [["one"]], [{}])
+    for answer in (
+        *nonsense,
+        "[" * 10_000,
+        "NaN",
+        ["one"] * 1001,
+        [{"label": "one"}],
+        [{"start": 1, "end": 2, "label": "four"}],
+    ):
         with pytest.raises(InvalidLabel) as caught:
             task.check(answer)
         sentence = str(caught.value)
         assert all(choice in sentence for choice in CLASSES)
         assert len(sentence.splitlines()) == 1
         assert len(sentence) < 300
-    for result in (
-        [],
-        [{}],
+    nothing: list[list[dict[str, Any]]] = [[], [{}], [{"from_name": "other", "value": {}}]]
+    broken: list[list[dict[str, Any]]] = [
         [{"from_name": "label"}],
         [{"from_name": "label", "value": None}],
-        [{"from_name": "other", "value": {}}],
-    ):
+        [{"from_name": "label", "value": {}}],
+        [{"from_name": "label", "value": {"choices": None, "labels": 5, "rectanglelabels": "one"}}],
+    ]
+    if name in MAY_BE_EMPTY:
+        assert {task.read(result) for result in nothing} == {"[]"}
+        task, allowed = TASKS.parse(options(TASKS[name]) | {"empty": False}), task
+        assert allowed.check([]) == "[]"
+        with pytest.raises(InvalidLabel, match="at least one"):
+            task.check([])
+    for result in [*nothing, *broken]:
         with pytest.raises(InvalidLabel):
             task.read(result)
+
+
+NONSENSE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@EACH
+@given(answer=NONSENSE)
+def test_any_nonsense_is_refused_in_one_sentence(name: str, answer: Any) -> None:
+    if name in MAY_BE_EMPTY and (answer == [] or (isinstance(answer, str) and answer.split() == ["[]"])):
+        return
+    with pytest.raises(InvalidLabel) as caught:
+        of(name).check(answer)
+    assert len(str(caught.value)) < 300
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@EACH
+def test_an_application_gets_what_it_could_send(name: str) -> None:
+    task = of(name)
+    for value in VALUES[name]:
+        assert task.check(task.answer(value)) == value
+        assert json.loads(json.dumps(task.answer(value))) == task.answer(value)
+
+
+@EACH
+def test_classes_are_found_renamed_and_left_out(name: str) -> None:
+    task, new = of(name), TASKS.parse(options(TASKS[name]) | {"classes": ["1", "2", "3"]})
+    names = dict(zip(CLASSES, "123", strict=True))
+    for value in VALUES[name]:
+        found = task.classes_in(value)
+        assert found == tuple(sorted(set(found), key=CLASSES.index))
+        assert all(name in value for name in found)
+        assert task.mapped(value, {name: name for name in CLASSES}) == value
+        mapped = task.mapped(value, names)
+        assert mapped is not None
+        assert new.check(mapped) == mapped
+        assert new.classes_in(mapped) == tuple(names[name] for name in found)
+        less = task.mapped(value, {name: name for name in CLASSES if name not in found})
+        assert less == ("[]" if name in MAY_BE_EMPTY else None)
 
 
 @EACH
@@ -88,7 +169,9 @@ def test_the_consensus_does_not_depend_on_the_order(name: str, data: Any) -> Non
     task, values = of(name), data.draw(st.lists(values_of(name), min_size=1, max_size=7))
     found = task.consensus(values)
     assert 0 < found.agreement <= 1
-    assert found.value is None or task.check(found.value) in values
+    if found.value is not None:
+        assert task.check(found.value) == found.value
+        assert name in JOINS or found.value in values
     for _ in range(3):
         random.Random(len(values)).shuffle(values)
         assert task.consensus(values) == found
@@ -103,14 +186,14 @@ def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: i
     task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))
     targets = generator.choices(VALUES[name], k=60)
     predicted = [t if generator.random() < 0.7 else generator.choice(VALUES[name]) for t in targets]
-    found = task.metrics(targets, predicted, CLASSES, seed)
+    found = task.metrics(targets, predicted, CLASSES, seed, [TEXT] * 60)
     assert tuple(found) == task.metric_names
     assert task.headline() in found
     for metric in found.values():
         assert 0 <= metric.low <= metric.value <= metric.high <= 1
         assert metric.low < metric.high
-    assert task.metrics(targets, predicted, CLASSES, seed) == found, "the same seed draws the same samples"
-    perfect = task.metrics(targets, targets, CLASSES, seed)
+    assert task.metrics(targets, predicted, CLASSES, seed, [TEXT] * 60) == found, "the same seed draws the same samples"
+    perfect = task.metrics(targets, targets, CLASSES, seed, [TEXT] * 60)
     assert {(m.value, m.low, m.high) for m in perfect.values()} == {(1, 1, 1)}
 
 
@@ -120,12 +203,15 @@ def test_the_difference_of_two_models_is_that_of_their_headlines(name: str, data
     task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))
     targets = generator.choices(VALUES[name], k=60)
     first, second = ([t if generator.random() < p else generator.choice(VALUES[name]) for t in targets] for p in (0.9, 0.5))
-    scores = [task.metrics(targets, guesses, CLASSES, 0)[task.headline()].value for guesses in (first, second)]
-    found, back = task.difference(targets, first, second, CLASSES, 0), task.difference(targets, second, first, CLASSES, 0)
+    scores = [task.metrics(targets, guesses, CLASSES, 0, [TEXT] * 60)[task.headline()].value for guesses in (first, second)]
+    found, back = (
+        task.difference(targets, first, second, CLASSES, 0, [TEXT] * 60),
+        task.difference(targets, second, first, CLASSES, 0, [TEXT] * 60),
+    )
     assert found.value == pytest.approx(scores[0] - scores[1])
     assert found.low <= found.value <= found.high
     assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
-    same = task.difference(targets, first, first, CLASSES, 0)
+    same = task.difference(targets, first, first, CLASSES, 0, [TEXT] * 60)
     assert (same.value, same.low, same.high) == (0, 0, 0), "samples are drawn for both together"
 
 

@@ -82,6 +82,14 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "no text": ("[cat, dog, bird]", "[yes, no]", 12, "labeling.task.classes.0: should be text: put it into quotes, not True"),
     "no mapping": ("      macro_f1: 0.9", "      0.9", 21, "training.minimum: should be a mapping, such as {name: value}, not 0.9"),
     "implicit source": ("type: table", "type: upload", 6, "collection.sources.0: unknown source 'upload': choose one of files, table"),
+    "task of another modality": (
+        "type: single_choice", "type: boxes", 2,
+        "the task 'boxes' cannot be asked of samples that are text: choose one of multiple_choice, single_choice, spans",
+    ),
+    "network of another modality": (
+        "modality: text", "modality: image", 2,
+        "the architecture 'text_cnn' does not answer single_choice of samples that are image: name one of",
+    ),
     "class nowhere": ("encoder: minilm", "keep: [cat, cow]", 2, "features names the class 'cow': choose one of cat, dog, bird"),
     "option of a feature set": (
         "encoder: minilm", "sets:\n      small:\n        kep: [cat, dog]", 19,
@@ -92,7 +100,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "say with training.serve which model may serve, one of all/mlp, small/mlp",
     ),
     "serves nothing": ("trials: 3", "serve: mpl", 2, "training.serve names 'mpl': choose one of mlp"),
-    "one class left": ("encoder: minilm", "keep: [cat]", 2, "features leaves 1 class to learn: keep at least two"),
+    "one class left": ("encoder: minilm", "keep: [cat]", 2, "features leaves 1 class to learn: keep at least 2"),
     "key twice": ("    trials: 3", "    trials: 3\n    trials: 4", 21, "'trials' stands here twice: keep one"),
     "empty stage": ("    schedule: 0 * * * *\n", "", 23, "monitoring: "),
     "cron": ("0 * * * *", "hourly", 24, "the schedule 'hourly' is not cron text"),

@@ -12,6 +12,7 @@ from ml_assets.modalities.text import TextEncoder
 from ml_assets.records import content_id, rows
 from ml_assets.resources import Workspace
 from ml_assets.store import ProjectStore
+from ml_assets.tasks import SingleChoice
 
 TEXT = Text()
 ENCODER = TEXT.encoder("minilm")
@@ -69,7 +70,7 @@ def test_alike_texts_have_alike_vectors() -> None:
 
 
 def test_the_check_counts_what_is_missing(store: ProjectStore) -> None:
-    [check, _] = features_checks("reviews", FeaturesSettings(), TEXT)
+    [check, _] = features_checks("reviews", FeaturesSettings(), TEXT, SingleChoice(classes=("a", "b")))
     collect(store, "a cat", "a dog")
     assert check(workspace=Workspace()).metadata["samples without a vector"].value == {"minilm": 2}
     embed_new(store, TEXT, ENCODER, lambda *_: None)

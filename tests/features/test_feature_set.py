@@ -29,15 +29,15 @@ def dataset(*listed: tuple[str, str, str]) -> Any:
 
 
 def test_by_default_everything_is_in(store: ProjectStore) -> None:
-    chosen, recipe = choose(dataset(), "ds-1", FeaturesSettings(), TASK)
+    chosen, recipe = choose(dataset(), "ds-1", FeaturesSettings(), TASK, "minilm")
     assert [tuple(r.values()) for r in chosen.rows.to_pylist()] == ROWS
     assert (chosen.classes, chosen.dataset, chosen.encoder) == (CLASSES, "ds-1", "minilm")
     assert recipe["targets"] == {name: name for name in CLASSES}
-    assert chosen.counts("train") == {"cat": 1, "dog": 0, "ant": 2, "bee": 1}
+    assert chosen.counts("train", TASK) == {"cat": 1, "dog": 0, "ant": 2, "bee": 1}
 
 
 def test_classes_are_kept_and_merged() -> None:
-    chosen, _ = choose(dataset(), "ds-1", FeaturesSettings(keep=("cat", "ant", "bee"), merge=MERGE), TASK)
+    chosen, _ = choose(dataset(), "ds-1", FeaturesSettings(keep=("cat", "ant", "bee"), merge=MERGE), TASK, "minilm")
     assert {r["id"]: r["target"] for r in chosen.rows.to_pylist()} == {
         "s1": "cat",
         "s3": "insect",
@@ -45,28 +45,28 @@ def test_classes_are_kept_and_merged() -> None:
         "s5": "insect",
     }
     assert chosen.classes == ("cat", "insect")
-    assert chosen.counts("test") == {"cat": 0, "insect": 0}
+    assert chosen.counts("test", TASK) == {"cat": 0, "insect": 0}
 
 
 @given(st.randoms())
 def test_the_order_of_rows_does_not_matter(random: Any) -> None:
     listed = list(ROWS)
     random.shuffle(listed)
-    first, again = (choose(dataset(*r), "ds-1", FeaturesSettings(merge=MERGE), TASK)[0] for r in (ROWS, listed))
+    first, again = (choose(dataset(*r), "ds-1", FeaturesSettings(merge=MERGE), TASK, "minilm")[0] for r in (ROWS, listed))
     assert (first.id, first.rows.equals(again.rows)) == (again.id, True)
 
 
 def test_its_name_follows_from_the_dataset_and_the_choices() -> None:
     options = [{}, {"keep": ("cat", "dog")}, {"merge": MERGE}, {"encoder": "other"}, {"merge": {"bug": ("ant", "bee")}}]
-    names = {choose(dataset(), tag, FeaturesSettings(**o), TASK)[0].id for o in options for tag in ("ds-1", "ds-2")}
+    names = {choose(dataset(), tag, FeaturesSettings(**o), TASK, "minilm")[0].id for o in options for tag in ("ds-1", "ds-2")}
     assert len(names) == 2 * len(options)
     assert {name[:3] for name in names} == {"fs-"}
 
 
 def test_what_was_saved_is_loaded_for_ever(store: ProjectStore) -> None:
-    first, recipe = choose(dataset(), "ds-1", FeaturesSettings(), TASK)
+    first, recipe = choose(dataset(), "ds-1", FeaturesSettings(), TASK, "minilm")
     save(store, [(first, recipe)], AT)
-    second, other = choose(dataset(("s9", "ant", "train")), "ds-2", FeaturesSettings(merge=MERGE), TASK)
+    second, other = choose(dataset(("s9", "ant", "train")), "ds-2", FeaturesSettings(merge=MERGE), TASK, "minilm")
     save(store, [(second, other)], AT)
     for chosen in (first, second):
         again = load(store, chosen.id)
@@ -101,20 +101,20 @@ def test_a_class_that_nobody_labels_is_said(options: dict[str, Any]) -> None:
 
 
 def check(name: str) -> Any:
-    [found] = [c for c in features_checks("reviews", FeaturesSettings(), Text()) if c.check_key.name == name]
+    [found] = [c for c in features_checks("reviews", FeaturesSettings(), Text(), TASK) if c.check_key.name == name]
     return found(workspace=Workspace())
 
 
 def test_the_check_sees_doubles_and_classes_without_samples(store: ProjectStore) -> None:
     whole = [(f"s{n}", CLASSES[n % 4], "train" if n < 8 else "test") for n in range(12)]
-    chosen, recipe = choose(dataset(*whole), "ds-1", FeaturesSettings(), TASK)
+    chosen, recipe = choose(dataset(*whole), "ds-1", FeaturesSettings(), TASK, "minilm")
     save(store, [(chosen, recipe)], AT)
     assert check("splits_disjoint").passed
     for hour, tag, listed, said in (
         (1, "ds-2", whole[:7], "fewer than 2 training samples of bee: label more"),
         (2, "ds-3", [*whole, ("s0", "cat", "test")], "1 samples stand twice"),
     ):
-        chosen, recipe = choose(dataset(*listed), tag, FeaturesSettings(), TASK)
+        chosen, recipe = choose(dataset(*listed), tag, FeaturesSettings(), TASK, "minilm")
         save(store, [(chosen, recipe)], AT.replace(hour=hour))
         found = check("splits_disjoint")
         assert (found.passed, found.description) == (False, said)
@@ -126,17 +126,17 @@ def test_feature_sets_side_by_side_change_what_is_given_above_them() -> None:
     settings = FeaturesSettings.model_validate({"merge": MERGE, "sets": given})
     found = settings.each()
     assert list(found) == ["plain", "few", "other"]
-    assert (found["plain"].merge, found["plain"].encoder) == (MERGE, "minilm")
+    assert (found["plain"].merge, found["plain"].encoder) == (MERGE, None)
     assert found["few"].targets(CLASSES) == {"cat": "cat", "ant": "insect"}
     assert (found["other"].merge, found["other"].encoder) == ({}, "big")
-    assert settings.encoders() == ["minilm", "big"]
+    assert settings.encoders("minilm") == ["minilm", "big"]
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"a": {}, "b": {}}, "the feature sets 'a' and 'b' are the same"),
-        ({"a": {}, "b": {"encoder": "minilm"}}, "the feature sets 'a' and 'b' are the same"),
+        ({"a": {}, "b": {"inputs": ["content"]}}, "the feature sets 'a' and 'b' are the same"),
         ({"My set": {}}, "the feature set 'My set' needs another name"),
         ({"a": {"sets": {}}}, "Extra inputs"),
         ({"a": {"merge": {"x": ["ant"], "y": ["ant"]}}}, "the class 'ant' is merged twice"),

@@ -23,7 +23,7 @@ FEATURES = FeaturesSettings(sets={"all": {}, "two": {"keep": ["art", "law"]}})  
 def listed(store: ProjectStore) -> list[Candidate]:
     fill(store)
     dataset = store.table("dataset").read(tag="ds-1")
-    made = [sets.choose(dataset, "ds-1", options, TASK, name) for name, options in FEATURES.each().items()]
+    made = [sets.choose(dataset, "ds-1", options, TASK, "minilm", name) for name, options in FEATURES.each().items()]
     sets.save(store, made, AT.replace(hour=1))
     return candidates(store, BOTH)
 
@@ -45,7 +45,7 @@ def test_without_names_a_candidate_is_called_as_its_architecture(store: ProjectS
 
 def test_only_the_newest_feature_sets_count(store: ProjectStore, listed: list[Candidate]) -> None:
     dataset = store.table("dataset").read(tag="ds-1")
-    chosen, recipe = sets.choose(dataset, "ds-1", FeaturesSettings(), TASK, "all")
+    chosen, recipe = sets.choose(dataset, "ds-1", FeaturesSettings(), TASK, "minilm", "all")
     sets.save(store, [(chosen, recipe)], AT.replace(hour=2))
     assert [c.name for c in candidates(store, BOTH)] == ["all/mlp", "all/text_cnn"]
 

@@ -39,7 +39,7 @@ def chosen(store: ProjectStore) -> FeatureSet:
 
 def made(store: ProjectStore, tracker: Tracker, chosen: FeatureSet, architecture: MLP, number: int = 1) -> str:
     """The version of a model that was really trained and registered."""
-    data = split_data(store, chosen, Text(), architecture, "train")
+    data = split_data(store, chosen, Text(), TASK, architecture, "train")
     at = AT + timedelta(minutes=number)
     row = train_model(
         store, chosen, data, architecture, Text(), TASK, number, f"st-{number}", "1", tracker, at, lambda *_: None
@@ -52,7 +52,7 @@ def made(store: ProjectStore, tracker: Tracker, chosen: FeatureSet, architecture
 def judged(
     store: ProjectStore, tracker: Tracker, chosen: FeatureSet, model: str, settings: TrainingSettings = SETTINGS
 ) -> Evaluation:
-    return evaluate(store, model, chosen, TASK, settings, tracker)
+    return evaluate(store, model, chosen, Text(), TASK, settings, tracker)
 
 
 def serve(store: ProjectStore, model: str, state: str = "live", number: int = 1) -> None:
@@ -86,7 +86,7 @@ def test_a_good_model_passes_and_a_weak_one_does_not(store: ProjectStore, tracke
     assert len(failed.reasons) == 2
     kept = store.table("test_predictions").read(where=f"model = '{good}'").to_pylist()
     assert {r["sample_id"]: r["label"] for r in kept} == dict(
-        zip(split_data(store, chosen, Text(), QUICK, "test").ids, found.predicted, strict=True)
+        zip(split_data(store, chosen, Text(), TASK, QUICK, "test").ids, found.predicted, strict=True)
     )
     assert all(max(scores := json.loads(r["scores"]), key=scores.get) == r["label"] for r in kept)
 
@@ -133,7 +133,7 @@ def test_a_serving_model_with_other_classes_is_compared_all_the_same(store: Proj
     old = made(store, tracker, whole, QUICK, 1)
     serve(store, old)
     settings = FeaturesSettings(merge={"other": ("law", "sport")})
-    merged, recipe = sets.choose(store.table("dataset").read(tag="ds-1"), "ds-1", settings, TASK)
+    merged, recipe = sets.choose(store.table("dataset").read(tag="ds-1"), "ds-1", settings, TASK, "minilm")
     sets.save(store, [(merged, recipe)], AT)
     found = judged(store, tracker, merged, made(store, tracker, merged, QUICK, 2))
     assert found.passed, found.reasons

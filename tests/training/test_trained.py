@@ -14,7 +14,7 @@ from ml_assets.training.fit import fit
 from ml_assets.training.trained import ModelError, TrainedModel
 from ml_assets.training.tuning import describe
 
-from .topics import CLASSES, QUICK, examples
+from .topics import CLASSES, QUICK, TASK, examples
 
 ENCODER = Text().encoder("minilm")
 TEXTS = ["a painting", "the judge", "a goal", "нет"]
@@ -23,10 +23,11 @@ TEXTS = ["a painting", "the judge", "a goal", "нет"]
 @pytest.fixture(scope="module")
 def model() -> TrainedModel:
     description: dict[str, Any] = {
-        "project": "topics", "version": "topics-3", "modality": "text", "encoder": {"name": "minilm", "dimensions": 384},
+        "project": "topics", "version": "topics-3", "modality": "text", "task": {"type": "single_choice"},
+        "encoder": {"name": "minilm", "dimensions": 384},
         "architecture": describe(QUICK), "classes": list(CLASSES), "examples": [],
     }  # fmt: skip
-    made = TrainedModel(description, fit(QUICK, ENCODER, examples(), len(CLASSES), seed=0))
+    made = TrainedModel(description, fit(QUICK, ENCODER, examples(), CLASSES, TASK, seed=0))
     scores = made.predict(TEXTS).scores
     description["examples"] = [
         {"content": t, "scores": [round(float(p), 6) for p in row]} for t, row in zip(TEXTS, scores, strict=True)

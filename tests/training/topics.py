@@ -34,8 +34,8 @@ def vectors(targets: Sequence[int], noise: float = 0.5, seed: int = 0) -> NDArra
 
 
 def examples(n: int = 60, noise: float = 0.5, seed: int = 0) -> Examples:
-    targets = np.arange(n, dtype=np.int64) % len(CLASSES)
-    return Examples(vectors(targets.tolist(), noise, seed), targets)
+    targets = [i % len(CLASSES) for i in range(n)]
+    return Examples(vectors(targets, noise, seed), [CLASSES[t] for t in targets])
 
 
 def fill(store: ProjectStore, train: int = 60, test: int = 30, noise: float = 0.5) -> FeatureSet:
@@ -52,6 +52,6 @@ def fill(store: ProjectStore, train: int = 60, test: int = 30, noise: float = 0.
     table_of(store, encoder).insert(as_rows([row["id"] for row in listed], made))
     dataset = rows("dataset", [{k: row[k] for k in ("id", "value", "split")} for row in listed])
     store.table("dataset").replace(dataset, "ds-1")
-    chosen, recipe = sets.choose(dataset, "ds-1", FeaturesSettings(), TASK)
+    chosen, recipe = sets.choose(dataset, "ds-1", FeaturesSettings(), TASK, "minilm")
     sets.save(store, [(chosen, recipe)], AT)
     return chosen

@@ -14,7 +14,7 @@ items.labeler = items.annotations.map((all) => [...new Set(all.filter((one) => !
 
 const FACETS = [
   { key: "status", title: "Status", column: "status", names: names.status },
-  { key: "class", title: "Class", column: "value", names: names.value },
+  { key: "class", title: "Class", column: "classes", names: names.class },
   { key: "prediction", title: "Prediction", column: "prediction", names: names.prediction },
   { key: "split", title: "Split", column: "split", names: names.split },
   { key: "source", title: "Source", column: "source", names: names.source },

@@ -1,0 +1,40 @@
+"""Tables of an example's pictures or sounds: Parquet, one row per sample, with the content inside."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row.
+
+    Args:
+        content: The file's bytes.
+        label: What was published of it, as the label task's value.
+        group: Samples of one group share a split.
+    """
+
+    content: bytes
+    label: str
+    group: str | None = None
+
+
+def write(path: Path, samples: Sequence[Sample]) -> None:
+    """Write the file whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    schema = pa.schema([("content", pa.large_binary()), ("label", pa.string()), ("group", pa.string())])
+    pq.write_table(pa.Table.from_pylist([asdict(sample) for sample in samples], schema=schema), part)
+    os.replace(part, path)
+
+
+def read(path: Path) -> list[Sample]:
+    """The samples of a file."""
+    import pyarrow.parquet as pq
+
+    return [Sample(**row) for row in pq.read_table(path).to_pylist()]

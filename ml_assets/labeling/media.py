@@ -1,0 +1,33 @@
+"""Pictures and sounds for Label Studio: files below its folder of local files, which it shows only to who is logged in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_assets.home import home
+from ml_assets.inbox import write_whole
+from ml_assets.modalities import Modality
+
+ADDRESS = "/data/local-files/?d="
+
+
+def folder(project: str) -> Path:
+    """Where the project's files are."""
+    return home() / "media" / project
+
+
+def shown(project: str, items: Mapping[str, Any], modality: Modality) -> dict[str, str]:
+    """What stands in the field `content` of a task, by sample id: texts as they are, pictures and sounds as an address.
+
+    Their files are written where they are not there yet.
+    """
+    if modality.column == "text":
+        return {key: str(item) for key, item in items.items()}
+    return {key: f"{ADDRESS}{project}/{_written(project, key, item, modality).name}" for key, item in items.items()}
+
+
+def _written(project: str, key: str, item: bytes, modality: Modality) -> Path:
+    path = folder(project) / f"{key}{modality.ending(item)}"
+    if not path.exists():
+        write_whole(path, item)
+    return path

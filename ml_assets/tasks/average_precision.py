@@ -1,0 +1,124 @@
+"""Average precision of boxes as COCO has it (Lin et al. 2014, arXiv:1405.0312; `pycocotools.cocoeval`).
+
+In each picture, boxes of a class are taken by falling confidence; each gets the free target of its class that it overlaps most,
+if the overlap reaches the threshold. Precision is interpolated at 101 recalls and averaged over the classes that have targets.
+COCO looks at no more than 100 boxes of a picture; here all count, for values are bounded already.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = 101
+
+
+@dataclass(frozen=True)
+class ClassMatches:
+    """The `m` predicted boxes of one class by falling confidence.
+
+    Args:
+        sample: `(m,)` in which sample each stands.
+        hit: `(m, 10)` whether it got a target at each threshold.
+        targets: `(n,)` targets of each sample.
+    """
+
+    sample: NDArray[np.int64]
+    hit: NDArray[np.bool_]
+    targets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What is needed to score any weighting of `samples` samples."""
+
+    samples: int
+    classes: list[ClassMatches]
+
+
+def matches(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Matches:
+    """Which predicted boxes of `n` values are hits. A box without a confidence counts as sure."""
+    found: dict[str, list[tuple[float, int, NDArray[np.bool_]]]] = {name: [] for name in classes}
+    counts = {name: np.zeros(len(targets), np.int64) for name in classes}
+    for i, (target, guess) in enumerate(zip(targets, predicted, strict=True)):
+        true, given = _by_class(target), _by_class(guess)
+        for name, boxes in true.items():
+            counts[name][i] = len(boxes)
+        for name, boxes in given.items():
+            boxes = sorted(boxes, key=lambda box: -box.get("confidence", 1.0))
+            hits = _hits(overlap(boxes, true.get(name, [])))
+            found[name] += [(box.get("confidence", 1.0), i, hit) for box, hit in zip(boxes, hits, strict=True)]
+    listed = []
+    for name in classes:
+        rows = sorted(found[name], key=lambda row: -row[0])
+        hit = np.array([row[2] for row in rows]).reshape(-1, len(THRESHOLDS))
+        listed.append(ClassMatches(np.array([row[1] for row in rows], np.int64), hit, counts[name]))
+    return Matches(len(targets), listed)
+
+
+def average_precision(found: Matches, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`(d, 10)` mean average precision at each threshold, where the samples count `weights` `(d, n)` times.
+
+    A draw without targets has 1 if nothing is predicted in it, else 0.
+    """
+    total, classes = np.zeros((len(weights), len(THRESHOLDS))), np.zeros(len(weights))
+    predicted = np.zeros(len(weights))
+    whole = weights.astype(np.int64)
+    for one in found.classes:
+        targets = whole @ one.targets
+        own = whole[:, one.sample]
+        predicted += own.sum(1)
+        classes += targets > 0
+        if not len(one.sample) or not targets.any():
+            continue
+        taken = own.cumsum(1)
+        for t in range(len(THRESHOLDS)):
+            hits = (own * one.hit[:, t]).cumsum(1)
+            precision = np.divide(hits, taken, out=np.zeros(hits.shape), where=taken > 0)
+            best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            # how many of the recalls 0, 0.01, …, 1 are reached first at each box
+            reached = (RECALLS - 1) * hits // np.maximum(targets, 1)[:, None] + 1
+            first = np.diff(reached, axis=1, prepend=0)
+            total[:, t] += np.where(targets > 0, (first * best).sum(1) / RECALLS, 0.0)
+    nothing = np.where(predicted > 0, 0.0, 1.0)[:, None]
+    return np.asarray(np.where(classes[:, None] > 0, total / np.maximum(classes, 1)[:, None], nothing))
+
+
+def overlap(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """`(a, b)` intersection over union of each pair of boxes."""
+    a, b = (np.array([[x["x"], x["y"], x["width"], x["height"]] for x in each]).reshape(-1, 4) for each in (first, second))
+    return overlaps(a, b)
+
+
+def overlaps(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """The same of `(a, 4)` and `(b, 4)` boxes: left, top, width, height."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
+    shared = (high - low).clip(0).prod(2)
+    return np.asarray(shared / (first[:, None, 2:].prod(2) + second[None, :, 2:].prod(2) - shared))
+
+
+def _hits(found: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """`(m, 10)` whether each box, in its order, gets one of the targets, from their overlaps `(m, targets)`."""
+    hits = np.zeros((len(found), len(THRESHOLDS)), bool)
+    if not found.size or found.max() < THRESHOLDS[0]:
+        return hits
+    for t, threshold in enumerate(THRESHOLDS):
+        free = np.where(found >= threshold - 1e-9, found, -1.0)
+        for row in range(len(free)):
+            best = int(free[row].argmax())
+            if free[row, best] >= 0:
+                hits[row, t] = True
+                free[:, best] = -1.0
+    return hits
+
+
+def _by_class(value: str) -> dict[str, list[dict[str, Any]]]:
+    boxes: dict[str, list[dict[str, Any]]] = {}
+    for box in json.loads(value):
+        boxes.setdefault(box["label"], []).append(box)
+    return boxes

@@ -1,0 +1,283 @@
+"""Objects in a picture, each a box with a class."""
+
+import html
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from pydantic import Field, field_validator
+from typing_extensions import TypedDict
+
+from ml_assets.tasks.average_precision import Matches, average_precision, matches, overlap
+from ml_assets.tasks.base import Consensus, Metric, Task, known_classes
+from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
+from ml_assets.tasks.scores import Draws, agreement, as_metrics, paired, resampled
+
+GRID = 100_000
+"""Places are kept to five digits: a hundredth of a pixel of a picture a thousand pixels wide."""
+ALIKE = 0.5
+"""Two boxes of a class mean the same object if they share this much of their union."""
+DRAWS = 200
+SIDES = ("x", "y", "width", "height")
+
+
+class Boxes(Task):
+    """The annotator draws upright boxes around objects and gives each a class.
+
+    The value is a JSON list of `{"label", "x", "y", "width", "height"}`, sorted: the top left corner and the size as shares of
+    the picture's width and height, 0 to 1. Boxes of models have their `confidence` beside it.
+    """
+
+    name_in_yaml: ClassVar[str] = "boxes"
+    metric_names: ClassVar[tuple[str, ...]] = ("map_50", "map_50_95")
+    modalities: ClassVar[tuple[str, ...]] = ("image",)
+    quick: ClassVar[str] = "recall_50"
+
+    classes: tuple[str, ...] = Field(min_length=1)
+    """The classes, in the order in which annotators see them."""
+    empty: bool = True
+    """Whether a picture without any object is an answer."""
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return known_classes(classes)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """As `empty` says."""
+        return self.empty
+
+    def label_config(self, content_tag: str, question: str) -> str:
+        """One `RectangleLabels` block, whose boxes cannot be turned, with a hotkey for each of the first nine classes."""
+        labels = "\n".join(
+            f"    <Label value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
+            for i, name in enumerate(self.classes, 1)
+        )
+        return (
+            f"<View>\n  <Header value={quoteattr(question)}/>\n"
+            f'  <RectangleLabels name="label" toName="content" canRotate="false">\n{labels}\n  </RectangleLabels>\n'
+            f"  {content_tag}\n</View>"
+        )
+
+    def check(self, answer: Any) -> str:
+        """The boxes of a list, or of the JSON text of one, cut at the picture's edges and sorted; equal ones count once."""
+        found = {as_value(box): box for box in (self._box(entry) for entry in as_list(answer, self.classes))}
+        if not found and not self.empty:
+            raise refused("at least one box is needed", self.classes)
+        return as_value([found[text] for text in sorted(found)])
+
+    def answer(self, value: str) -> list[dict[str, Any]]:
+        """The list of boxes."""
+        return list(json.loads(value))
+
+    def read(self, result: Sequence[dict[str, Any]]) -> str:
+        """All regions of the block `label`; Label Studio counts in percent."""
+        found = []
+        for region, value in regions(result, self.classes):
+            if value.get("rotation") or region.get("image_rotation"):
+                raise refused("a box that is turned, or was drawn on a turned picture", self.classes)
+            box: dict[str, Any] = {side: _number(value.get(side)) for side in SIDES}
+            if None in box.values():
+                raise refused(f"a region without a place: {shown({side: value.get(side) for side in SIDES})}", self.classes)
+            box = {side: share / 100 for side, share in box.items()}
+            box["label"] = only_class(value.get("rectanglelabels"), self.classes)
+            if region.get("score") is not None:
+                box["confidence"] = region["score"]
+            found.append(box)
+        return self.check(found)
+
+    def write(self, value: str) -> list[dict[str, Any]]:
+        """One `rectanglelabels` region for each box. The picture's size in pixels is not needed to show it."""
+        return [
+            {
+                "from_name": "label",
+                "to_name": "content",
+                "type": "rectanglelabels",
+                "value": {side: 100 * box[side] for side in SIDES} | {"rotation": 0, "rectanglelabels": [box["label"]]},
+            }
+            | ({"score": box["confidence"]} if "confidence" in box else {})
+            for box in self.answer(value)
+        ]
+
+    def classes_in(self, value: str) -> tuple[str, ...]:
+        """The classes of the boxes."""
+        return in_order((box["label"] for box in json.loads(value)), self.classes)
+
+    def words(self, value: str) -> str:
+        """How many there are of each class."""
+        counts = Counter(box["label"] for box in json.loads(value))
+        return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
+
+    def same(self, first: str, second: str) -> bool:
+        """Whether each box has a partner in the other answer."""
+        return _f1(first, second) == 1
+
+    def answer_type(self) -> Any:
+        """A list of boxes."""
+        return list[TypedDict("Box", {"label": Literal[self.classes], **dict.fromkeys((*SIDES, "confidence"), float)})]  # type: ignore[misc,operator]
+
+    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
+        """The boxes under the new names of their classes; those whose class has none are left out."""
+        kept = [box | {"label": names[box["label"]]} for box in json.loads(value) if box["label"] in names]
+        return as_value(sorted(kept, key=as_value)) if kept or self.empty else None
+
+    def consensus(self, values: Sequence[str]) -> Consensus:
+        """The objects that more than half of the annotators boxed, at the median of their boxes' edges.
+
+        Boxes of a class mean the same object if their overlap (intersection over union) is at least `ALIKE`; the likest are
+        joined first, and nobody counts twice for one object. An object that exactly half saw is a conflict, as are answers of
+        which more than half see something without any object in common. The agreement is the mean F1 of pairs of answers.
+        """
+        voices, counts = len(values), sorted(Counter(values).items())
+        alike = agreement(values, _f1)
+        if len(counts) == 1:
+            return Consensus(values[0], alike)
+        groups = _same_objects([value for value, _ in counts])
+        votes = [sum(counts[i][1] for i, _ in group) for group in groups]
+        joint = [
+            _median([box for i, box in group for _ in range(counts[i][1])])
+            for group, count in zip(groups, votes, strict=True)
+            if 2 * count > voices
+        ]
+        seen = sum(count for value, count in counts if value != "[]")
+        if any(2 * count == voices for count in votes) or (not joint and (not self.empty or 2 * seen >= voices)):
+            return Consensus(None, alike)
+        return Consensus(self.check(joint), alike)
+
+    def headline(self) -> str:
+        """Mean average precision at an overlap of one half."""
+        return "map_50"
+
+    def metrics(
+        self,
+        targets: Sequence[str],
+        predicted: Sequence[str],
+        classes: Sequence[str],
+        seed: int = 0,
+        items: Sequence[Any] = (),
+    ) -> dict[str, Metric]:
+        """`map_50` and `map_50_95`, as COCO has them (`ml_assets.tasks.average_precision`)."""
+        return as_metrics(_scores([matches(targets, predicted, classes)], seed)[0])
+
+    def difference(
+        self,
+        targets: Sequence[str],
+        first: Sequence[str],
+        second: Sequence[str],
+        classes: Sequence[str],
+        seed: int = 0,
+        items: Sequence[Any] = (),
+    ) -> Metric:
+        """`map_50` of `first` minus `second`; both are resampled together."""
+        a, b = _scores([matches(targets, predicted, classes) for predicted in (first, second)], seed)
+        return paired(a, b, self.headline())
+
+    def draw(self, shown: str, item: Any, value: str, limit: int) -> str:
+        """The picture with its boxes above it."""
+        parts = []
+        for box in json.loads(value):
+            place = ";".join(
+                f"{name}:{100 * box[side]:.3f}%" for name, side in zip(("left", "top", *SIDES[2:]), SIDES, strict=True)
+            )
+            name = html.escape(box["label"]) + (f" {box['confidence']:.2f}" if "confidence" in box else "")
+            parts.append(f'<span class="box" style="position:absolute;box-sizing:border-box;{place}" title="{name}"></span>')
+        return f'<div class="boxes" style="position:relative;display:inline-block">{shown}{"".join(parts)}</div>'
+
+    def _box(self, entry: Any) -> dict[str, Any]:
+        """The box of an entry of an answer."""
+        if not isinstance(entry, Mapping) or set(entry) - {"confidence"} != {"label", *SIDES}:
+            raise refused(f"{shown(entry)} is no box with label, x, y, width and height", self.classes)
+        label = as_class(entry["label"], self.classes)
+        x, y, width, height = (_number(entry[side]) for side in SIDES)
+        if x is None or y is None or width is None or height is None:
+            raise refused(f"{shown([entry[side] for side in SIDES])} is no box: it needs four finite numbers", self.classes)
+        (left, right), (top, bottom) = _edges(x, width), _edges(y, height)
+        if right <= left or bottom <= top:
+            raise refused(f"{shown([entry[side] for side in SIDES])} is empty within the picture", self.classes)
+        box = {"label": label, **_placed(left, top, right, bottom)}
+        if "confidence" in entry:
+            confidence = _number(entry["confidence"])
+            if confidence is None or not 0 <= confidence <= 1:
+                raise refused(f"a confidence is a number from 0 to 1, not {shown(entry['confidence'])}", self.classes)
+            box["confidence"] = round(confidence, 4)
+        return box
+
+
+def _number(number: Any) -> float | None:
+    """The number, if it is a finite one."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return None
+    try:
+        return float(number) if math.isfinite(number) else None
+    except OverflowError:  # a whole number beyond all floats
+        return None
+
+
+def _edges(start: float, size: float) -> tuple[int, int]:
+    """First and last edge on the grid, cut at the picture's edges.
+
+    Start and size are rounded, not both edges: what stands on the grid stays as it is.
+    """
+    near, far = max(start, 0.0), start + size
+    if far > 1:
+        return round(min(near, 1.0) * GRID), GRID
+    if start < 0:
+        return 0, round(max(far, 0.0) * GRID)
+    return round(near * GRID), min(round(near * GRID) + round(max(size, 0.0) * GRID), GRID)
+
+
+def _placed(left: int, top: int, right: int, bottom: int) -> dict[str, float]:
+    """A box between edges on the grid."""
+    return {"x": left / GRID, "y": top / GRID, "width": (right - left) / GRID, "height": (bottom - top) / GRID}
+
+
+def _median(boxes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The box at the median of each edge."""
+    edges = [[box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]] for box in boxes]
+    left, top, right, bottom = (round(float(edge) * GRID) for edge in np.median(edges, axis=0))
+    return {"label": boxes[0]["label"], **_placed(left, top, max(right, left + 1), max(bottom, top + 1))}
+
+
+def _same_objects(values: Sequence[str]) -> list[list[tuple[int, dict[str, Any]]]]:
+    """The boxes of distinct answers in groups of one object each, with the position of their answer."""
+    boxes = [(i, box) for i, value in enumerate(values) for box in json.loads(value)]
+    found = overlap([box for _, box in boxes], [box for _, box in boxes])
+    pairs = [
+        (-found[a, b], a, b)
+        for a, b in np.argwhere(np.triu(found >= ALIKE, 1)).tolist()
+        if boxes[a][0] != boxes[b][0] and boxes[a][1]["label"] == boxes[b][1]["label"]
+    ]
+    groups = [{i} for i in range(len(boxes))]
+    for _, a, b in sorted(pairs):
+        if not {boxes[i][0] for i in groups[a]} & {boxes[i][0] for i in groups[b]}:
+            joined = groups[a] | groups[b]
+            for i in joined:
+                groups[i] = joined
+    return [[boxes[i] for i in sorted(group)] for first, group in enumerate(groups) if min(group) == first]
+
+
+def _f1(first: str, second: str) -> float:
+    """Share of boxes that have a partner in the other answer, of the same class and alike."""
+    from scipy.optimize import linear_sum_assignment
+
+    a, b = json.loads(first), json.loads(second)
+    if not a or not b:
+        return float(not a and not b)
+    same = np.array([[one["label"] == other["label"] for other in b] for one in a])
+    partners = (overlap(a, b) >= ALIKE) & same
+    rows, columns = linear_sum_assignment(partners, maximize=True)
+    return 2 * int(partners[rows, columns].sum()) / (len(a) + len(b))
+
+
+def _scores(found: Sequence[Matches], seed: int) -> list[Draws]:
+    """The figures of each model, which are resampled together."""
+    parts: list[list[np.ndarray[Any, Any]]] = [[] for _ in found]
+    for weights in resampled(found[0].samples, seed, DRAWS):
+        for part, each in zip(parts, found, strict=True):
+            part.append(average_precision(each, weights))
+    return [{"map_50": (all_of_them := np.concatenate(part))[:, 0], "map_50_95": all_of_them.mean(1)} for part in parts]

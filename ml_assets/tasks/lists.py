@@ -1,0 +1,73 @@
+"""Answers that are JSON lists: how they are read from outside, written as values, and refused."""
+
+import json
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ml_assets.tasks.base import InvalidLabel
+
+MOST = 1000
+"""The longest answer: people do not give longer ones, and what joins answers compares all of them with each other."""
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 80
+
+
+def as_list(answer: Any, classes: Sequence[str]) -> list[Any]:
+    """The list, if it is one or the JSON text of one. Raises `InvalidLabel`."""
+    if isinstance(answer, str):
+        try:
+            answer = json.loads(answer)
+        except (ValueError, RecursionError):
+            raise refused(f"not a JSON list: {shown(answer)}", classes) from None
+    if not isinstance(answer, list | tuple):
+        raise refused(f"not a list: {shown(answer)}", classes)
+    if len(answer) > MOST:
+        raise refused(f"{len(answer)} entries, more than {MOST}", classes)
+    return list(answer)
+
+
+def as_value(answer: Sequence[Any] | Mapping[str, Any]) -> str:
+    """The canonical text of an answer, or of an entry."""
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False)
+
+
+def as_class(name: Any, classes: Sequence[str]) -> str:
+    """The class of that name. Raises `InvalidLabel`."""
+    if not isinstance(name, str) or name not in classes:
+        raise refused(f"unknown class {shown(name)}", classes)
+    return name
+
+
+def refused(reason: str, classes: Sequence[str]) -> InvalidLabel:
+    """The error for an answer, with the choices."""
+    return InvalidLabel(f"{reason}: choose among {', '.join(classes)}")
+
+
+def shown(answer: Any) -> str:
+    """The answer in one line of at most 80 characters."""
+    text = SHORT.repr(answer)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def regions(result: Sequence[dict[str, Any]], classes: Sequence[str]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Each region of the control `label`, and its value. Raises `InvalidLabel` if a region has none."""
+    for region in result:
+        if region.get("from_name") == "label":
+            value = region.get("value")
+            if not isinstance(value, Mapping):
+                raise refused("a region without a value", classes)
+            yield region, value
+
+
+def only_class(names: Any, classes: Sequence[str]) -> str:
+    """The class of a region that has exactly one. Raises `InvalidLabel`."""
+    if not isinstance(names, list) or len(names) != 1:
+        raise refused(f"{len(names) if isinstance(names, list) else 0} classes of a region where one is needed", classes)
+    return as_class(names[0], classes)
+
+
+def in_order(found: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
+    """The names that were found, each once, in the order of the classes; merged classes, which are none of these, come last."""
+    names = set(found)
+    return (*(name for name in classes if name in names), *sorted(names - set(classes)))

@@ -1,0 +1,228 @@
+"""Stretches of a text, each with a class: names in a sentence, parts of an address."""
+
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from typing_extensions import TypedDict
+
+from ml_assets.tasks.base import Consensus, Metric, Task, known_classes
+from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
+from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
+
+FARTHEST = 10**9
+TOKEN = re.compile(r"\S+")
+
+
+class Spans(Task):
+    """The annotator marks stretches of the text with a class each; they do not overlap.
+
+    The value is a JSON list of `{"start": 3, "end": 7, "label": "PER"}`, sorted. `start` is the first character and `end` the
+    one behind the last. Characters are code points, as Python counts them and as Label Studio does: its editor lays a text out
+    as `[...text]` and gives a line break one place.
+    """
+
+    name_in_yaml: ClassVar[str] = "spans"
+    metric_names: ClassVar[tuple[str, ...]] = ("token_accuracy", "entity_f1")
+    modalities: ClassVar[tuple[str, ...]] = ("text",)
+    reads_items: ClassVar[bool] = True
+    quick: ClassVar[str] = "token_accuracy"
+
+    classes: tuple[str, ...] = Field(min_length=1)
+    """The classes, in the order in which annotators see them."""
+    empty: bool = True
+    """Whether a text without any span is an answer."""
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return known_classes(classes)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """As `empty` says."""
+        return self.empty
+
+    def label_config(self, content_tag: str, question: str) -> str:
+        """One `Labels` block with a hotkey for each of the first nine classes."""
+        labels = "\n".join(
+            f"    <Label value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
+            for i, name in enumerate(self.classes, 1)
+        )
+        return (
+            f"<View>\n  <Header value={quoteattr(question)}/>\n"
+            f'  <Labels name="label" toName="content">\n{labels}\n  </Labels>\n  {content_tag}\n</View>'
+        )
+
+    def check(self, answer: Any) -> str:
+        """The spans of a list, or of the JSON text of one, sorted."""
+        spans = sorted((self._span(entry) for entry in as_list(answer, self.classes)), key=lambda span: span["start"])
+        for first, second in pairwise(spans):
+            if second["start"] < first["end"]:
+                both = f"{first['start']}-{first['end']} and {second['start']}-{second['end']}"
+                raise refused(f"the spans {both} overlap", self.classes)
+        if not spans and not self.empty:
+            raise refused("at least one span is needed", self.classes)
+        return as_value(spans)
+
+    def answer(self, value: str) -> list[dict[str, Any]]:
+        """The list of spans."""
+        return list(json.loads(value))
+
+    def read(self, result: Sequence[dict[str, Any]]) -> str:
+        """All regions of the block `label`."""
+        return self.check(
+            [
+                {"start": value.get("start"), "end": value.get("end"), "label": only_class(value.get("labels"), self.classes)}
+                for _, value in regions(result, self.classes)
+            ]
+        )
+
+    def write(self, value: str) -> list[dict[str, Any]]:
+        """One `labels` region for each span."""
+        return [
+            {
+                "from_name": "label",
+                "to_name": "content",
+                "type": "labels",
+                "value": {"start": span["start"], "end": span["end"], "labels": [span["label"]]},
+            }
+            for span in self.answer(value)
+        ]
+
+    def classes_in(self, value: str) -> tuple[str, ...]:
+        """The classes of the spans."""
+        return in_order((span["label"] for span in json.loads(value)), self.classes)
+
+    def words(self, value: str) -> str:
+        """How many there are of each class."""
+        counts = Counter(span["label"] for span in json.loads(value))
+        return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
+
+    def answer_type(self) -> Any:
+        """A list of spans."""
+        return list[TypedDict("Span", {"start": int, "end": int, "label": Literal[self.classes]})]  # type: ignore[misc,operator]
+
+    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
+        """The spans under the new names of their classes; those whose class has none are left out."""
+        kept = [span | {"label": names[span["label"]]} for span in json.loads(value) if span["label"] in names]
+        return as_value(kept) if kept or self.empty else None
+
+    def consensus(self, values: Sequence[str]) -> Consensus:
+        """The spans that more than half of the annotators marked alike: same start, same end, same class.
+
+        Of two spans that overlap only one can have that many. One that exactly half marked is a conflict, as are answers of
+        which more than half mark something without any span in common. The agreement is the mean F1 of pairs of answers.
+        """
+        counts = Counter(span for value in values for span in _set(value))
+        found = sorted(span for span, count in counts.items() if 2 * count > len(values))
+        split = any(2 * count == len(values) for count in counts.values())
+        marked = sum(value != "[]" for value in values)
+        if split or (not found and (not self.empty or 2 * marked >= len(values))):
+            return Consensus(None, agreement(values, _f1))
+        joint = [{"start": start, "end": end, "label": label} for start, end, label in found]
+        return Consensus(as_value(joint), agreement(values, _f1))
+
+    def headline(self) -> str:
+        """F1 of exact spans."""
+        return "entity_f1"
+
+    def metrics(
+        self,
+        targets: Sequence[str],
+        predicted: Sequence[str],
+        classes: Sequence[str],
+        seed: int = 0,
+        items: Sequence[Any] = (),
+    ) -> dict[str, Metric]:
+        """`token_accuracy` and `entity_f1`, both over all samples together.
+
+        Tokens are what stands between white space; a token has the class of the span that covers its first character. An
+        entity is found if start, end and class are exactly right (CoNLL 2003). Raises `ValueError` without the texts.
+        """
+        return as_metrics(bootstrap([_tallies(targets, predicted, items)], _figures, seed)[0])
+
+    def difference(
+        self,
+        targets: Sequence[str],
+        first: Sequence[str],
+        second: Sequence[str],
+        classes: Sequence[str],
+        seed: int = 0,
+        items: Sequence[Any] = (),
+    ) -> Metric:
+        """Entity F1 of `first` minus `second`; both are resampled together."""
+        a, b = bootstrap([_tallies(targets, predicted, items) for predicted in (first, second)], _figures, seed)
+        return paired(a, b, self.headline())
+
+    def draw(self, shown: str, item: Any, value: str, limit: int) -> str:
+        """The text with its spans marked, cut at `limit` characters."""
+        parts, place = [], 0
+        for span in json.loads(value):
+            if span["start"] >= min(limit, len(item)):
+                break
+            name = html.escape(span["label"])
+            parts.append(html.escape(item[place : span["start"]]))
+            place = min(span["end"], limit)
+            text = html.escape(item[span["start"] : place])
+            parts.append(f'<mark class="span" title="{name}">{text} <small>{name}</small></mark>')
+        parts.append(html.escape(item[place:limit]) + (" …" if len(item) > limit else ""))
+        return f'<div class="text">{"".join(parts)}</div>'
+
+    def _span(self, entry: Any) -> dict[str, Any]:
+        """The span of an entry of an answer."""
+        if not isinstance(entry, Mapping) or set(entry) != {"start", "end", "label"}:
+            raise refused(f"{shown(entry)} is no span with start, end and label", self.classes)
+        start, end = entry["start"], entry["end"]
+        if type(start) is not int or type(end) is not int or not 0 <= start < end <= FARTHEST:
+            where = f"{shown(start)} and {shown(end)}"
+            raise refused(f"start and end must be whole numbers with 0 <= start < end, not {where}", self.classes)
+        return {"start": start, "end": end, "label": as_class(entry["label"], self.classes)}
+
+
+def _set(value: str) -> set[tuple[int, int, str]]:
+    return {(span["start"], span["end"], span["label"]) for span in json.loads(value)}
+
+
+def _f1(first: str, second: str) -> float:
+    a, b = _set(first), _set(second)
+    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
+
+
+def _token_classes(text: str, value: str) -> list[str]:
+    """The class of each token."""
+    spans, found, at = json.loads(value), [], 0
+    for token in TOKEN.finditer(text):
+        while at < len(spans) and spans[at]["end"] <= token.start():
+            at += 1
+        covered = at < len(spans) and spans[at]["start"] <= token.start()
+        found.append(spans[at]["label"] if covered else "")  # no class has an empty name
+    return found
+
+
+def _tallies(targets: Sequence[str], predicted: Sequence[str], items: Sequence[Any]) -> tuple[NDArray[np.float64], ...]:
+    """Of each sample `(n, 1)`: tokens that are right, tokens, entities that are right, entities in target and prediction."""
+    if len(items) != len(targets):
+        raise ValueError(
+            f"the metrics of spans need the text of each sample: there are {len(items)} for {len(targets)} samples"
+        )
+    counts = np.zeros((4, len(targets), 1))
+    for i, (text, target, guess) in enumerate(zip(items, targets, predicted, strict=True)):
+        true, given = _token_classes(text, target), _token_classes(text, guess)
+        a, b = _set(target), _set(guess)
+        counts[:, i, 0] = sum(map(str.__eq__, true, given)), len(true), len(a & b), len(a) + len(b)
+    return tuple(counts)
+
+
+def _figures(
+    right: NDArray[np.float64], tokens: NDArray[np.float64], hits: NDArray[np.float64], support: NDArray[np.float64]
+) -> Draws:
+    return {"token_accuracy": micro_f1(right, 2 * tokens), "entity_f1": micro_f1(hits, support)}
