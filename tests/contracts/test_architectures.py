@@ -33,7 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "text_cnn": {"epochs": 20},
     "bilstm": {"epochs": 14},
     "fine_tune": {"epochs": 5, "batch_size": 8},
-    "fine_tune image": {"epochs": 12, "batch_size": 8, "learning_rate": 1e-3},
+    "fine_tune image": {"epochs": 40, "batch_size": 8, "learning_rate": 2e-3},
     "image_cnn": {"epochs": 14, "batch_size": 8, "size": 16, "channels": 1, "width": 12},
     "audio_cnn": {"epochs": 8, "batch_size": 8, "rate": 8000, "seconds": 0.3, "mels": 16, "width": 4},
 }
