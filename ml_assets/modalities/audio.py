@@ -61,7 +61,8 @@ class Audio(Modality):
     def describe(self, items: Sequence[bytes]) -> pa.Table:
         """`seconds`, `rate` (Hz), `channels`, `loudness` (RMS, dBFS), `peak`, `silence` (share), `centroid` (Hz).
 
-        `format` is such as `wav`. `loudness` to `centroid` are those of the mean of the channels in the first ten minutes, at the modality's `rate`:
+        `format` is such as `wav`. `loudness` to `centroid` are those of the mean of the
+        channels in the first ten minutes, at the modality's `rate`:
         `silence` is the share of frames of 20 ms below -50 dBFS, `centroid` the mean frequency, weighted by magnitude.
         """
         columns: dict[str, pa.DataType] = {

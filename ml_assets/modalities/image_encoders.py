@@ -115,6 +115,8 @@ def _transformer(name: str) -> Any:
         ask_hub(name)
         options, model = settings()[0], load()
     model = getattr(model, "vision_model", model)  # of those that read pictures and texts
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # behind the output that is read: it would be saved and never learnt
     side = options.get("crop_size") or options.get("size") or getattr(model.config, "image_size", 224)
     if isinstance(side, dict):
         side = side.get("height") or side.get("shortest_edge") or 224

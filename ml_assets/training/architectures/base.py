@@ -108,7 +108,7 @@ class TextArchitecture(Architecture):
             row[: len(pieces)] = pieces
         return ids
 
-    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64]:
+    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
         """Word pieces."""
         return np.asarray((inputs != PAD).sum(1))
 
