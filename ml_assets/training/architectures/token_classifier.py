@@ -60,7 +60,7 @@ class TokenClassifier(TextArchitecture):
             row[: len(offsets), 3] = _begins(text, offsets)
         return found
 
-    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64]:
+    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
         """Word pieces."""
         return super().lengths(inputs[:, :, 0])
 
