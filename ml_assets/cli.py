@@ -1,6 +1,7 @@
 """The commands of `ml-assets`. Each prints for people; with `--json` it prints one JSON object. Logs go to standard error."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +30,7 @@ Project = Annotated[str, typer.Argument(help="Name of the project: its folder in
 
 def main() -> None:
     """The entry point: every expected error is one sentence on standard error and exit code 1."""
+    hear_interrupts()
     try:
         app()
     except Exception as error:
@@ -36,6 +38,16 @@ def main() -> None:
             raise
         console.print(f"[red]error:[/red] {escape(plain(str(error)))}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def hear_interrupts() -> None:
+    """Make this process interruptible again, where it was started in the background of a script, which ignores interrupts.
+
+    Dagster makes SIGTERM do what SIGINT does. Ignored, it would be inherited by the helper processes of a run, which then
+    cannot be ended, and the run hangs at its end (1.13.27).
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _expected(error: Exception) -> bool:

@@ -18,6 +18,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from ml_assets.cli import hear_interrupts
+
 # how long an example takes says more about what else the machine does than about the code
 settings.register_profile("ml_assets", deadline=None)
 settings.load_profile("ml_assets")
@@ -25,6 +27,11 @@ settings.load_profile("ml_assets")
 SERVER = Path(__file__).parents[1] / "label_studio" / ".venv" / "bin" / "label-studio"
 EMPTY = SERVER.parents[1] / "empty" / "label_studio.sqlite3"
 START_SECONDS = 300.0
+
+
+def pytest_configure() -> None:
+    """Tests may be started in the background of a script, too."""
+    hear_interrupts()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
