@@ -22,14 +22,17 @@ def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progres
     table = table_of(store, encoder)
     samples, known = store.table("samples"), table.ids()
     missing = sorted(samples.ids() - known)
+    texts: dict[str, str] = {}
     if modality.column == "text":
         # batches of equal lengths waste no padding; an order that follows from the samples alone gives the same batches again
         found = samples.take(missing, ["id", "text"]).to_pydict()
-        lengths = dict(zip(found["id"], map(len, found["text"]), strict=True))
-        missing.sort(key=lambda i: (lengths[i], i))
+        texts = dict(zip(found["id"], found["text"], strict=True))
+        missing.sort(key=lambda i: (len(texts[i]), i))
     for start in range(0, len(missing), BATCH):
         ids = missing[start : start + BATCH]
-        table.insert(as_rows(ids, encoder.encode(samples.take(ids, [modality.column])[modality.column].to_pylist())))
+        # pictures and sounds are too large to be in memory all at once
+        items = [texts[i] for i in ids] if texts else samples.take(ids, [modality.column])[modality.column].to_pylist()
+        table.insert(as_rows(ids, encoder.encode(items)))
         progress(start + len(ids), len(missing))
     return len(missing)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,6 +179,14 @@ def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
     """The 95 % percentile interval of bootstrap draws (Efron & Tibshirani 1993, §13.3)."""
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
+
+
+def options(tag: str, classes: Sequence[str]) -> str:
+    """Label Studio's element of each class, a line each, with a hotkey for the first nine."""
+    return "\n".join(
+        f"    <{tag} value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
+        for i, name in enumerate(classes, 1)
+    )
 
 
 def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:

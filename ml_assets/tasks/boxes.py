@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
 from ml_assets.tasks.average_precision import Matches, average_precision, matches, overlap
-from ml_assets.tasks.base import Consensus, Metric, Task, known_classes
+from ml_assets.tasks.base import Consensus, Metric, Task, known_classes, options
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, paired, resampled
 
@@ -54,13 +54,10 @@ class Boxes(Task):
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One `RectangleLabels` block, whose boxes cannot be turned, with a hotkey for each of the first nine classes."""
-        labels = "\n".join(
-            f"    <Label value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
-            for i, name in enumerate(self.classes, 1)
-        )
         return (
             f"<View>\n  <Header value={quoteattr(question)}/>\n"
-            f'  <RectangleLabels name="label" toName="content" canRotate="false">\n{labels}\n  </RectangleLabels>\n'
+            f'  <RectangleLabels name="label" toName="content" canRotate="false">\n'
+            f"{options('Label', self.classes)}\n  </RectangleLabels>\n"
             f"  {content_tag}\n</View>"
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from ml_assets.tasks.base import Consensus, Metric, Predicted, Task, known_classes
+from ml_assets.tasks.base import Consensus, Metric, Predicted, Task, known_classes, options
 from ml_assets.tasks.lists import as_class, as_list, as_value, refused, regions
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, macro_f1, micro_f1, paired
 
@@ -35,13 +35,10 @@ class MultipleChoice(Task):
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One required `Choices` block of check boxes, with a hotkey for each of the first nine classes."""
-        choices = "\n".join(
-            f"    <Choice value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
-            for i, name in enumerate(self.classes, 1)
-        )
         return (
             f"<View>\n  <Header value={quoteattr(question)}/>\n  {content_tag}\n"
-            f'  <Choices name="label" toName="content" choice="multiple" required="true">\n{choices}\n  </Choices>\n</View>'
+            f'  <Choices name="label" toName="content" choice="multiple" required="true">\n'
+            f"{options('Choice', self.classes)}\n  </Choices>\n</View>"
         )
 
     def check(self, answer: Any) -> str:

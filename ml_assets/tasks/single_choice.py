@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, known_classes, unknown_class
+from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, known_classes, options, unknown_class
 from ml_assets.tasks.lists import as_list, regions
 from ml_assets.tasks.scores import Draws, as_metrics, bootstrap, macro_f1, paired
 
@@ -34,13 +34,10 @@ class SingleChoice(Task):
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One required `Choices` block with a hotkey for each of the first nine classes."""
-        choices = "\n".join(
-            f"    <Choice value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
-            for i, name in enumerate(self.classes, 1)
-        )
         return (
             f"<View>\n  <Header value={quoteattr(question)}/>\n  {content_tag}\n"
-            f'  <Choices name="label" toName="content" choice="single" required="true">\n{choices}\n  </Choices>\n</View>'
+            f'  <Choices name="label" toName="content" choice="single" required="true">\n'
+            f"{options('Choice', self.classes)}\n  </Choices>\n</View>"
         )
 
     def check(self, answer: Any) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
-from ml_assets.tasks.base import Consensus, Metric, Task, known_classes
+from ml_assets.tasks.base import Consensus, Metric, Task, known_classes, options
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
 
@@ -53,13 +53,9 @@ class Spans(Task):
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One `Labels` block with a hotkey for each of the first nine classes."""
-        labels = "\n".join(
-            f"    <Label value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
-            for i, name in enumerate(self.classes, 1)
-        )
         return (
             f"<View>\n  <Header value={quoteattr(question)}/>\n"
-            f'  <Labels name="label" toName="content">\n{labels}\n  </Labels>\n  {content_tag}\n</View>'
+            f'  <Labels name="label" toName="content">\n{options("Label", self.classes)}\n  </Labels>\n  {content_tag}\n</View>'
         )
 
     def check(self, answer: Any) -> str:
