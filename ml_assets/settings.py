@@ -78,6 +78,10 @@ class ProjectSettings(Settings):
                     f"the architecture {made.type!r} does not answer {task.type} of samples that are {modality.type}: "
                     f"name one of {choices} under training.architecture"
                 )
+        for options in self.features.each().values():
+            for name in options.inputs:
+                if name not in modality.input_names:
+                    raise ValueError(f"features.inputs names {name!r}: choose one of {', '.join(modality.input_names)}")
         learnt = {name: options.targets(task.classes) for name, options in self.features.each().items()}
         for targets in learnt.values():
             least = 1 if task.may_be_empty else 2

@@ -13,13 +13,13 @@ class CollectionSettings(Settings):
     """Where samples come from, and which are accepted."""
 
     modality: ModalityField
-    """What the samples are: `text`, `image` or `audio`."""
+    """What the samples are: `text`, `image`, `audio`, or `mixed` with its parts."""
     sources: tuple[SourceField, ...] = ()
     """The sources, each with a `type` and a `name`. Records pushed to the API come in without being named here."""
     min_length: float | None = Field(None, ge=0)
-    """Shorter samples are set aside: below 1 character, a longer side of 1 pixel or 0.05 seconds by default."""
+    """Shorter samples are set aside: by default below 1 character or part, a longer side of 8 pixels or 0.05 seconds."""
     max_length: float | None = Field(None, gt=0)
-    """Longer samples are set aside: above 100,000 characters or pixels or 3,600 seconds by default."""
+    """Longer samples are set aside: by default above 100,000 characters, 20,000 pixels or 3,600 seconds."""
     test_share: float = Field(0.2, ge=0, lt=1)
     """Share of samples that the hash puts into the test split, where the source does not fix it."""
     poll_seconds: int = Field(30, ge=5)
@@ -44,6 +44,16 @@ class CollectionSettings(Settings):
         if reserved:
             raise ValueError(f"a source cannot have the name {sorted(reserved)[0]!r}: choose another")
         return sources
+
+    @model_validator(mode="after")
+    def _parts(self) -> "CollectionSettings":
+        parts = self.modality.input_names[1:]
+        for source in self.sources:
+            for name in content if isinstance(content := getattr(source, "content", ""), tuple) else ():
+                if name not in parts:
+                    choices = f"choose from {', '.join(parts)}" if parts else f"{self.modality.type} has none, name one column"
+                    raise ValueError(f"the source {source.name!r} names the part {name!r} under content: {choices}")
+        return self
 
     @model_validator(mode="after")
     def _bounds(self) -> "CollectionSettings":

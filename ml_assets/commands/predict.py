@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ class EndpointError(RuntimeError):
     """The endpoint does not answer, or answers no; the message is its own sentence."""
 
 
-def predict(project: str, samples: Sequence[str | bytes], client: httpx.Client | None = None) -> Any:
-    """The endpoint's answer for texts, or for the contents of files. Raises `EndpointError`."""
+def predict(project: str, samples: Sequence[str | bytes | Mapping[str, Any]], client: httpx.Client | None = None) -> Any:
+    """The endpoint's answer for texts, for the contents of files, or for objects. Raises `EndpointError`."""
     files = [sample for sample in samples if isinstance(sample, bytes)]
     return call(project, "predict", {"samples": samples}, key(project), client, files)
 

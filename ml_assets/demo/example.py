@@ -12,9 +12,9 @@ class NoData(RuntimeError):
 
 @dataclass(frozen=True)
 class Request:
-    """What an application asks about, a text or a file's content, and what people said of it, if that is known."""
+    """What an application asks about: a text, a file's content or an object of parts; what people said of it, if known."""
 
-    content: str | bytes
+    content: str | bytes | Mapping[str, Any]
     label: Any
 
 

@@ -21,7 +21,7 @@ def send(project: str, requests: Sequence[Request], on_progress: Callable[[int, 
 
         def ask(request: Request) -> str:
             nonlocal done
-            content = request.content if isinstance(request.content, bytes) else text.decode(request.content)[:LIMIT]
+            content = request.content if not isinstance(request.content, str) else text.decode(request.content)[:LIMIT]
             prediction = str(predict(project, [content], client)["predictions"][0]["id"])
             if request.label is not None:
                 call(project, "feedback", {"prediction_id": prediction, "label": request.label}, secret, client)

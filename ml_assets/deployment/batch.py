@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.collection.sources.base import BadRecord
-from ml_assets.collection.sources.table import rows_of
+from ml_assets.collection.sources.table import columns_of, content_of, rows_of
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
 from ml_assets.home import expand
@@ -94,7 +94,7 @@ def predict_table(
     store: ProjectStore,
     model: TrainedModel,
     path: str,
-    content: str,
+    content: str | tuple[str, ...],
     output: str | None,
     at: datetime,
     progress: Progress = lambda _: None,
@@ -105,7 +105,7 @@ def predict_table(
         store: The project's tables; predictions go to `batch_predictions` under the ids of their content.
         model: The model.
         path: The table: .csv, .tsv, .parquet, .jsonl.
-        content: The column that holds the content.
+        content: The column that holds the content, or those that hold the parts of mixed samples.
         output: File for the rows with the columns `ADDED`, written whole or not at all.
         at: The time of the predictions.
         progress: Told how many rows are done.
@@ -144,25 +144,25 @@ def _scores(model: TrainedModel, scores: NDArray[np.float32]) -> str:
     return json.dumps({c: round(float(p), 6) for c, p in zip(model.classes, scores, strict=True)}, ensure_ascii=False)
 
 
-def _rows(path: str, content: str) -> Iterator[dict[str, Any] | BadRecord]:
+def _rows(path: str, content: str | tuple[str, ...]) -> Iterator[dict[str, Any] | BadRecord]:
     """The table's rows with all their columns."""
-    ending, needed = path.rsplit(".", 1)[-1].lower(), [content]
+    ending, needed = path.rsplit(".", 1)[-1].lower(), list(columns_of(content))
     if ending == "parquet":  # of which only the columns that are named are read
         import fsspec
         import pyarrow.parquet as pq
 
         with fsspec.open(path, "rb") as file:
             names = pq.read_schema(file).names
-        needed = names if content in names else needed
+        needed = names if set(needed) <= set(names) else needed
     return rows_of(path, ending, needed)
 
 
-def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str) -> tuple[Any, str | None]:
+def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str | tuple[str, ...]) -> tuple[Any, str | None]:
     """The decoded content of a row, or why there is none."""
     if isinstance(row, BadRecord):
         return None, row.reason
-    value = row.get(content)
-    if not isinstance(value, str | bytes):
+    value = content_of(row, content)
+    if value is None:
         return None, f"no content in column {content!r}"
     try:
         return model.modality.decode(model.modality.from_json(value) if isinstance(value, str) else value), None

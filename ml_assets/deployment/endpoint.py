@@ -104,7 +104,7 @@ class Endpoint:
         if "authorization" in request.headers:
             project = self._caller(request).project
             live = self.worker.live.get(project)
-            described = _described(project, live.predictor) if live else schemas.Described(project)
+            described = _described(project, live.predictor if live else None)
         return JSONResponse(schemas.document(self.app, [described]))
 
     async def metrics(self, request: Request) -> Response:
@@ -125,7 +125,7 @@ class Endpoint:
             since=live.since if live else None,
             classes=predictor.classes if predictor else None,
             limits=predictor.limits.model_dump(exclude={"task"}) if predictor else None,
-            input=schemas.PredictRequest.model_json_schema(),
+            input=schemas.request_of(_described(project, predictor)).model_json_schema(),
         )
         return _json(answer, 200)
 
@@ -134,7 +134,7 @@ class Endpoint:
         key = self._admit(request, "predict")
         live = self._live(key.project)
         samples = await files(request) or (await read(request, schemas.PredictRequest)).samples
-        if live.predictor.model.modality.column == "media":  # which takes its time
+        if live.predictor.model.modality.has_files:  # which takes its time
             items = await asyncio.to_thread(_decode, live.predictor, samples)
         else:
             items = _decode(live.predictor, samples)
@@ -220,24 +220,31 @@ class Endpoint:
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
 
 
-def _described(project: str, predictor: Predictor) -> schemas.Described:
-    model = predictor.model
-    return schemas.Described(project, model.task.answer_type(), predictor.limits.max_batch, model.modality.column == "media")
+def _described(project: str, predictor: Predictor | None) -> schemas.Described:
+    if predictor is None:
+        return schemas.Described(project)
+    task, modality = predictor.model.task, predictor.model.modality
+    return schemas.Described(
+        project, task.answer_type(), predictor.limits.max_batch, modality.column == "media", modality.json_type()
+    )
 
 
-def _new_samples(sent: Sequence[Any], predictor: Predictor | None) -> tuple[list[dict[str, Any]], list[str]]:
+def _new_samples(sent: Sequence[Any], predictor: Predictor | None) -> tuple[list[dict[str, Any]], list[str] | None]:
     """What is kept of samples to collect, each once, and their ids. Raises `Refused` (422) that names each bad one.
 
-    What a project's samples are is known here by the model that serves; until then they are taken for texts, and collection
-    judges them.
+    What a project's samples are is known here by the model that serves; until then they are taken for texts, objects have no
+    ids yet, and collection judges them.
     """
     modality = predictor.model.modality if predictor else MODALITIES.parse("text")
     problems, records, ids = [], dict[str, dict[str, Any]](), []
     for number, sample in enumerate(sent):
         entry: dict[str, Any] = {"content": sample} if isinstance(sample, str | bytes) else sample.model_dump(exclude_none=True)
         content = entry["content"]
+        if isinstance(content, dict) and predictor is None:
+            records[_identity(entry)] = entry
+            continue
         try:
-            item = modality.decode(modality.from_json(content) if isinstance(content, str) else content)
+            item = modality.decode(content if isinstance(content, bytes) else modality.from_json(content))
             ids.append(content_id(modality.type, item))
             if predictor and "label" in entry:
                 predictor.check_label(entry["label"])
@@ -247,10 +254,10 @@ def _new_samples(sent: Sequence[Any], predictor: Predictor | None) -> tuple[list
         except (Undecodable, InvalidLabel) as error:
             problems.append({"at": f"samples.{number}", "problem": str(error)})
     _refuse(problems, "samples")
-    return list(records.values()), ids
+    return list(records.values()), ids if len(ids) == len(sent) else None
 
 
-def _decode(predictor: Predictor, samples: Sequence[str | bytes]) -> list[Any]:
+def _decode(predictor: Predictor, samples: Sequence[str | bytes | dict[str, Any]]) -> list[Any]:
     """The samples ready for the model. Raises `Refused` (422) that names each bad one."""
     if len(samples) > predictor.limits.max_batch:
         raise Refused(422, f"too many samples: {len(samples)}, at most {predictor.limits.max_batch} in one request")

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,11 +105,11 @@ class Predictor:
         chosen = Limits(**json.loads(limits.read_text(encoding="utf-8"))) if limits.exists() else Limits()
         return cls(model, chosen, segments(str(model.description["project"])), clock)
 
-    def decode(self, content: str | bytes) -> Any:
-        """The sample ready for the model, from JSON (`str`) or from a file (`bytes`). Raises `BadSample`."""
+    def decode(self, content: str | bytes | Mapping[str, Any]) -> Any:
+        """The sample ready for the model, from JSON or from a file (`bytes`). Raises `BadSample`."""
         modality = self.model.modality
         try:
-            item = modality.decode(modality.from_json(content) if isinstance(content, str) else content)
+            item = modality.decode(content if isinstance(content, bytes) else modality.from_json(content))
         except Undecodable as error:
             raise BadSample(str(error)) from error
         longest = self.limits.max_characters if modality.unit == "characters" else modality.bounds[1]

@@ -23,6 +23,8 @@ FILES = {
 }
 """A request whose samples are files, in OpenAPI."""
 Text = Annotated[str, Field(min_length=1, max_length=10_000_000)]
+Content = Text | dict[str, JsonValue]
+"""A text, base64 of a file, or the parts of a mixed sample."""
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -35,8 +37,8 @@ class Shape(BaseModel):
 class PredictRequest(Shape):
     """Samples to predict."""
 
-    samples: list[str] = Field(min_length=1, max_length=MOST)
-    """Texts; pictures and sounds as base64."""
+    samples: list[str | dict[str, JsonValue]] = Field(min_length=1, max_length=MOST)
+    """Texts; pictures and sounds as base64; mixed samples as objects."""
 
 
 class Prediction(Shape):
@@ -59,7 +61,7 @@ class PredictAnswer(Shape):
 class NewSample(Shape):
     """A sample to collect, with what is known of it."""
 
-    content: Text
+    content: Content
     label: JsonValue = None
     labeler: Name | None = None
     group: Name | None = None
@@ -67,7 +69,7 @@ class NewSample(Shape):
 
 
 class SamplesRequest(Shape):
-    """Samples to collect: plain contents (pictures and sounds as base64), or objects."""
+    """Samples to collect: plain contents (pictures and sounds as base64), or objects with a `content`."""
 
     samples: list[Text | NewSample] = Field(min_length=1, max_length=MOST)
 
@@ -76,7 +78,7 @@ class NewLabel(Shape):
     """Somebody's label of a sample, which is named by its id or by its content."""
 
     sample_id: Name | None = None
-    content: Text | None = None
+    content: Content | None = None
     label: JsonValue
     labeler: Name
     labeler_kind: Literal["published", "person", "program"] = "program"
@@ -143,22 +145,29 @@ class Described:
         label: The type of its labels.
         max_batch: Samples in one request at most.
         media: Whether its samples are pictures or sounds, which come as files too.
+        sample: The type of its samples.
     """
 
     path: str
     label: Any = JsonValue
     max_batch: int = MOST
     media: bool = False
+    sample: Any = str | dict[str, JsonValue]
+
+
+def request_of(project: Described) -> type[PredictRequest]:
+    """What the project takes: the shape of its samples, and how many at once."""
+    return create_model(
+        f"PredictRequest_{project.path.strip('{}')}",
+        __base__=PredictRequest,
+        __doc__=PredictRequest.__doc__,
+        samples=(list[project.sample], Field(min_length=1, max_length=project.max_batch)),  # type: ignore[name-defined]
+    )
 
 
 def routes(project: Described) -> list[APIRoute]:
     """Routes that only document: the shapes of this project, with its classes and limits."""
-    predict = create_model(
-        f"PredictRequest_{project.path.strip('{}')}",
-        __base__=PredictRequest,
-        __doc__=PredictRequest.__doc__,
-        samples=(list[str], Field(min_length=1, max_length=project.max_batch)),
-    )
+    predict = request_of(project)
     prediction = create_model(
         f"Prediction_{project.path.strip('{}')}", __base__=Prediction, __doc__=Prediction.__doc__, label=(project.label, ...)
     )

@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 
 from pydantic import Field, field_validator
 
+from ml_assets.collection.sources.table import Content
 from ml_assets.registry import Settings
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -14,8 +15,8 @@ class BatchSettings(Settings):
 
     input: str | None = None
     """A table (.csv, .tsv, .parquet, .jsonl) to predict. Without it: the project's samples that have no label yet."""
-    content: str = "text"
-    """The column of the table that holds the content."""
+    content: Content = "text"
+    """The column of the table that holds the content, or a list of those that hold the parts of mixed samples."""
     output: str | None = None
     """File for the table with its predictions, in the format of its ending. Without it they are only kept as an asset."""
 

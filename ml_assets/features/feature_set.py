@@ -26,6 +26,7 @@ class FeatureSet:
         classes: What the model tells apart, in order.
         rows: Table `feature_set`: `id`, `target`, `split`.
         name: Its name in the YAML; empty where there is only one.
+        inputs: What of each sample models see: `content` is all of it.
     """
 
     id: str
@@ -34,6 +35,7 @@ class FeatureSet:
     classes: tuple[str, ...]
     rows: pa.Table
     name: str = ""
+    inputs: tuple[str, ...] = ("content",)
 
     def counts(self, split: str, task: Task) -> dict[str, int]:
         """Samples of the split in which each class occurs."""
@@ -57,7 +59,7 @@ def choose(
     recipe = {"inputs": list(settings.inputs), "encoder": encoder, "classes": list(classes), "targets": targets}
     table = rows("feature_set", sorted(kept, key=lambda r: r["id"]))
     digest = content_id(tag, json.dumps(recipe, sort_keys=True))[:12]
-    return FeatureSet(f"fs-{digest}", tag, encoder, classes, table, name), recipe
+    return FeatureSet(f"fs-{digest}", tag, encoder, classes, table, name, settings.inputs), recipe
 
 
 def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]], at: datetime) -> None:
@@ -92,4 +94,12 @@ def load(store: ProjectStore, feature_set: str) -> FeatureSet:
         raise LookupError(f"there is no feature set {feature_set!r} in project {store.project!r}")
     recipe = json.loads(found[0]["recipe"])
     table = store.table("feature_set").read(tag=feature_set).sort_by("id")
-    return FeatureSet(feature_set, found[0]["dataset"], recipe["encoder"], tuple(recipe["classes"]), table, found[0]["name"])
+    return FeatureSet(
+        feature_set,
+        found[0]["dataset"],
+        recipe["encoder"],
+        tuple(recipe["classes"]),
+        table,
+        found[0]["name"],
+        tuple(recipe["inputs"]),
+    )

@@ -1,7 +1,7 @@
 """The options of the features stage."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -15,8 +15,8 @@ class FeatureSetSettings(Settings):
 
     encoder: str | None = Field(None, min_length=1)
     """What turns samples into vectors: the modality's own (`minilm` for texts) by default, or a model by name or folder."""
-    inputs: tuple[Literal["content"], ...] = Field(("content",), min_length=1)
-    """What goes into the network: `content`, which the architecture reads as an embedding or piece by piece."""
+    inputs: tuple[str, ...] = Field(("content",), min_length=1)
+    """What goes into the network: `content`, all of it, or any parts of mixed samples. The others count as missing."""
     keep: tuple[str, ...] | None = None
     """The classes to train on; all of them by default."""
     merge: dict[str, tuple[str, ...]] = {}

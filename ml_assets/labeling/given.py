@@ -115,7 +115,7 @@ def _sample(record: dict[str, Any], modality: Modality) -> str:
     sample, content = record.get("sample_id"), record.get("content")
     if isinstance(sample, str) and sample:
         return sample
-    if not isinstance(content, str):
+    if not isinstance(content, str | dict):
         raise InvalidLabel("the label names no sample: give sample_id or content")
     return content_id(modality.type, modality.decode(modality.from_json(content)))
 

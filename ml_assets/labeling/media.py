@@ -1,6 +1,7 @@
 """Pictures and sounds for Label Studio: files below its folder of local files, which it shows only to who is logged in."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,12 @@ def shown(project: str, items: Mapping[str, Any], modality: Modality) -> dict[st
 
     Their files are written where they are not there yet.
     """
-    if modality.column == "text":
-        return {key: str(item) for key, item in items.items()}
-    return {key: f"{ADDRESS}{project}/{_written(project, key, item, modality).name}" for key, item in items.items()}
+    return {key: modality.in_label_studio(item, partial(_written, project, key)) for key, item in items.items()}
 
 
-def _written(project: str, key: str, item: bytes, modality: Modality) -> Path:
-    path = folder(project) / f"{key}{modality.ending(item)}"
+def _written(project: str, key: str, content: bytes, ending: str) -> str:
+    """The address of a sample's file, whose name ends so."""
+    path = folder(project) / f"{key}{ending}"
     if not path.exists():
-        write_whole(path, item)
-    return path
+        write_whole(path, content)
+    return f"{ADDRESS}{project}/{path.name}"

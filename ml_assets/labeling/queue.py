@@ -70,7 +70,7 @@ def push_queue(
     """
     config = settings.task.label_config(modality.label_studio_object(), settings.question)
     project = client.ensure_project(store.project, config, settings.annotators, title, settings.task.may_be_empty)
-    if modality.column == "media":
+    if modality.has_files:
         media.folder(store.project).mkdir(parents=True, exist_ok=True)
         client.ensure_local_files(project, str(media.folder(store.project)))
     adopt(store, client, project)

@@ -3,10 +3,11 @@
 from ml_assets.modalities.audio import Audio
 from ml_assets.modalities.base import Backbone, Encoder, Modality, Undecodable, WordPieces
 from ml_assets.modalities.image import Image
+from ml_assets.modalities.mixed import Mixed, MixedEncoder
 from ml_assets.modalities.text import Text
 from ml_assets.registry import Registry
 
-MODALITIES: Registry[Modality] = Registry("modality", Text, Image, Audio)
+MODALITIES: Registry[Modality] = Registry("modality", Text, Image, Audio, Mixed)
 ModalityField = MODALITIES.field(Modality)
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Backbone",
     "Encoder",
     "Image",
+    "Mixed",
+    "MixedEncoder",
     "Modality",
     "ModalityField",
     "Text",

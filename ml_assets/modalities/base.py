@@ -2,8 +2,8 @@
 
 import base64
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,10 @@ class Encoder(Settings):
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """`(n, dimensions) float32` vectors of `n` items, in their order."""
+
+    def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`(n, dimensions) float32`: what models see of vectors as they are stored."""
+        return vectors
 
 
 class WordPieces(Encoder):
@@ -84,12 +88,28 @@ class Modality(Plugin):
     default_encoder: ClassVar[str]
     """The encoder of projects that name none."""
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What a feature set may name under `inputs`: `content` is all of it."""
+        return ("content",)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether Label Studio gets its samples as files."""
+        return self.column == "media"
+
+    def only(self, inputs: Sequence[str]) -> Self:
+        """The same modality, of whose samples models see these inputs."""
+        return self
+
     @abstractmethod
     def decode(self, content: str | bytes) -> Any:
         """The item. Raises `Undecodable` with one sentence; memory stays bounded whatever the content is."""
 
-    def from_json(self, content: str) -> str | bytes:
+    def from_json(self, content: str | Mapping[str, Any]) -> str | bytes:
         """Content that came in JSON, which holds no bytes: pictures and sounds are base64 in it. Raises `Undecodable`."""
+        if not isinstance(content, str):
+            raise Undecodable(f"an object where {'a text' if self.column == 'text' else 'base64'} is needed")
         if self.column == "text":
             return content
         try:
@@ -100,6 +120,10 @@ class Modality(Plugin):
     def to_json(self, item: Any) -> str:
         """The item as JSON can hold it; `from_json` gives it back."""
         return str(item) if self.column == "text" else base64.b64encode(item).decode()
+
+    def json_type(self) -> Any:
+        """The type of its content in JSON, from which the endpoint's documentation is made."""
+        return str
 
     @abstractmethod
     def length(self, item: Any) -> float:
@@ -116,6 +140,10 @@ class Modality(Plugin):
     @abstractmethod
     def label_studio_object(self) -> str:
         """The Label Studio object tag that shows an item, read from `$content` (media: its address); its name is `content`."""
+
+    def in_label_studio(self, item: Any, file: Callable[[bytes, str], str]) -> str:
+        """What stands in `$content`. `file(content, ending)` keeps a file where Label Studio shows it, and is its address."""
+        return file(item, self.ending(item)) if self.has_files else str(item)
 
     @abstractmethod
     def show(self, item: Any, limit: int) -> str:

@@ -56,7 +56,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             done = tune(
                 candidate.study,
                 data.examples,
-                modality.encoder(chosen.encoder),
+                modality.only(chosen.inputs).encoder(chosen.encoder),
                 chosen.classes,
                 task,
                 candidate.architecture,

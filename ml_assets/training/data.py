@@ -39,7 +39,7 @@ def split_data(
     """The samples of the split as the architecture reads them, in the order of their ids."""
     picked = [r for r in chosen.rows.to_pylist() if r["split"] == split]
     ids = [r["id"] for r in picked]
-    inputs = inputs_of(store, architecture, modality, modality.encoder(chosen.encoder), ids)
+    inputs = inputs_of(store, architecture, modality, modality.only(chosen.inputs).encoder(chosen.encoder), ids)
     items = items_of(store, modality, ids) if task.reads_items else []
     return SplitData(ids, Examples(inputs, [r["target"] for r in picked], items))
 
@@ -55,10 +55,10 @@ def inputs_of(
         return architecture.inputs(items_of(store, modality, ids), encoder)
     found = table_of(store, encoder).take(ids, ["id", "vector"])
     if found.num_rows == len(ids):
-        return as_vectors(found)
+        return encoder.of_stored(as_vectors(found))
     known = set(found["id"].to_pylist())
     missing = [i for i in ids if i not in known]
-    vectors = dict(zip(found["id"].to_pylist(), as_vectors(found), strict=True))
+    vectors = dict(zip(found["id"].to_pylist(), encoder.of_stored(as_vectors(found)), strict=True))
     vectors |= dict(zip(missing, encoder.encode(items_of(store, modality, missing)), strict=True))
     return np.array([vectors[i] for i in ids], np.float32)
 

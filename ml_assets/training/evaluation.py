@@ -29,6 +29,9 @@ class Evaluation:
         reasons: One sentence for each thing that forbids it to serve.
         against: The version that serves, if there is one.
         difference: Headline metric minus that of the version that serves.
+        targets: Values of the test samples, in the order of their ids.
+        predicted: What the model says of them.
+        items: The test samples themselves, where the task's metrics need them.
     """
 
     model: str
@@ -39,6 +42,7 @@ class Evaluation:
     difference: Metric | None
     targets: list[str]
     predicted: list[str]
+    items: Sequence[Any] = ()
 
     @property
     def passed(self) -> bool:
@@ -82,7 +86,7 @@ def evaluate(
             reasons.append(
                 f"{task.headline()} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}"
             )
-    return Evaluation(model, metrics, len(targets), tuple(reasons), against, difference, targets, predicted)
+    return Evaluation(model, metrics, len(targets), tuple(reasons), against, difference, targets, predicted, items)
 
 
 def save(store: ProjectStore, done: Evaluation, dataset: str, at: datetime) -> None:
@@ -129,17 +133,28 @@ def compared(listed: Sequence[dict[str, Any]], task: Task) -> Comparison:
     """Rows of table `candidates`, each with its `evaluation`, as a table and a picture."""
     names = list(task.metric_names)
     lines = [
-        f"| candidate | model | validation {task.headline()} | {' | '.join(names)} | may serve |",
-        f"|---|---|---|{'---|' * len(names)}---|",
+        f"| candidate | model | validation {task.headline()} | {' | '.join(names)} | the first one's lead | may serve |",
+        f"|---|---|---|{'---|' * len(names)}---|---|",
     ]
     for row in listed:
         found: Evaluation = row["evaluation"]
         metrics = [f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for name in names if (m := found.metrics.get(name))]
         cells = metrics or ["no test samples"] * len(names)
         verdict = "" if not row["chosen"] else ("chosen" if found.passed else f"chosen, but {'; '.join(found.reasons)}")
-        lines.append(f"| {row['id']} | {row['model']} | {row['score']:.4f} | {' | '.join(cells)} | {verdict} |")
+        lead = _lead(listed[0]["evaluation"], found, task)
+        lines.append(f"| {row['id']} | {row['model']} | {row['score']:.4f} | {' | '.join(cells)} | {lead} | {verdict} |")
     shown = {row["id"]: row["evaluation"].metrics[task.headline()] for row in listed if row["evaluation"].metrics}
     return Comparison("\n".join(lines), comparison(shown, task.headline()) if len(shown) > 1 else None)
+
+
+def _lead(first: Evaluation, other: Evaluation, task: Task) -> str:
+    """By how much the first is ahead in the headline metric on the same test samples, with the paired interval."""
+    if other is first or not first.targets or other.targets != first.targets:
+        return ""
+    values = dict.fromkeys([*first.targets, *first.predicted, *other.predicted])
+    classes = list(dict.fromkeys(name for value in values for name in task.classes_in(value)))
+    found = task.difference(first.targets, first.predicted, other.predicted, classes, 0, first.items)
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
 
 
 def flat(metrics: dict[str, Metric]) -> dict[str, Any]:

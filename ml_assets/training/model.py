@@ -42,6 +42,7 @@ def train_model(
     Training again on the same feature set with the same settings gives the model that is already there; one that was killed
     goes on from `checkpoint`.
     """
+    modality = modality.only(chosen.inputs)
     encoder = modality.encoder(chosen.encoder)
     known = [r for r in store.table("models").read().to_pylist() if r["study"] == study and r["code"] == code and
              json.loads(r["architecture"]) == describe(architecture) and r["feature_set"] == chosen.id]  # fmt: skip

@@ -14,6 +14,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (MODALITIES, TASKS, SOURCES, ARCHITECTUR
 NEEDED: dict[str, dict[str, Any]] = {
     "classes": {"classes": ["one", "two", "three"]},
     "name": {"name": "first"},
+    "parts": {"parts": {"body": "text", "photo": "image", "price": "number", "kind": "category", "sold": "time"}},
     "path": {"path": "/tmp/nothing/*.txt"},
 }
 

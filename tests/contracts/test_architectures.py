@@ -12,7 +12,7 @@ import optuna
 import pytest
 import torch
 
-from ml_assets.modalities import Audio, Encoder, Image, Text
+from ml_assets.modalities import MODALITIES, Audio, Encoder, Image, Text
 from ml_assets.tasks import Boxes, Predicted, SingleChoice, Spans, Task
 from ml_assets.training import fit as fitting
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
@@ -33,8 +33,9 @@ TASKS: dict[str, Task] = {
 }
 ENOUGH = {"single_choice": 0.95, "spans": 0.9, "boxes": 0.8}
 """Headline metric that each task's network must reach."""
+MIXED = {"type": "mixed", "parts": {"body": "text", "price": "number", "kind": "category"}}
 CASES = [(name, (cls.modalities or ("text",))[0]) for name, cls in ARCHITECTURES.classes.items()]
-CASES += [("mlp", "audio"), ("fine_tune", "image")]
+CASES += [("mlp", "mixed"), ("mlp", "audio"), ("fine_tune", "image")]
 EACH = pytest.mark.parametrize(("name", "modality"), CASES)
 QUICK: dict[str, dict[str, Any]] = {
     "mlp": {"epochs": 30},
@@ -45,6 +46,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "image_cnn": {"epochs": 14, "batch_size": 8, "size": 16, "channels": 1, "width": 12},
     "token_classifier": {"epochs": 6, "batch_size": 8},
     "detector": {"epochs": 30, "batch_size": 8, "size": 64, "width": 8},
+    "fusion": {"epochs": 20, "batch_size": 16},
     "audio_cnn": {"epochs": 8, "batch_size": 8, "rate": 8000, "seconds": 0.3, "mels": 16, "width": 4},
 }
 
@@ -54,7 +56,12 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Encoder]:
     """One of each modality; that of pictures is small enough to be trained on in a test."""
     folder = tmp_path_factory.mktemp("vit")
     small_vit(folder)
-    return {"text": Text().encoder("minilm"), "image": Image().encoder(str(folder)), "audio": Audio().encoder("mel_statistics")}
+    return {
+        "text": Text().encoder("minilm"),
+        "image": Image().encoder(str(folder)),
+        "audio": Audio().encoder("mel_statistics"),
+        "mixed": MODALITIES.parse(MIXED).encoder("parts"),
+    }
 
 
 @pytest.fixture
@@ -115,6 +122,16 @@ def items(modality: str, n: int, seed: int = 0) -> tuple[list[Any], Any]:
         return [saved(drawn(SHAPES[t], seed=1000 * seed + i)) for i, t in enumerate(targets)], targets
     if modality == "audio":
         return [recorded(tone(PITCHES[t], 0.3, 8_000, seed=1000 * seed + i), 8_000) for i, t in enumerate(targets)], targets
+    if modality == "mixed":  # two parts say what it is, and one of them is missing now and then
+        listed = [
+            {"body": f"the {generator.choice(WORDS[t])} today", "price": 10.0**t + generator.uniform(), "kind": "any"}
+            for t in targets
+        ]
+        kept = [
+            {name: part for name, part in parts.items() if name != ("body", "price", "")[i % 5 % 3]}
+            for i, parts in enumerate(listed)
+        ]
+        return [MODALITIES.parse(MIXED).decode(json.dumps(parts)) for parts in kept], targets
     filler = ["we saw it", "somebody told me", "in the evening", "today", "as I remember it well enough"]
     return [f"the {generator.choice(WORDS[t])} {generator.choice(filler)} {generator.integers(99)}" for t in targets], targets
 
@@ -249,7 +266,8 @@ def test_every_trial_is_a_valid_copy_that_differs(name: str, modality: str, enco
 def test_a_saved_model_predicts_exactly_the_same(name: str, modality: str, encoder: Encoder, tmp_path: Path) -> None:
     architecture = quick(name, modality, epochs=1)
     description = {
-        "version": "x-1", "modality": modality, "task": {"type": task_of(name).type}, "architecture": describe(architecture),
+        "version": "x-1", "modality": MIXED if modality == "mixed" else modality, "task": {"type": task_of(name).type},
+        "architecture": describe(architecture),
         "encoder": encoder.model_dump(include={"name", "dimensions"}), "classes": list(NAMES),
     }  # fmt: skip
     model = TrainedModel(description, fitted(architecture, encoder, examples(architecture, encoder, modality)))

@@ -1,5 +1,7 @@
 """What every modality does with content."""
 
+import base64
+import json
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,8 +16,21 @@ from hypothesis import strategies as st
 from ml_assets.collection.accept import sample_id
 from ml_assets.modalities import MODALITIES, Modality, Text, Undecodable
 
-from .media import drawn, pictures, recorded, saved, sounds, tone
+from .media import SCRIPT, drawn, pictures, recorded, saved, sounds, tone
 from .plugins import options
+
+
+def of(name: str) -> Modality:
+    return MODALITIES.parse(options(MODALITIES[name]))
+
+
+def mixed(number: int, picture: str | bytes) -> str:
+    """All parts, with a script in one of them."""
+    assert isinstance(picture, bytes)
+    photo = base64.b64encode(picture).decode()
+    when = f"2026-0{number + 1}-01T0{number}:30:00+02:00"
+    return json.dumps({"body": f"{SCRIPT} {number}", "photo": photo, "price": 10**number, "kind": f"<b>{number}", "sold": when})
+
 
 GOOD: dict[str, list[str | bytes]] = {
     "text": [
@@ -30,6 +45,7 @@ GOOD: dict[str, list[str | bytes]] = {
     ],
     "image": pictures(),
     "audio": sounds(),
+    "mixed": [mixed(i, picture) for i, picture in enumerate(pictures()[:6])],
 }
 BAD: dict[str, list[str | bytes]] = {
     "text": ["", " \n\t ", b"\xff\xfe", "zero\x00", "\ud800", b"", b"\xed\xa0\x80"],
@@ -51,21 +67,37 @@ BAD: dict[str, list[str | bytes]] = {
         recorded(tone(300, 0.1, 8_000), 8_000, "AIFF"),
         saved(drawn("circle")),
     ],
+    "mixed": [
+        "",
+        b"\xff",
+        "a text",
+        "[1]",
+        "{}",
+        '{"body": " ", "price": null}',
+        '{"colour": "red"}',
+        '{"price": "much"}',
+        '{"price": NaN}',
+        '{"price": true}',
+        '{"price": 1e300}',
+        '{"sold": "yesterday"}',
+        '{"kind": 1.5}',
+        '{"body": 5}',
+        '{"photo": "no base64"}',
+        '{"photo": "AAAA"}',
+        "[" * 100_000,
+    ],
 }
 DANGEROUS: dict[str, Any] = {
     "text": "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp;",
     "image": GOOD["image"][0],
     "audio": GOOD["audio"][0],
+    "mixed": of("mixed").decode(GOOD["mixed"][0]),
 }
 """Items with a script in them, in pictures and sounds among the tags of the file."""
-SHOWN = {"text": 2_000, "image": 60_000, "audio": 450_000}
+SHOWN = {"text": 2_000, "image": 60_000, "audio": 450_000, "mixed": 63_000}
 """Characters of what is shown, at most."""
 
 EACH = pytest.mark.parametrize("name", list(MODALITIES))
-
-
-def of(name: str) -> Modality:
-    return MODALITIES.parse(options(MODALITIES[name]))
 
 
 def items(name: str) -> list[Any]:

@@ -1,10 +1,11 @@
 """Tables in which every row is one sample: CSV, TSV, Parquet, JSON lines."""
 
+import base64
 import csv
 import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import IO, Any, ClassVar, Literal
+from typing import IO, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +18,8 @@ MAX_FIELD = 64 * 1024 * 1024
 csv.field_size_limit(MAX_FIELD)
 
 Row = dict[str, Any] | BadRecord
+Content = Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
+"""A column with whole samples, or columns with the parts of mixed ones."""
 
 
 class TableSource(Source):
@@ -28,8 +31,8 @@ class TableSource(Source):
     """A file, a folder, a glob or any fsspec URI; the ending of each file tells its format."""
     format: Literal["csv", "tsv", "parquet", "jsonl"] | None = None
     """The format, where the ending does not tell it."""
-    content: str = "text"
-    """The column that holds the sample."""
+    content: Content = "text"
+    """The column that holds the sample, or a list of those that hold the parts of a mixed one, named as these."""
     label: str | None = None
     """The column that holds its label, if labels come with the data."""
     labeler: str = Field("published", min_length=1)
@@ -45,9 +48,8 @@ class TableSource(Source):
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """Batches of records; `origin` is the file's URI and the row's number from 1."""
-        numbered = enumerate(
-            rows_of(uri, self._format(uri), [self.content, *filter(None, [self.label, self.group]), *self.columns]), 1
-        )
+        needed = [*columns_of(self.content), *filter(None, [self.label, self.group]), *self.columns]
+        numbered = enumerate(rows_of(uri, self._format(uri), list(dict.fromkeys(needed))), 1)
         while batch := list(islice(numbered, BATCH)):
             yield [self.record(row, f"{uri}#{number}") for number, row in batch]
 
@@ -61,9 +63,9 @@ class TableSource(Source):
         """What a row says, if it says it well."""
         if isinstance(row, BadRecord):
             return BadRecord(origin, row.reason, row.excerpt)
-        content = row.get(self.content)
-        if not isinstance(content, str | bytes):
-            return BadRecord(origin, f"no text in column {self.content!r}", repr(content)[:200])
+        content = content_of(row, self.content)
+        if content is None:
+            return BadRecord(origin, f"no content in column {self.content!r}", repr(row.get(str(self.content)))[:200])
         label = row.get(self.label) if self.label else None
         return Record(
             content,
@@ -74,6 +76,25 @@ class TableSource(Source):
             labeler=self.labeler,
             columns={name: row.get(name) for name in self.columns} or None,
         )
+
+
+def columns_of(content: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The columns in which the content stands."""
+    return (content,) if isinstance(content, str) else content
+
+
+def content_of(row: dict[str, Any], content: str | tuple[str, ...]) -> str | bytes | None:
+    """What the row holds: text, bytes, or the parts of a mixed sample as a JSON object; None if it is nothing of these."""
+    value = row.get(content) if isinstance(content, str) else {name: row.get(name) for name in content}
+    if isinstance(value, dict):
+        # a number that is not there is NaN in many tables
+        return json.dumps({k: v for k, v in value.items() if v is not None and v == v}, default=_plain)
+    return value if isinstance(value, str | bytes) else None
+
+
+def _plain(value: Any) -> str:
+    """A value that JSON does not have."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def rows_of(uri: str, format: str, needed: Iterable[str]) -> Iterator[Row]:

@@ -6,13 +6,14 @@ from ml_assets.training.architectures.base import Architecture
 from ml_assets.training.architectures.bilstm import BiLSTM
 from ml_assets.training.architectures.detector import Detector
 from ml_assets.training.architectures.fine_tune import FineTune
+from ml_assets.training.architectures.fusion import Fusion
 from ml_assets.training.architectures.image_cnn import ImageCNN
 from ml_assets.training.architectures.mlp import MLP
 from ml_assets.training.architectures.text_cnn import TextCNN
 from ml_assets.training.architectures.token_classifier import TokenClassifier
 
 ARCHITECTURES: Registry[Architecture] = Registry(
-    "architecture", MLP, FineTune, TextCNN, BiLSTM, TokenClassifier, ImageCNN, Detector, AudioCNN
+    "architecture", MLP, FineTune, TextCNN, BiLSTM, TokenClassifier, ImageCNN, Detector, AudioCNN, Fusion
 )
 ArchitectureField = ARCHITECTURES.field(Architecture)
 
@@ -25,6 +26,7 @@ __all__ = [
     "BiLSTM",
     "Detector",
     "FineTune",
+    "Fusion",
     "ImageCNN",
     "TextCNN",
     "TokenClassifier",

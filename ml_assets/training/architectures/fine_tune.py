@@ -20,7 +20,7 @@ class FineTune(TextArchitecture):
     """Fine-tunes the encoder. Best where its frozen embedding does not say what matters, such as sentiment; takes minutes."""
 
     name_in_yaml: ClassVar[str] = "fine_tune"
-    modalities: ClassVar[tuple[str, ...]] = ()
+    modalities: ClassVar[tuple[str, ...]] = ("text", "image", "audio")
 
     learning_rate: float = Field(1e-4, gt=0, le=1)
     """Peak learning rate of the encoder's weights."""

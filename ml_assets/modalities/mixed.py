@@ -1,0 +1,210 @@
+"""Mixed: several parts in one sample, such as a text, a picture, counts, a category and a time. Any of them may be missing."""
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field, create_model, field_validator
+
+from ml_assets.modalities.base import Encoder, Modality, Undecodable
+from ml_assets.modalities.parts import PLAIN, Content, File, Part
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class MixedEncoder(Encoder):
+    """The vectors of all parts side by side, each of unit length or 0 where the part is missing; together of unit length."""
+
+    name: str
+    dimensions: int
+    kinds: dict[str, str]
+    """Kind of each part, in the order of the vector's blocks."""
+    encoders: dict[str, str]
+    """Encoder of each part."""
+    inputs: tuple[str, ...]
+    """The parts that it looks at; the others count as missing."""
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Where the vector of each part stands."""
+        found, start = dict[str, slice](), 0
+        for name, kind in self.kinds.items():
+            found[name] = slice(start, start := start + part_of(kind).dimensions(self.encoders[name]))
+        return found
+
+    def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
+        """`(n, dimensions) float32`, unit length; 0 of items that have none of the parts."""
+        parsed, vectors = [json.loads(item) for item in items], np.zeros((len(items), self.dimensions), np.float32)
+        for name, block in self.blocks.items():
+            rows = [i for i, parts in enumerate(parsed) if name in parts] if name in self.inputs else []
+            if rows:
+                part = part_of(self.kinds[name])
+                vectors[rows, block] = part.encode([parsed[i][name] for i in rows], self.encoders[name])
+        return _unit(vectors)
+
+    def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The blocks of the other parts made 0."""
+        if len(self.inputs) == len(self.kinds):
+            return vectors
+        found = np.zeros_like(vectors)
+        for name in self.inputs:
+            found[:, self.blocks[name]] = vectors[:, self.blocks[name]]
+        return _unit(found)
+
+
+class Mixed(Modality):
+    """Several parts in one sample. An item is a JSON object of those that it has, its names sorted."""
+
+    name_in_yaml: ClassVar[str] = "mixed"
+    column: ClassVar[Literal["text", "media"]] = "text"
+    unit: ClassVar[str] = "parts"
+    bounds: ClassVar[tuple[float, float]] = (1, 100)
+    default_encoder: ClassVar[str] = "parts"
+
+    parts: dict[str, str] = Field(min_length=1, max_length=100)
+    """The parts by name: `{body: text, photo: image, price: number}`; also `category`, `time`, or any other modality."""
+    inputs: tuple[str, ...] = ()
+    """Filled in by the feature set: the parts that models see; all of them by default."""
+
+    @field_validator("parts")
+    @classmethod
+    def _known(cls, parts: dict[str, str]) -> dict[str, str]:
+        for name, kind in parts.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(f"the part {name!r} needs another name: use a-z, 0-9 and _, starting with a letter")
+            part_of(kind)
+        return parts
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """All of it, or any of the parts."""
+        return ("content", *self.parts)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether a part is a picture or a sound."""
+        return any(part_of(kind).has_files for kind in self.parts.values())
+
+    def only(self, inputs: Sequence[str]) -> Self:
+        """The same samples, of which models see these parts."""
+        return self.model_copy(update={"inputs": () if "content" in inputs else tuple(n for n in self.parts if n in inputs)})
+
+    def decode(self, content: str | bytes) -> str:
+        """The item. Raises `Undecodable` if it is no JSON object of known parts, or has none of them."""
+        try:
+            found = json.loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise Undecodable(f"not a JSON object of parts: {' '.join(str(error).split())}") from error
+        if not isinstance(found, dict):
+            raise Undecodable(f"not a JSON object of parts: it is a {type(found).__name__}")
+        if unknown := [name for name in found if name not in self.parts]:
+            raise Undecodable(f"unknown part {unknown[0][:40]!r}: choose one of {', '.join(self.parts)}")
+        read: dict[str, Any] = {}
+        for name, value in found.items():
+            if value is None or (isinstance(value, str) and not value.strip()):
+                continue  # a missing part, as tables without nulls have it
+            try:
+                read[name] = part_of(self.parts[name]).read(value)
+            except Undecodable as error:
+                raise Undecodable(f"{name}: {error}") from error
+        if not read:
+            raise Undecodable(f"empty: it has none of the parts {', '.join(self.parts)}")
+        return json.dumps(read, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    def from_json(self, content: str | Mapping[str, Any]) -> str:
+        """An object as it is, or its JSON as text."""
+        return content if isinstance(content, str) else json.dumps(content)
+
+    def json_type(self) -> Any:
+        """An object with the parts, each of which may be left out."""
+        parts: dict[str, Any] = {name: (part_of(kind).json_type | None, None) for name, kind in self.parts.items()}
+        return create_model("Sample", **parts)
+
+    def length(self, item: str) -> float:
+        """Parts that are there."""
+        return len(json.loads(item))
+
+    def describe(self, items: Sequence[str]) -> pa.Table:
+        """What the parts say, `<part>` or `<part>_<column>`; null where the part is missing."""
+        parsed, columns = [json.loads(item) for item in items], dict[str, pa.Array]()
+        for name, kind in self.parts.items():
+            present = [name in parts for parts in parsed]
+            at = pa.array(np.cumsum(present, dtype=np.int64) - 1, pa.int64(), mask=~np.array(present, dtype=bool))
+            for column, values in part_of(kind).describe([parts[name] for parts in parsed if name in parts]).items():
+                columns[f"{name}_{column}" if column else name] = values.take(at)
+        return pa.table(columns)
+
+    def encoder(self, name: str) -> MixedEncoder:
+        """`parts`: every part by its own default encoder. Others are named by part: `body=<model>, photo=<model>`."""
+        encoders, kinds = {part: part_of(kind).encoder() for part, kind in self.parts.items()}, self.parts
+        if name != self.default_encoder:
+            for pair in name.split(","):
+                part, _, chosen = (word.strip() for word in pair.partition("="))
+                if part not in self.parts or not chosen:
+                    raise ValueError(
+                        f"cannot read the encoder {name!r} of mixed samples: use {self.default_encoder}, or name one for a "
+                        f"part, such as {next(iter(encoders))}={next(iter(encoders.values()))}"
+                    )
+                encoders[part] = chosen
+        dimensions = sum(part_of(kind).dimensions(encoders[part]) for part, kind in kinds.items())
+        return MixedEncoder(
+            name=",".join(f"{part}={chosen}" for part, chosen in encoders.items()),
+            dimensions=dimensions,
+            kinds=kinds,
+            encoders=encoders,
+            inputs=self.inputs or tuple(kinds),
+        )
+
+    def label_studio_object(self) -> str:
+        """Label Studio's `HyperText`: a table of the parts."""
+        return '<HyperText name="content" value="$content" inline="true"/>'
+
+    def in_label_studio(self, item: str, file: File) -> str:
+        """A table of the parts, pictures and sounds from their files."""
+        found = json.loads(item)
+        rows = [
+            f'<tr><th style="text-align:left;vertical-align:top;padding-right:1em">{html.escape(name)}</th>'
+            f"<td>{part_of(kind).in_label_studio(found[name], _of_part(name, file))}</td></tr>"
+            for name, kind in self.parts.items()
+            if name in found
+        ]
+        return f"<table>{''.join(rows)}</table>"
+
+    def show(self, item: str, limit: int) -> str:
+        """A list of the parts, each as its kind shows it."""
+        found = json.loads(item)
+        rows = [
+            f"<dt>{html.escape(name)}</dt><dd>{part_of(kind).show(found[name], limit)}</dd>"
+            for name, kind in self.parts.items()
+            if name in found
+        ]
+        return f'<dl class="parts">{"".join(rows)}</dl>'
+
+
+@lru_cache(maxsize=64)
+def part_of(kind: str) -> Part:
+    """The part of that kind. Raises `ValueError` with the choices."""
+    from ml_assets.modalities import MODALITIES  # which lists this file too
+
+    others = [name for name in MODALITIES if name != Mixed.name_in_yaml]
+    if kind in PLAIN:
+        return PLAIN[kind]()
+    if kind not in others:
+        raise ValueError(f"unknown kind of part {kind!r}: choose one of {', '.join([*PLAIN, *others])}")
+    return Content(MODALITIES.parse(kind))
+
+
+def _of_part(name: str, file: File) -> File:
+    """Keeps a file beside those of the sample's other parts."""
+    return lambda content, ending: file(content, f"-{name}{ending}")
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
