@@ -15,9 +15,13 @@ from typing import Any
 import httpx
 import psutil
 
-from ml_assets.deployment import bento
-from ml_assets.modalities import Text
-from ml_assets.training.architectures import MLP
+from ml_assets.deployment import bento, keys
+from ml_assets.deployment.rollout import deploy
+from ml_assets.modalities import MODALITIES, Text
+from ml_assets.records import now
+from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
+from ml_assets.training.architectures import ARCHITECTURES, MLP
 from ml_assets.training.trained import TrainedModel
 
 PROJECT = "letters"
@@ -49,6 +53,31 @@ def make_model(folder: Path, version: str, seed: int, project: str = PROJECT) ->
     description["examples"] = [{"content": t, "scores": [float(p) for p in row]} for t, row in zip(TEXTS, scores, strict=True)]
     model.save(folder)
     return folder
+
+
+def serve_new(folder: Path, project: str, modality: Any, architecture: dict[str, Any], task: Task, items: list[Any]) -> str:
+    """Put a network that was initialised by chance into production; the secret of a key of its project."""
+    import torch
+
+    torch.manual_seed(0)
+    made, kind = ARCHITECTURES.parse(architecture), MODALITIES.parse(modality)
+    encoder = kind.encoder(kind.default_encoder)
+    version = f"{project}-1"
+    description = {
+        "project": project, "version": version, "modality": modality, "task": {"type": task.type},
+        "classes": list(task.classes),
+        "encoder": {"name": encoder.name, "dimensions": encoder.dimensions}, "architecture": architecture,
+        "dataset": "ds-test", "feature_set": "fs-test", "run_id": "run", "examples": [],
+    }  # fmt: skip
+    model = TrainedModel(description, made.network(encoder, len(task.classes)).eval())
+    scores = model.predict(items).scores
+    description["examples"] = [
+        {"content": kind.to_json(item), "scores": [float(p) for p in row]} for item, row in zip(items, scores, strict=True)
+    ]
+    model.save(folder)
+    built = bento.build(folder, project, version, task=task)
+    deploy(ProjectStore(project), version, built.tag, "a test", 120, now(), lambda _: None)
+    return keys.add(project, keys.SCOPES, "the app", now())
 
 
 def free_port() -> int:

@@ -13,19 +13,16 @@ import pytest
 
 from ml_assets.collection.accept import sample_id
 from ml_assets.commands import predict as command
-from ml_assets.deployment import bento, keys
-from ml_assets.deployment.rollout import deploy
-from ml_assets.modalities import MODALITIES, Image
+from ml_assets.deployment import bento
+from ml_assets.modalities import Image
 from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.traffic import profile_day, stale_days
 from ml_assets.monitoring.uncertain import pick
 from ml_assets.records import now
 from ml_assets.store import ProjectStore
-from ml_assets.tasks import MultipleChoice, SingleChoice, Task
-from ml_assets.training.architectures import ARCHITECTURES
-from ml_assets.training.trained import TrainedModel
+from ml_assets.tasks import MultipleChoice, SingleChoice
 
-from .serving import Served
+from .serving import Served, serve_new
 
 CLASSES = ("left", "right", "none")
 
@@ -44,30 +41,6 @@ def sound(seed: int = 0) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, np.random.default_rng(seed).normal(0, 0.1, 4000).astype(np.float32), 8000, format="WAV")
     return buffer.getvalue()
-
-
-def serve_new(folder: Path, project: str, modality: str, architecture: dict[str, Any], task: Task, items: list[bytes]) -> str:
-    """Put a network that was initialised by chance into production; the secret of a key of its project."""
-    import torch
-
-    torch.manual_seed(0)
-    made, kind = ARCHITECTURES.parse(architecture), MODALITIES.parse(modality)
-    encoder = kind.encoder(kind.default_encoder)
-    version = f"{project}-1"
-    description = {
-        "project": project, "version": version, "modality": modality, "task": {"type": task.type}, "classes": list(CLASSES),
-        "encoder": {"name": encoder.name, "dimensions": encoder.dimensions}, "architecture": architecture,
-        "dataset": "ds-test", "feature_set": "fs-test", "run_id": "run", "examples": [],
-    }  # fmt: skip
-    model = TrainedModel(description, made.network(encoder, len(CLASSES)).eval())
-    scores = model.predict(items).scores
-    description["examples"] = [
-        {"content": kind.to_json(item), "scores": [float(p) for p in row]} for item, row in zip(items, scores, strict=True)
-    ]
-    model.save(folder)
-    built = bento.build(folder, project, version, task=task)
-    deploy(ProjectStore(project), version, built.tag, "a test", 120, now(), lambda _: None)
-    return keys.add(project, keys.SCOPES, "the app", now())
 
 
 @pytest.fixture(scope="module")

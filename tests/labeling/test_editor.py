@@ -1,6 +1,8 @@
 """What people do in Label Studio's editor, in a real Chromium, for each label task and modality: it arrives as its value."""
 
+import base64
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from ml_assets.labeling.label_studio import LabelStudio
 from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue
 from ml_assets.labeling.settings import LabelingSettings, QueueSettings
-from ml_assets.modalities import Audio, Image, Modality, Text
+from ml_assets.modalities import Audio, Image, Mixed, Modality, Text
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Boxes, MultipleChoice, SingleChoice, Spans, Task
@@ -147,6 +149,27 @@ def test_a_box_is_drawn_on_a_picture(store: ProjectStore, owner: LabelStudio, pa
     assert [found[side] * size for side, size in (("x", 400), ("y", 200), ("width", 400), ("height", 200))] == pytest.approx(
         [100, 50, 200, 50], abs=2
     )
+
+
+def test_all_parts_of_a_mixed_sample_are_seen(store: ProjectStore, owner: LabelStudio, page: Page) -> None:
+    mixed = Mixed(parts={"body": "text", "photo": "image", "price": "number"})
+    photo = base64.b64encode(picture()).decode()
+    task = SingleChoice(classes=("sold", "kept"))
+    with page.expect_response(lambda r: "local-files" in r.url) as loaded:
+        ask(
+            store,
+            owner,
+            mixed,
+            task,
+            mixed.decode(json.dumps({"body": "A <b>red</b> bicycle", "photo": photo, "price": 1250})),
+            page,
+        )
+    assert loaded.value.status == 200
+    for text in ("A <b>red</b> bicycle", "1,250", "price"):
+        expect(page.get_by_text(text, exact=True)).to_be_visible()
+    page.locator("label").filter(has_text="kept").click()
+    submit(page)
+    assert arrived(store, owner, task) == "kept"
 
 
 def test_a_picture_and_a_sound_are_seen_and_heard_by_who_is_logged_in(
