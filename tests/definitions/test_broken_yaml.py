@@ -91,6 +91,15 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
         "the architecture 'image_cnn' does not answer single_choice of samples that are text: name one of bilstm, fine_tune, mlp",
     ),
     "class nowhere": ("encoder: minilm", "keep: [cat, cow]", 2, "features names the class 'cow': choose one of cat, dog, bird"),
+    "input nowhere": ("encoder: minilm", "inputs: [price]", 2, "features.inputs names 'price': choose one of content"),
+    "parts of a text": (
+        "data/*.csv", "data/*.csv\n        content: [text, price]", 3,
+        "the source 'first' names the part 'text' under content: text has none, name one column",
+    ),
+    "unknown part": (
+        "modality: text", "modality: {type: mixed, parts: {body: words}}", 4,
+        "unknown kind of part 'words': choose one of number, category, time, text, image, audio",
+    ),
     "option of a feature set": (
         "encoder: minilm", "sets:\n      small:\n        kep: [cat, dog]", 19,
         "features.sets.small.kep: unknown option 'kep': choose one of encoder, inputs, keep, merge",
@@ -209,6 +218,9 @@ def test_no_edit_is_more_than_a_sentence(tmp_path: Path, start: int, length: int
 
 # what only several options together, or the numbers and words behind them, make wrong
 BEYOND_A_SCHEMA = {
+    "input nowhere",
+    "parts of a text",
+    "unknown part",
     "metric",
     "share",
     "class twice",

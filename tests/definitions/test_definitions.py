@@ -92,7 +92,7 @@ def test_a_broken_project_says_what_is_wrong_and_the_others_load(tmp_path: Path,
     dg.Definitions.validate_loadable(merged)
     keys = {spec.key.to_user_string(): spec.description for spec in merged.resolve_all_asset_specs()}
     assert set(keys) == {f"good/{noun}" for noun in NOUNS} | {"bad/broken"}
-    assert "bad/defs.yaml:5: collection.modality: unknown modality 'smell': choose one of audio, image, text" in str(
+    assert "bad/defs.yaml:5: collection.modality: unknown modality 'smell': choose one of audio, image, mixed, text" in str(
         keys["bad/broken"]
     )
     assert len(one("good").assets or ()) == len(NOUNS)

@@ -65,7 +65,7 @@ class TableSource(Source):
             return BadRecord(origin, row.reason, row.excerpt)
         content = content_of(row, self.content)
         if content is None:
-            return BadRecord(origin, f"no content in column {self.content!r}", repr(row.get(str(self.content)))[:200])
+            return BadRecord(origin, f"no text in column {self.content!r}", repr(row.get(str(self.content)))[:200])
         label = row.get(self.label) if self.label else None
         return Record(
             content,
