@@ -13,9 +13,10 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
 from ml_assets.dead_runs import boot_id, fail_runs_of_dead_processes
+from ml_assets.home import home
 from ml_assets.lock import project_lock
 from ml_assets.plain import plain
 
@@ -286,7 +287,8 @@ def runner(project: str, **callbacks: Any) -> Runner:
     os.environ.update(dagster_home.environment())
     whole = dg.Definitions.merge(definitions, shared())
     try:
-        instance = dg.DagsterInstance.get()
+        with FileLock(home() / "dagster.lock"):  # of two first runs at once, one makes the database
+            instance = dg.DagsterInstance.get()
     except (yaml.YAMLError, TypeError, dg.DagsterError) as error:  # what Dagster makes of a file that is people's own
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InstanceError(f"{os.environ['DAGSTER_HOME']}/dagster.yaml cannot be used: {said}") from error

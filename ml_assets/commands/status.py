@@ -1,6 +1,7 @@
 """`ml-assets status`: what runs, and how each project stands."""
 
 import json
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml_assets.plain import plain
 from ml_assets.records import now
 from ml_assets.services import supervisor
 from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
 
 SHORT = 24
 """Characters of a problem that fit into a table."""
@@ -44,7 +46,7 @@ def show(found: dict[str, Any], console: Console) -> None:
         day = p["last_day"]
         drift = f", drift in {', '.join(day['drift'])}" if day["drift"] else ""
         accuracy = f", accuracy {day['accuracy']:.3f}" if day["accuracy"] is not None else ""
-        projects.add_row(name, str(p["samples"]), str(sum(p["labels"].values())), str(p["waiting"]), str(p["rejects"]), serves,
+        projects.add_row(name, str(p["samples"]), str(p["labelled"]), str(p["waiting"]), str(p["rejects"]), serves,
                          f"{day['predictions']} predictions{accuracy}{drift}")  # fmt: skip
     console.print(projects)
     for name, sentence in wrong.items():
@@ -53,11 +55,11 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 def _project(name: str) -> dict[str, Any]:
     try:
-        settings.load(name)
+        task = settings.load(name).labeling.task
     except settings.ProjectError as error:
         return {"broken": str(error)}
     try:
-        return _standing(ProjectStore(name))
+        return _standing(ProjectStore(name), task)
     except (
         OSError,
         ValueError,
@@ -65,13 +67,14 @@ def _project(name: str) -> dict[str, Any]:
         return {"broken": plain(str(error))}
 
 
-def _standing(store: ProjectStore) -> dict[str, Any]:
+def _standing(store: ProjectStore, task: Task) -> dict[str, Any]:
     labels = store.table("labels").read(["value"], "conflict = false")["value"].to_pylist()
     answered = set(store.table("annotations").read(["sample_id"], "deleted = false")["sample_id"].to_pylist())
     tags = store.table("dataset").tags()
     return {
         "samples": store.table("samples").count(),
-        "labels": {value: labels.count(value) for value in sorted(set(labels))},
+        "labelled": len(labels),
+        "labels": dict(sorted(Counter(name for value in labels for name in task.classes_in(value)).items())),
         "waiting": len(store.table("label_tasks").ids() - answered),
         "rejects": store.table("rejects").count(),
         "dataset": tags[-1] if tags else None,

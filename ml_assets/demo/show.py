@@ -121,7 +121,7 @@ def _results(example: Example, console: Console, prediction: str) -> None:
     low, high = metrics[f"{example.metric}_interval"]
     table = Table("result", "value", box=None, title="results", title_justify="left", title_style="bold")
     table.add_row("samples", f"{found['samples']} ({found['rejects']} rejected)")
-    table.add_row("labelled", f"{sum(found['labels'].values())} in {found['dataset']}")
+    table.add_row("labelled", f"{found['labelled']} in {found['dataset']}")
     table.add_row("serves", f"{found['serving']['model']} since {found['serving']['since']:%H:%M:%S} UTC")
     name, figure = example.metric.replace("_f1", " F1"), metrics[example.metric]
     table.add_row(f"{name} on {example.test}", f"{figure:.4f} (95 % interval {low:.4f} to {high:.4f})")
