@@ -17,12 +17,12 @@ def folder(project: str) -> Path:
 
 
 def shown(project: str, items: Mapping[str, Any], modality: Modality) -> dict[str, str]:
-    """What stands in the field `content` of a task, by sample id: texts as they are, pictures and sounds as an address.
+    """What stands in the field `content` of a task, by sample id: texts as people read them, pictures and sounds as an address.
 
     Their files are written where they are not there yet.
     """
     if modality.column == "text":
-        return {key: str(item) for key, item in items.items()}
+        return {key: modality.label_studio_content(item) for key, item in items.items()}
     return {key: f"{ADDRESS}{project}/{_written(project, key, item, modality).name}" for key, item in items.items()}
 
 

@@ -117,9 +117,17 @@ class Modality(Plugin):
     def label_studio_object(self) -> str:
         """The Label Studio object tag that shows an item, read from `$content` (media: its address); its name is `content`."""
 
+    def label_studio_content(self, item: Any) -> str:
+        """What that tag reads of an item in the column `text`: the item itself, unless people are to see it in another form."""
+        return str(item)
+
     @abstractmethod
     def show(self, item: Any, limit: int) -> str:
         """A safe HTML fragment that shows the item: a text cut at `limit` characters, a thumbnail, a player."""
+
+    def examples(self) -> Sequence[str | bytes]:
+        """A few contents, as different as they come, by which it is tested."""
+        return ()
 
     def ending(self, item: Any) -> str:
         """The ending of a file that holds the item, such as `.png`."""
