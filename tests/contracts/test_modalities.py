@@ -1,5 +1,6 @@
 """What every modality does with content."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -59,6 +60,7 @@ DANGEROUS: dict[str, Any] = {
 SHOWN = {"text": 2_000, "image": 60_000, "audio": 450_000}
 """Characters of what is shown, at most; of others as of pictures."""
 
+ROOT = Path(__file__).parents[2]
 EACH = pytest.mark.parametrize("name", list(MODALITIES))
 
 
@@ -174,8 +176,15 @@ def test_what_is_shown_is_safe_whole_and_not_too_long(name: str) -> None:
     assert page.open == []
     assert not {tag for tag, _ in page.seen} & {"script", "iframe", "object", "style"}
     assert not [key for _, attributes in page.seen for key in attributes if key.startswith("on")]
+    report = (ROOT / "ml_assets" / "visualization" / "templates" / "show.js").read_text(encoding="utf-8")
+    tags, attributes = (
+        set(re.sub(r'["+\s]+', " ", found).split()) for found in re.findall(r"= new Set\(\(?(.*?)\)?\.split", report, re.DOTALL)
+    )
     for item in items(name):
         shown = modality.show(item, 100)
+        for tag, its in Tags(shown).seen:
+            assert tag.upper() in tags
+            assert set(its) <= attributes, "the report shows nothing else"
         assert len(shown) < SHOWN.get(name, SHOWN["image"])
         assert Tags(shown).open == []
 
