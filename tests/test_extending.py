@@ -97,4 +97,4 @@ def test_the_project_goes_through_its_stages(extended: Path) -> None:
     assert 0.8 < found["metrics"]["closeness"] < 1
     assert int(found["answers"][0]) > int(found["answers"][1]), "noise is not smooth"
     assert {"numbers", "mean", "deviation", "step"} <= set(found["watched"])
-    assert found["in_label_studio"].startswith("<img ")
+    assert found["in_label_studio"].startswith("<svg ")
