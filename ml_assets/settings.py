@@ -104,7 +104,8 @@ class ProjectSettings(Settings):
 
 def reads(architecture: Architecture | type[Architecture], modality: Modality, task: Task) -> bool:
     """Whether the architecture reads such samples and answers such a task."""
-    return task.type in architecture.tasks and (not architecture.modalities or modality.type in architecture.modalities)
+    answers = task.type in architecture.tasks if architecture.tasks else task.one_logit_per_class()
+    return answers and (not architecture.modalities or modality.type in architecture.modalities)
 
 
 def project_names() -> list[str]:

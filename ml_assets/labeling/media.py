@@ -18,11 +18,11 @@ def folder(project: str) -> Path:
 
 
 def shown(project: str, items: Mapping[str, Any], modality: Modality) -> dict[str, str]:
-    """What stands in the field `content` of a task, by sample id: texts as they are, pictures and sounds as an address.
+    """What stands in the field `content` of a task, by sample id: texts as people read them, pictures and sounds as an address.
 
     Their files are written where they are not there yet.
     """
-    return {key: modality.in_label_studio(item, partial(_written, project, key)) for key, item in items.items()}
+    return {key: modality.label_studio_content(item, partial(_written, project, key)) for key, item in items.items()}
 
 
 def _written(project: str, key: str, content: bytes, ending: str) -> str:

@@ -141,13 +141,20 @@ class Modality(Plugin):
     def label_studio_object(self) -> str:
         """The Label Studio object tag that shows an item, read from `$content` (media: its address); its name is `content`."""
 
-    def in_label_studio(self, item: Any, file: Callable[[bytes, str], str]) -> str:
-        """What stands in `$content`. `file(content, ending)` keeps a file where Label Studio shows it, and is its address."""
+    def label_studio_content(self, item: Any, file: Callable[[bytes, str], str]) -> str:
+        """What that tag reads as `$content`: texts as people read them, of files their address.
+
+        `file(content, ending)` keeps a file where Label Studio shows it, and returns its address.
+        """
         return file(item, self.ending(item)) if self.has_files else str(item)
 
     @abstractmethod
     def show(self, item: Any, limit: int) -> str:
         """A safe HTML fragment that shows the item: a text cut at `limit` characters, a thumbnail, a player."""
+
+    def examples(self) -> Sequence[str | bytes]:
+        """A few contents, as different as they come, by which it is tested."""
+        return ()
 
     def ending(self, item: Any) -> str:
         """The ending of a file that holds the item, such as `.png`."""

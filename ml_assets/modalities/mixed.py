@@ -165,12 +165,12 @@ class Mixed(Modality):
         """Label Studio's `HyperText`: a table of the parts."""
         return '<HyperText name="content" value="$content" inline="true"/>'
 
-    def in_label_studio(self, item: str, file: File) -> str:
+    def label_studio_content(self, item: str, file: File) -> str:
         """A table of the parts, pictures and sounds from their files."""
         found = json.loads(item)
         rows = [
             f'<tr><th style="text-align:left;vertical-align:top;padding-right:1em">{html.escape(name)}</th>'
-            f"<td>{part_of(kind).in_label_studio(found[name], _of_part(name, file))}</td></tr>"
+            f"<td>{part_of(kind).label_studio_content(found[name], _of_part(name, file))}</td></tr>"
             for name, kind in self.parts.items()
             if name in found
         ]

@@ -63,7 +63,7 @@ class Part(ABC):
         """A safe HTML fragment."""
         return html.escape(str(value))
 
-    def in_label_studio(self, value: Any, file: File) -> str:
+    def label_studio_content(self, value: Any, file: File) -> str:
         """A safe HTML fragment for Label Studio's page."""
         return html.escape(str(value)).replace("\n", "<br>")
 
@@ -109,7 +109,7 @@ class Number(Fixed):
         """With separators of thousands."""
         return f"{value:,.15g}"
 
-    def in_label_studio(self, value: Any, file: File) -> str:
+    def label_studio_content(self, value: Any, file: File) -> str:
         """With separators of thousands."""
         return self.show(value, 0)
 
@@ -212,10 +212,10 @@ class Content(Part):
         """As the modality shows it."""
         return self.modality.show(self.modality.from_json(value), limit)
 
-    def in_label_studio(self, value: Any, file: File) -> str:
+    def label_studio_content(self, value: Any, file: File) -> str:
         """A text as it is; a picture or a sound from its file."""
         if not self.has_files:
-            return super().in_label_studio(value, file)
+            return super().label_studio_content(value, file)
         item = self._items([value])[0]
         address = html.escape(file(item, self.modality.ending(item)))
         player = "audio" in self.modality.label_studio_object().lower()

@@ -81,6 +81,11 @@ class Task(Plugin):
 
     classes: tuple[str, ...]
 
+    @classmethod
+    def one_logit_per_class(cls) -> bool:
+        """Whether networks with one logit per class can answer it: whether it says what they learn."""
+        return cls.targets is not Task.targets
+
     @property
     def may_be_empty(self) -> bool:
         """Whether an empty answer says something: that there is nothing to find."""
@@ -105,6 +110,10 @@ class Task(Plugin):
     @abstractmethod
     def write(self, value: str) -> list[dict[str, Any]]:
         """The Label Studio `result` that shows this value (pre-annotations and programs' annotations)."""
+
+    def examples(self) -> Sequence[str]:
+        """A few values, as different as they come, by which it is tested."""
+        return self.classes if self.one_class else ()
 
     @abstractmethod
     def classes_in(self, value: str) -> tuple[str, ...]:

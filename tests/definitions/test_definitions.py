@@ -9,6 +9,7 @@ import pytest
 
 from ml_assets import settings
 from ml_assets.definitions import defs, one, shared
+from ml_assets.modalities import MODALITIES
 from ml_assets.project import MLProject
 
 NOUNS = [
@@ -92,9 +93,8 @@ def test_a_broken_project_says_what_is_wrong_and_the_others_load(tmp_path: Path,
     dg.Definitions.validate_loadable(merged)
     keys = {spec.key.to_user_string(): spec.description for spec in merged.resolve_all_asset_specs()}
     assert set(keys) == {f"good/{noun}" for noun in NOUNS} | {"bad/broken"}
-    assert "bad/defs.yaml:5: collection.modality: unknown modality 'smell': choose one of audio, image, mixed, text" in str(
-        keys["bad/broken"]
-    )
+    choices = ", ".join(sorted(MODALITIES))
+    assert f"bad/defs.yaml:5: collection.modality: unknown modality 'smell': choose one of {choices}" in str(keys["bad/broken"])
     assert len(one("good").assets or ()) == len(NOUNS)
 
 

@@ -30,8 +30,8 @@ class Architecture(Plugin):
 
     modalities: ClassVar[tuple[str, ...]] = ()
     """The modalities whose items it reads; empty: all."""
-    tasks: ClassVar[tuple[str, ...]] = ("single_choice", "multiple_choice")
-    """The label tasks that it answers."""
+    tasks: ClassVar[tuple[str, ...]] = ()
+    """The label tasks that it answers; empty: all that one logit per class can answer."""
     embedded: ClassVar[bool] = True
     """Whether its inputs are the stored embeddings."""
     half: ClassVar[bool] = False
