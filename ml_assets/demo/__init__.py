@@ -4,8 +4,11 @@ from ml_assets.demo.digits import Digits
 from ml_assets.demo.example import Example
 from ml_assets.demo.languages import Languages
 from ml_assets.demo.newsgroups import Newsgroups
+from ml_assets.demo.scenes import Scenes
 from ml_assets.demo.sentiment import Sentiment
 
-EXAMPLES: dict[str, Example] = {example.project: example for example in (Newsgroups(), Sentiment(), Digits(), Languages())}
+EXAMPLES: dict[str, Example] = {
+    example.project: example for example in (Newsgroups(), Sentiment(), Digits(), Languages(), Scenes())
+}
 
 __all__ = ["EXAMPLES", "Example"]
