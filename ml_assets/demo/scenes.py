@@ -60,8 +60,8 @@ class Part:
 
 OTHER = ("rings", "bricks", "dots", "cells", "waves")
 PARTS = {
-    "train": Part(1500, (0, 3000), ("stripes", "checks", "gradient", "clouds", "blobs")),
-    "test": Part(500, (3000, 4000), OTHER),
+    "train": Part(1200, (0, 3000), ("stripes", "checks", "gradient", "clouds", "blobs")),
+    "test": Part(400, (3000, 4000), OTHER),
     "later": Part(2 * REQUESTS, (4000, 5000), OTHER),
 }
 
@@ -119,7 +119,7 @@ def scene(
 
     A box is tight: its edges are the first and last pixels that the digit's ink reaches.
     """
-    painted, low, high = ground(grounds[generator.integers(len(grounds))], SIDE, generator)
+    painted, low, high = ground(grounds[int(generator.integers(len(grounds)))], SIDE, generator)
     boxes: list[tuple[int, int, int, int]] = []
     named = []
     for chosen in generator.integers(len(digits), size=generator.integers(1, MOST + 1)):
