@@ -106,9 +106,9 @@ class Boxes(Task):
         return in_order((box["label"] for box in json.loads(value)), self.classes)
 
     def words(self, value: str) -> str:
-        """How many there are of each class, such as `2 × car`; a class may be a number itself."""
+        """How many there are of each class, such as `2 x car`; a class may be a number itself."""
         counts = Counter(box["label"] for box in json.loads(value))
-        return ", ".join(f"{counts[name]} × {name}" for name in in_order(counts, self.classes)) or "nothing"
+        return ", ".join(f"{counts[name]} x {name}" for name in in_order(counts, self.classes)) or "nothing"
 
     def same(self, first: str, second: str) -> bool:
         """Whether each box has a partner in the other answer."""
