@@ -4,11 +4,12 @@ from ml_assets.demo.digits import Digits
 from ml_assets.demo.example import Example
 from ml_assets.demo.languages import Languages
 from ml_assets.demo.newsgroups import Newsgroups
+from ml_assets.demo.scenes import Scenes
 from ml_assets.demo.sentiment import Sentiment
 from ml_assets.demo.tweets import Tweets
 
 EXAMPLES: dict[str, Example] = {
-    example.project: example for example in (Newsgroups(), Sentiment(), Digits(), Languages(), Tweets())
+    example.project: example for example in (Newsgroups(), Sentiment(), Digits(), Scenes(), Languages(), Tweets())
 }
 
 __all__ = ["EXAMPLES", "Example"]

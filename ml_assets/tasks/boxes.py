@@ -106,9 +106,9 @@ class Boxes(Task):
         return in_order((box["label"] for box in json.loads(value)), self.classes)
 
     def words(self, value: str) -> str:
-        """How many there are of each class."""
+        """How many there are of each class, such as `2 x car`; a class may be a number itself."""
         counts = Counter(box["label"] for box in json.loads(value))
-        return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
+        return ", ".join(f"{counts[name]} x {name}" for name in in_order(counts, self.classes)) or "nothing"
 
     def same(self, first: str, second: str) -> bool:
         """Whether each box has a partner in the other answer."""
@@ -183,7 +183,7 @@ class Boxes(Task):
             )
             name = html.escape(box["label"]) + (f" {box['confidence']:.2f}" if "confidence" in box else "")
             parts.append(f'<span class="box" style="position:absolute;box-sizing:border-box;{place}" title="{name}"></span>')
-        return f'<div class="boxes" style="position:relative;display:inline-block">{shown}{"".join(parts)}</div>'
+        return f'<div class="boxes" style="position:relative;display:inline-block;line-height:0">{shown}{"".join(parts)}</div>'
 
     def _box(self, entry: Any) -> dict[str, Any]:
         """The box of an entry of an answer."""

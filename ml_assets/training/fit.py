@@ -170,7 +170,7 @@ def _module(
             self.kept = time.monotonic()
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
-            inputs, targets = batch
+            inputs, targets = architecture.varied(*batch)
             loss = architecture.loss(self.network(inputs), targets, task)
             self.losses.append(loss.detach())
             return loss

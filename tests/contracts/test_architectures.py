@@ -43,7 +43,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "fine_tune image": {"epochs": 12, "batch_size": 8, "learning_rate": 1e-3},
     "image_cnn": {"epochs": 14, "batch_size": 8, "size": 16, "channels": 1, "width": 12},
     "token_classifier": {"epochs": 6, "batch_size": 8},
-    "detector": {"epochs": 30, "batch_size": 8, "size": 64, "width": 8},
+    "detector": {"epochs": 60, "batch_size": 8, "size": 64, "width": 8},
     "fusion": {"epochs": 20, "batch_size": 16},
     "audio_cnn": {"epochs": 8, "batch_size": 8, "rate": 8000, "seconds": 0.3, "mels": 16, "width": 4},
 }

@@ -147,4 +147,4 @@ def test_boxes_are_drawn_where_they_are_and_say_what_they_are() -> None:
     page = task.draw("<img>", b"", task.check([box('<"x">', 0.25, 0.5, 0.125, 0.5, confidence=0.756)]), 0)
     assert "left:25.000%;top:50.000%;width:12.500%;height:50.000%" in page
     assert 'title="&lt;&quot;x&quot;&gt; 0.76"' in page
-    assert page.startswith('<div class="boxes" style="position:relative;display:inline-block"><img><span')
+    assert page.startswith('<div class="boxes" style="position:relative;display:inline-block;line-height:0"><img><span')

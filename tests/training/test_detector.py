@@ -12,6 +12,7 @@ from PIL import Image as Picture
 from ml_assets.modalities import Text
 from ml_assets.tasks import Boxes
 from ml_assets.training.architectures import Detector
+from ml_assets.training.architectures.detector import _moved
 from ml_assets.training.fit import Examples, fit, predict
 
 ENCODER = Text().encoder("minilm")
@@ -77,6 +78,41 @@ def test_boxes_that_say_the_same_are_told_once() -> None:
     logits[0, 1, 4, 7] = 4  # another peak, three cells to the right of the first, with the same box
     logits[0, -4:, 4, 7] = np.log([6.7, 3.7, 0.2, 2.7])
     assert len(json.loads(SMALL.predicted(logits, np.zeros(1), CLASSES, TASK).labels[0])) == 1
+
+
+def test_where_an_answer_needs_a_box_the_surest_is_told() -> None:
+    needed = Boxes(classes=CLASSES, empty=False)
+    logits = perfect(SMALL.targets([value_of(("dark", 0.1, 0.1, 0.8, 0.8))], np.zeros(1), CLASSES, TASK), 8)
+    logits[:, :2] -= 12  # a chance of 2 %
+    assert SMALL.predicted(logits, np.zeros(1), CLASSES, TASK).labels == ["[]"]
+    told = SMALL.predicted(logits, np.zeros(1), CLASSES, needed)
+    [box] = json.loads(told.labels[0])
+    assert (box["label"], box["confidence"]) == ("dark", pytest.approx(0.018, abs=1e-3))
+    assert told.confidence.tolist() == pytest.approx([box["confidence"]], abs=1e-4)
+
+
+def test_where_pictures_are_moved_their_boxes_move_along() -> None:
+    torch.manual_seed(0)
+    pictures = torch.full((200, 3, 64, 64), -1.0)
+    pictures[:, :, 20:36, 30:54] = 1
+    targets = torch.tensor([[[1, 42 / 64, 28 / 64, 24 / 64, 16 / 64], [-1] * 5]]).expand(200, 2, 5)
+    moved, boxes = _moved(pictures, targets, 0.3)
+    there = boxes[:, 0, 0] == 1
+    assert 100 < there.sum() < 200, "some are out of sight"
+    assert (boxes[:, 1] == -1).all()
+    low, high = boxes[:, 0, 1:3] - boxes[:, 0, 3:] / 2, boxes[:, 0, 1:3] + boxes[:, 0, 3:] / 2
+    for picture, first, last in zip(moved[there], low[there], high[there], strict=True):
+        bright = (picture[0] > 0).nonzero()
+        assert first.flip(0) * 64 == pytest.approx(bright.min(0).values, abs=1)
+        assert last.flip(0) * 64 == pytest.approx(bright.max(0).values + 1, abs=1)
+    assert boxes[there][:, 0, 3].std() > 0.05, "objects are of several sizes"
+
+
+def test_pictures_that_are_not_moved_stay_where_they_are() -> None:
+    pictures, targets = torch.rand(4, 1, 64, 32), torch.tensor([[[0, 0.5, 0.5, 0.2, 0.2], [-1] * 5]]).expand(4, 2, 5)
+    moved, boxes = _moved(pictures, targets, 0)
+    assert torch.allclose(moved, pictures, atol=1e-5)
+    assert torch.allclose(boxes, targets)
 
 
 def test_a_loss_without_any_object_is_finite() -> None:

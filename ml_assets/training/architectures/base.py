@@ -64,6 +64,10 @@ class Architecture(Plugin):
         """`(n, …)` what it learns of the samples with these values and inputs."""
         return task.targets(values, classes)
 
+    def varied(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        """A batch as it is learnt from: varied by chance where that teaches what does not matter. By default as it is."""
+        return inputs, targets
+
     @abstractmethod
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """A module from `(batch, …)` inputs to `float32` logits, `(batch, outputs)` of `outputs` classes.

@@ -25,6 +25,8 @@ SAME = 0.5
 """Boxes of a class that overlap more than this say the same."""
 SPREAD = 0.54 / 6
 """Standard deviation of a target's hill, as a share of its box (TTFNet, §3.2)."""
+VISIBLE = 0.6
+"""Share of a box that must be left for its object to be learnt, where a picture was moved."""
 NARROWEST = 0.4
 """The least standard deviation, in cells: of boxes that are hardly larger than a cell."""
 
@@ -58,6 +60,8 @@ class Detector(Architecture):
     """1 reads pictures in grey, 3 in colour."""
     width: int = Field(32, ge=4, le=1024)
     """Channels behind the first convolution; later layers have up to four times as many."""
+    moved: float = Field(0.2, ge=0, le=0.5)
+    """How far pictures are moved while it learns, as a share of their size, and brought nearer or farther; 0: not at all."""
     threshold: float = Field(0.1, ge=0, le=1)
     """Least confidence of a box that is told. Lower ones raise the average precision a little, and give applications noise."""
 
@@ -77,6 +81,11 @@ class Detector(Architecture):
                 x, y, width, height = box["x"], box["y"], box["width"], box["height"]
                 place[:] = index[box["label"]], x + width / 2, y + height / 2, width, height
         return found
+
+    def varied(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Pictures nearer or farther, moved, in other colours, and the boxes where their objects are then."""
+        pictures, boxes = _moved(inputs.float() / 127.5 - 1, targets, self.moved)
+        return (_coloured(pictures) + 1) * 127.5, boxes
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """Five convolutional stages down to a sixteenth of the size, joined with the one at an eighth, and a head there."""
@@ -124,6 +133,7 @@ class Detector(Architecture):
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
         """The boxes at the peaks of each class's map, those above `threshold` whose box no surer one of the class covers.
 
+        Where the task wants at least one box, the surest is told, however low its chance.
         The confidence is that of the least sure box; without boxes, 1 less the highest chance of any. The score of a class is
         its highest chance.
         """
@@ -141,6 +151,8 @@ class Detector(Architecture):
             at = corners[i, where % cells]
             boxes, kinds = np.concatenate([at[:, :2], at[:, 2:] - at[:, :2]], 1), where // cells
             kept = _kept(boxes, kinds, row, self.threshold)
+            if not kept and not task.may_be_empty:
+                kept = _kept(boxes, kinds, row, 0)[:1]
             if kept:
                 confidence[i] = row[kept].min()
             values.append(task.check([_told(classes[kinds[j]], boxes[j], row[j]) for j in kept]))
@@ -189,8 +201,6 @@ def _network(channels: int, width: int, outputs: int) -> "nn.Module":
 
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
             x = pictures.float() / 127.5 - 1
-            if self.training:
-                x = _varied(x)
             near = self.eighth(x.contiguous(memory_format=torch.channels_last))
             far = nn.functional.interpolate(self.sixteenth(near), size=near.shape[2:], mode="nearest")
             logits: torch.Tensor = self.head(near + far)
@@ -199,10 +209,33 @@ def _network(channels: int, width: int, outputs: int) -> "nn.Module":
     return Network().to(memory_format=torch.channels_last)
 
 
-def _varied(pictures: "torch.Tensor") -> "torch.Tensor":
+def _moved(pictures: "torch.Tensor", targets: "torch.Tensor", far: float) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Pictures moved by up to `far`, twice as much larger or smaller, width and height not quite alike.
+
+    Boxes are cut at the edges; objects of which less than `VISIBLE` is left are none. What lies beyond an edge looks like it.
+    """
+    import torch
+    from torch.nn.functional import grid_sample
+
+    n, _, height, width = pictures.shape
+    scale = (torch.empty(n, 1).uniform_(-1.5 * far, 1.5 * far) + torch.empty(n, 2).uniform_(-far / 2, far / 2)).exp()
+    shift = torch.empty(n, 2).uniform_(-far, far)
+    x, y = (torch.linspace(-1 + 1 / cells, 1 - 1 / cells, cells) for cells in (width, height))
+    across, down = (x - 2 * shift[:, :1]) / scale[:, :1], (y - 2 * shift[:, 1:]) / scale[:, 1:]
+    grid = torch.stack([across[:, None, :].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)], 3)
+    found = grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    scale, shift = scale.unsqueeze(1), shift.unsqueeze(1)
+    centre, size = (targets[:, :, 1:3] - 0.5) * scale + shift + 0.5, targets[:, :, 3:] * scale
+    low, high = (centre - size / 2).clamp(0, 1), (centre + size / 2).clamp(0, 1)
+    there = (targets[:, :, 0] >= 0) & ((high - low).prod(2) >= VISIBLE * size.prod(2))
+    boxes = torch.cat([targets[:, :, :1], (low + high) / 2, high - low], 2)
+    return found, torch.where(there.unsqueeze(2), boxes, torch.full_like(boxes, -1))
+
+
+def _coloured(pictures: "torch.Tensor") -> "torch.Tensor":
     """Pictures in other colours and light, half of them as negatives, on a ground with other stains and noise.
 
-    What stands where does not change, so that the boxes stay right. Without it the network learns the grounds by heart.
+    Without it the network learns the grounds by heart.
     """
     import torch
     from torch.nn.functional import interpolate
