@@ -1,11 +1,14 @@
 """The examples: where their data come from, and the show that runs the loop on one. A new one is one file and its name here."""
 
+from ml_assets.demo.addresses import Addresses
 from ml_assets.demo.digits import Digits
 from ml_assets.demo.example import Example
 from ml_assets.demo.languages import Languages
 from ml_assets.demo.newsgroups import Newsgroups
 from ml_assets.demo.sentiment import Sentiment
 
-EXAMPLES: dict[str, Example] = {example.project: example for example in (Newsgroups(), Sentiment(), Digits(), Languages())}
+EXAMPLES: dict[str, Example] = {
+    example.project: example for example in (Newsgroups(), Sentiment(), Digits(), Languages(), Addresses())
+}
 
 __all__ = ["EXAMPLES", "Example"]
