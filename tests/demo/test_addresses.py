@@ -51,9 +51,9 @@ def row(number: int) -> str:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A package that is built as the real one."""
-    once = f"<String><{addresses.ONCE}>old</{addresses.ONCE}></String>"
+    rarest = f"<String><{addresses.RAREST}>old</{addresses.RAREST}></String>"
     files = {
-        "labeled.xml": f"<Collection>{''.join(map(row, range(60)))}{once}</Collection>",
+        "labeled.xml": f"<Collection>{''.join(map(row, range(60)))}{rarest}</Collection>",
         "unparseable.csv": "".join(f'"{i} nowhere, {i}"\r\n' for i in range(30)) + "\r\n",
     }
     with tarfile.open(tmp_path / "package.tar.gz", "w:gz") as archive:
