@@ -170,15 +170,15 @@ class TokenClassifier(TextArchitecture):
                 hidden = self.transformer(inputs_embeds=words, attention_mask=mask).last_hidden_state
                 found = self.dropout(torch.cat([hidden.float(), *parts], 2))
                 if self.lstm is not None:
-                    found = self._both_ways(found, mask)
+                    found = self._both_ways(self.lstm, found, mask)
                 logits: torch.Tensor = self.head(found).float().masked_fill(~mask.unsqueeze(2), 0.0)
                 return nn.functional.pad(logits, (0, 0, 0, inputs.shape[1] - logits.shape[1]))
 
-            def _both_ways(self, found: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+            def _both_ways(self, lstm: "nn.LSTM", found: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
                 lengths = mask.sum(1).clamp(min=1).cpu()
                 with torch.autocast("cpu", enabled=False):  # the states of an LSTM need more than bfloat16's three digits
                     packed = pack_padded_sequence(found.float(), lengths, batch_first=True, enforce_sorted=False)
-                    states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
+                    states, _ = pad_packed_sequence(lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
                 both: torch.Tensor = self.dropout(states)
                 return both
 
