@@ -1,5 +1,6 @@
 """The examples: where their data come from, and the show that runs the loop on one. A new one is one file and its name here."""
 
+from ml_assets.demo.addresses import Addresses
 from ml_assets.demo.digits import Digits
 from ml_assets.demo.example import Example
 from ml_assets.demo.languages import Languages
@@ -9,7 +10,7 @@ from ml_assets.demo.sentiment import Sentiment
 from ml_assets.demo.tweets import Tweets
 
 EXAMPLES: dict[str, Example] = {
-    example.project: example for example in (Newsgroups(), Sentiment(), Digits(), Scenes(), Languages(), Tweets())
+    example.project: example for example in (Newsgroups(), Sentiment(), Addresses(), Digits(), Scenes(), Languages(), Tweets())
 }
 
 __all__ = ["EXAMPLES", "Example"]

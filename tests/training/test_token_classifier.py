@@ -1,6 +1,7 @@
 """What the network that marks spans reads, learns and tells."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from hypothesis import strategies as st
 
 from ml_assets.modalities import Text
 from ml_assets.tasks import Spans
+from ml_assets.training import fit as fitting
 from ml_assets.training.architectures import TokenClassifier
-from ml_assets.training.fit import Examples, fit, predict
+from ml_assets.training.fit import Examples, fit, logits, predict
 
 ENCODER = Text().encoder("minilm")
 CLASSES = ("city", "name")
 TASK = Spans(classes=CLASSES)
 NETWORK = TokenClassifier()
+WITHOUT_LAYERS = TokenClassifier(layers=0, recurrent=32, epochs=6, batch_size=8, word_dropout=0.1)
 
 
 def found_again(texts: list[str], values: list[str]) -> list[str]:
@@ -96,3 +99,42 @@ def test_it_learns_to_mark() -> None:
     alone = predict(architecture, network, architecture.inputs(texts[100:101], ENCODER), CLASSES, TASK)
     assert alone.labels == told.labels[:1], "what stands beside a text does not matter"
     assert {span["label"] for span in json.loads(alone.labels[0])} == set(CLASSES)
+
+
+def test_case_is_read_though_the_word_pieces_have_none() -> None:
+    texts = ["anna rose", "Anna rose", "anna ROSE"] * 30
+    values = ["[]", marked("Anna", ("Anna", "name")), marked("anna ROSE", ("ROSE", "name"))] * 30
+    inputs = WITHOUT_LAYERS.inputs(texts, ENCODER)
+    assert (inputs[0, :, :1] == inputs[1, :, :1]).all()
+    assert (inputs[0] != inputs[1]).any()
+    network = fit(WITHOUT_LAYERS, ENCODER, Examples(inputs, values), CLASSES, TASK, seed=0)
+    assert predict(WITHOUT_LAYERS, network, inputs[:3], CLASSES, TASK).labels == values[:3]
+
+
+def test_of_a_long_word_both_ends_are_read() -> None:
+    first, second, third = NETWORK.inputs([f"{a}{'b' * 30}{c}" for a, c in ("ax", "cx", "ay")], ENCODER)
+    assert (first[:, 4:] != second[:, 4:]).any()
+    assert (first[:, 4:] != third[:, 4:]).any()
+
+
+def test_a_killed_training_of_the_recurrent_network_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    texts = ["Anna went", "to Oslo", "with Bo Dan"] * 8
+    values = [marked("Anna", ("Anna", "name")), marked("to Oslo", ("Oslo", "city")), marked("with Bo", ("Bo", "name"))] * 8
+    data = Examples(WITHOUT_LAYERS.inputs(texts, ENCODER), values)
+
+    def die(epoch: int, _: Any) -> None:
+        if epoch == 2:
+            raise RuntimeError("killed")
+
+    def fitted(**more: Any) -> Any:
+        return logits(fit(WITHOUT_LAYERS, ENCODER, data, CLASSES, TASK, 0, **more), data.inputs)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fitted(on_epoch=die, checkpoint=tmp_path / "x.ckpt")
+    assert np.array_equal(fitted(checkpoint=tmp_path / "x.ckpt"), fitted())
+
+
+def test_more_layers_than_the_encoder_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot take the first 7 layers of the encoder: it has 6"):
+        TokenClassifier(layers=7).network(ENCODER, 2)

