@@ -41,7 +41,7 @@ class TokenClassifier(TextArchitecture):
     """Marks spans: fine-tunes the encoder, but for its word vectors, beside a network that reads how words are spelt.
 
     It reads words as the encoder's tokenizer splits them before it cuts them into pieces: at white space and around each
-    punctuation mark, so that a span may end before a comma. The first piece of a word stands for it. Of each word it also reads
+    punctuation mark, so that a span may end before a comma. The mean of its pieces stands for a word, of which it also reads
     the characters, with their case. `k` classes have `2 k + 1` logits: outside, then beginning and inside of each class. What
     the encoder cuts off is outside.
     """
@@ -68,7 +68,9 @@ class TokenClassifier(TextArchitecture):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of each word's vectors that is dropped in training."""
     word_dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of word pieces that are hidden in training, so that it learns to go by spelling and neighbours."""
+    """Share of words whose vector is hidden in training, so that it learns to go by spelling and neighbours."""
+    members: int = Field(1, ge=1, le=32)
+    """How many readers stand side by side on the encoder, each beginning by chance; their probabilities are averaged."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
         """`(n, t, 18) int32` of each word piece: its id (`PAD` behind the end), first character, last one + 1, begins a word.
@@ -112,84 +114,62 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A copy of the encoder's first layers; a CNN over each word's characters; an LSTM over both; Linear.
+        """A copy of the encoder's first layers, and on the mean over each word's pieces `members` readers of the text.
 
-        The result is `(batch, t, 2 outputs + 1)` logits, 0 behind the ends. The characters also go into the encoder, added to
-        the word vectors by a projection that begins at 0.
+        Each reader: a CNN over the word's characters; beside it the word's vector; an LSTM over both; Linear. The result is
+        `(batch, t, 2 outputs + 1)` logits where words begin, 0 elsewhere: the logarithm of the readers' mean probabilities. In
+        training each reader is by itself: `(batch, t, members, 2 outputs + 1)`.
         """
         import torch
         from torch import nn
-        from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-        options, transformer = self, reader(encoder).transformer()
+        transformer = reader(encoder).transformer()
         # half of all weights: moving them costs as much time as the layers do, and parts words that are learnt from the others
         transformer.get_input_embeddings().requires_grad_(False)
         if self.layers is not None:
             _cut(transformer, self.layers)
-        width = transformer.config.hidden_size
-
-        class Spelling(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.character = nn.Embedding(CODES, CHARACTER, padding_idx=0)
-                self.kind = nn.Embedding(len(KINDS) + 1, KIND, padding_idx=0)
-                self.filters = nn.Conv1d(CHARACTER + KIND, options.spelling, 3, padding=1)
-                self.to_words = nn.Linear(options.spelling, width, bias=False)
-                nn.init.zeros_(self.to_words.weight)
-
-            def forward(self, codes: "torch.Tensor") -> "torch.Tensor":
-                vectors = torch.cat([self.character(codes % CODES), self.kind(codes // CODES)], 2)
-                found: torch.Tensor = self.filters(vectors.transpose(1, 2)).relu().amax(2).float()
-                return found
+        members = [_reader_of_words(self, transformer.config.hidden_size, outputs) for _ in range(self.members)]
 
         class Tagger(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()
                 self.transformer = transformer
-                self.dropout = nn.Dropout(options.dropout)
-                self.spelling = Spelling() if options.spelling else None
-                size = width + options.spelling
-                self.lstm = (
-                    nn.LSTM(size, options.recurrent, batch_first=True, bidirectional=True) if options.recurrent else None
-                )
-                self.head = nn.Linear(2 * options.recurrent or size, 2 * outputs + 1)
+                self.members = nn.ModuleList(members)
 
             def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
                 pieces, mask = pieces_and_mask(inputs[:, :, 0])
                 inside = inputs[:, : pieces.shape[1]]
-                words = self.transformer.get_input_embeddings()(pieces)
-                if self.training and options.word_dropout:
-                    words = words * (torch.rand(pieces.shape) >= options.word_dropout).unsqueeze(2)
-                parts = []
-                if self.spelling is not None:
-                    begins = inside[:, :, 3] > 0
-                    spelt = torch.zeros(*pieces.shape, options.spelling)
-                    spelt[begins] = self.dropout(self.spelling(inside[begins][:, OWN:].long()))
-                    words = words + self.spelling.to_words(spelt)
-                    parts.append(spelt)
-                hidden = self.transformer(inputs_embeds=words, attention_mask=mask).last_hidden_state
-                found = self.dropout(torch.cat([hidden.float(), *parts], 2))
-                if self.lstm is not None:
-                    found = self._both_ways(self.lstm, found, mask)
-                logits: torch.Tensor = self.head(found).float().masked_fill(~mask.unsqueeze(2), 0.0)
-                return nn.functional.pad(logits, (0, 0, 0, inputs.shape[1] - logits.shape[1]))
-
-            def _both_ways(self, lstm: "nn.LSTM", found: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-                lengths = mask.sum(1).clamp(min=1).cpu()
-                with torch.autocast("cpu", enabled=False):  # the states of an LSTM need more than bfloat16's three digits
-                    packed = pack_padded_sequence(found.float(), lengths, batch_first=True, enforce_sorted=False)
-                    states, _ = pad_packed_sequence(lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
-                both: torch.Tensor = self.dropout(states)
-                return both
+                hidden = self.transformer(input_ids=pieces, attention_mask=mask).last_hidden_state
+                begins = inside[:, :, 3] > 0
+                place = begins.cumsum(1) - 1  # of each piece's word among the words of its text
+                own = (place >= 0) & (inside[:, :, 2] > 0)  # the encoder's own marks belong to none
+                row = torch.arange(len(pieces)).unsqueeze(1).expand_as(place)
+                counts = begins.sum(1)
+                shape = (len(pieces), max(1, int(counts.max())))
+                # neither the mean nor an LSTM's states do with bfloat16's three digits
+                with torch.autocast("cpu", enabled=False):
+                    words = torch.zeros(*shape, hidden.shape[2]).index_put((row[own], place[own]), hidden[own].float(), True)
+                    sizes = torch.zeros(shape).index_put((row[own], place[own]), torch.ones(()), True)
+                    words = words / sizes.clamp(min=1).unsqueeze(2)
+                    spelt = torch.zeros(*shape, inside.shape[2] - OWN, dtype=torch.long)
+                    spelt[row[begins], place[begins]] = inside[begins][:, OWN:].long()
+                    read = torch.stack([member(words, spelt, counts) for member in self.members], 2)
+                    if not self.training:
+                        read = read.log_softmax(3).logsumexp(2)
+                    found = torch.zeros(*inputs.shape[:2], *read.shape[2:])
+                    found[row[begins], begins.nonzero()[:, 1]] = read[row[begins], place[begins]]
+                    return found
 
         return Tagger()
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """Cross-entropy of each word, with label smoothing."""
+        """Cross-entropy of each word, with label smoothing; of several readers the mean."""
         from torch.nn.functional import cross_entropy
 
+        if logits.dim() == 4:
+            targets = targets.unsqueeze(2).expand(logits.shape[:3])
         total = cross_entropy(
-            logits.flatten(0, 1),
+            logits.flatten(0, -2),
             targets.flatten(),
             ignore_index=IGNORED,
             label_smoothing=self.label_smoothing,
@@ -242,6 +222,48 @@ class TokenClassifier(TextArchitecture):
         learnt = [each for each in network.parameters() if each.requires_grad]
         own = {"params": [each for each in learnt if id(each) not in encoder], "lr": self.head_learning_rate}
         return [{"params": [each for each in learnt if id(each) in encoder]}, own]
+
+
+def _reader_of_words(options: TokenClassifier, width: int, outputs: int) -> "nn.Module":
+    """A module from `(batch, w, width)` vectors of words, their `(batch, w, c)` characters and their counts to logits."""
+    import torch
+    from torch import nn
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    class Reader(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            size = width
+            if options.spelling:
+                self.character = nn.Embedding(CODES, CHARACTER, padding_idx=0)
+                self.kind = nn.Embedding(len(KINDS) + 1, KIND, padding_idx=0)
+                self.filters = nn.Conv1d(CHARACTER + KIND, options.spelling, 3, padding=1)
+                size += options.spelling
+            if options.recurrent:
+                self.narrow = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, options.recurrent), nn.GELU())
+                size += options.recurrent - width
+                self.lstm = nn.LSTM(size, options.recurrent, batch_first=True, bidirectional=True)
+            self.dropout = nn.Dropout(options.dropout)
+            self.head = nn.Linear(2 * options.recurrent or size, 2 * outputs + 1)
+
+        def forward(self, words: torch.Tensor, spelt: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+            found = self.dropout(self.narrow(words) if options.recurrent else words)
+            if self.training and options.word_dropout:
+                found = found * (torch.rand(words.shape[:2]) >= options.word_dropout).unsqueeze(2)
+            if options.spelling:
+                codes = spelt.flatten(0, 1)
+                vectors = torch.cat([self.character(codes % CODES), self.kind(codes // CODES)], 2).transpose(1, 2)
+                read = self.filters(vectors).relu().amax(2).unflatten(0, words.shape[:2])
+                found = torch.cat([self.dropout(read), found], 2)
+            if options.recurrent:
+                lengths = counts.clamp(min=1).cpu()
+                packed = pack_padded_sequence(found, lengths, batch_first=True, enforce_sorted=False)
+                states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=words.shape[1])
+                found = self.dropout(states)
+            logits: torch.Tensor = self.head(found)
+            return logits
+
+    return Reader()
 
 
 def _cut(transformer: Any, layers: int) -> None:
