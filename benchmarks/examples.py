@@ -3,8 +3,9 @@
 The samples are collected as the project collects them. Per seed, as many training samples as the queue asks about in all are
 drawn at random and labelled with the consensus of the demo annotators; samples on which these conflict are passed over. The
 first architecture of the YAML is fitted with the values of the YAML, nothing is tuned, and tested on the test samples, whose
-labels come with the data. A peer in the same run, where a value is one class: logistic regression on the frozen embeddings.
-Other tasks have none.
+labels come with the data. Where the YAML has several feature sets, each has a model of its own, and the first one's lead over
+each other one is told with its paired interval. A peer in the same run, where a value is one class: logistic regression on the
+frozen embeddings. Other tasks have none.
 
 `newsgroups` and `sentiment` have benchmarks of their own and are left out unless they are named.
 
@@ -35,6 +36,7 @@ from ml_assets.records import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
+from ml_assets.training.candidates import name_of
 from ml_assets.training.data import inputs_of, items_of
 from ml_assets.training.fit import Examples, fit, predict
 
@@ -49,7 +51,8 @@ class Collected:
     Args:
         train: What the demo annotators say of training samples, by sample id.
         test: What the data say of test samples, by sample id.
-        inputs: `(n, …)` what the network reads of the test samples.
+        encoders: One per feature set, by its name.
+        inputs: `(n, …)` what the network reads of the test samples, per feature set.
         items: The test samples themselves, where the task's metrics need them.
     """
 
@@ -57,11 +60,11 @@ class Collected:
     modality: Modality
     task: Task
     architecture: Architecture
-    encoder: Encoder
+    encoders: dict[str, Encoder]
     classes: tuple[str, ...]
     train: dict[str, str]
     test: dict[str, str]
-    inputs: Any
+    inputs: dict[str, Any]
     items: Sequence[Any]
 
     def metrics(self, predicted: Sequence[str], seed: int) -> dict[str, float]:
@@ -101,7 +104,15 @@ def measure(example: str, seeds: int) -> None:
     print(f"{example}: {size} of {len(data.train)} training samples, {len(data.test)} test samples", flush=True)
     for seed in range(seeds):
         train = {sample: data.train[sample] for sample in random.Random(seed).sample(sorted(data.train), size)}
-        results.append(said(by_architecture(data, train, seed)))
+        guesses = {}
+        for name in data.encoders:
+            result, guesses[name] = by_architecture(data, train, name, seed)
+            results.append(said(result))
+        first, *others = guesses
+        for name in others:
+            lead = data.task.difference(list(data.test.values()), guesses[first], guesses[name], data.classes, seed, data.items)
+            figures = f"{lead.value:+.4f} ({lead.low:+.4f} to {lead.high:+.4f})"
+            print(f"  {first} is ahead of {name} in {data.task.headline()} by {figures}", flush=True)
         if data.task.one_class:
             results.append(said(by_regression(data, train, seed)))
     title = f"{example}: {size} labels, {len(data.test)} test samples{'' if data.task.one_class else ', no peer'}"
@@ -115,8 +126,16 @@ def collected(example: str) -> Collected:
     modality, task, architecture = project.collection.modality, project.labeling.task, project.training.architecture
     if problems := collect(store, project.collection, task, now(), lambda said: None).problems:
         raise SystemExit("\n".join(problems))
-    options = next(iter(project.features.each().values()))
-    encoder, learnt = modality.encoder(options.encoder or modality.default_encoder), options.targets(task.classes)
+    sets = project.features.each()
+    learnt = next(iter(sets.values())).targets(task.classes)
+    encoders = {
+        name: modality.only(options.inputs).encoder(options.encoder or modality.default_encoder)
+        for name, options in sets.items()
+        if options.targets(task.classes) == learnt
+    }
+    for encoder in {encoder.name: encoder for encoder in encoders.values()}.values():
+        if architecture.embedded:
+            embed_new(store, modality, encoder, lambda done, total: None)
     people = [pair for known in EXAMPLES[example].answers().values() for pair in known.items()]
     published = [(row["sample_id"], row["value"]) for row in store.table("given_labels").read().to_pylist()]
     train, test = (
@@ -124,10 +143,10 @@ def collected(example: str) -> Collected:
         for answers, ids in ((people, store.table("samples").ids("split = 'train'")),
                              (published, store.table("samples").ids("split = 'test'")))
     )  # fmt: skip
-    inputs = inputs_of(store, architecture, modality, encoder, list(test))
+    inputs = {name: inputs_of(store, architecture, modality, encoder, list(test)) for name, encoder in encoders.items()}
     items = items_of(store, modality, list(test)) if task.reads_items else ()
     classes = tuple(dict.fromkeys(learnt.values()))
-    return Collected(store, modality, task, architecture, encoder, classes, train, test, inputs, items)
+    return Collected(store, modality, task, architecture, encoders, classes, train, test, inputs, items)
 
 
 def joint(task: Task, learnt: Mapping[str, str], answers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -140,21 +159,22 @@ def joint(task: Task, learnt: Mapping[str, str], answers: Iterable[tuple[str, st
     return {sample: value for sample, value in mapped.items() if value is not None}
 
 
-def by_architecture(data: Collected, train: Mapping[str, str], seed: int) -> Result:
-    """The network of the YAML."""
-    began = time.process_time()
-    inputs = inputs_of(data.store, data.architecture, data.modality, data.encoder, list(train))
+def by_architecture(data: Collected, train: Mapping[str, str], name: str, seed: int) -> tuple[Result, list[str]]:
+    """The network of the YAML on a feature set, and what it says of the test samples."""
+    began, encoder = time.process_time(), data.encoders[name]
+    inputs = inputs_of(data.store, data.architecture, data.modality, encoder, list(train))
     examples = Examples(inputs, list(train.values()))
-    network = fit(data.architecture, data.encoder, examples, data.classes, data.task, seed)
-    predicted = predict(data.architecture, network, data.inputs, data.classes, data.task).labels
+    network = fit(data.architecture, encoder, examples, data.classes, data.task, seed)
+    predicted = predict(data.architecture, network, data.inputs[name], data.classes, data.task).labels
     seconds = time.process_time() - began
-    return Result(data.architecture.type, seed, data.metrics(predicted, seed), seconds)
+    return Result(name_of(name, data.architecture.type), seed, data.metrics(predicted, seed), seconds), predicted
 
 
 def by_regression(data: Collected, train: Mapping[str, str], seed: int) -> Result:
     """Its peer. Embeddings are not counted: they are made once."""
-    embed_new(data.store, data.modality, data.encoder, lambda done, total: None)
-    learnt, asked = (vectors_of(table_of(data.store, data.encoder), list(ids)) for ids in (train, data.test))
+    encoder = next(iter(data.encoders.values()))
+    embed_new(data.store, data.modality, encoder, lambda done, total: None)
+    learnt, asked = (vectors_of(table_of(data.store, encoder), list(ids)) for ids in (train, data.test))
     began = time.process_time()
     guesses = regression(learnt, np.array([data.classes.index(value) for value in train.values()]), asked, strength=10)
     seconds = time.process_time() - began
