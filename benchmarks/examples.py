@@ -133,7 +133,7 @@ def collected(example: str) -> Collected:
         for name, options in sets.items()
         if options.targets(task.classes) == learnt
     }
-    for encoder in {encoder.name: encoder for encoder in encoders.values()}.values():
+    for encoder in encoders.values():
         if architecture.embedded:
             embed_new(store, modality, encoder, lambda done, total: None)
     people = [pair for known in EXAMPLES[example].answers().values() for pair in known.items()]

@@ -19,7 +19,7 @@ def table_of(store: ProjectStore, encoder: Encoder) -> Table:
 
 def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progress: Callable[[int, int], None]) -> int:
     """Embed the samples that have no vector yet; return how many. A batch is stored as soon as it is there."""
-    table = table_of(store, encoder)
+    table, encoder = table_of(store, encoder), encoder.whole()
     samples, known = store.table("samples"), table.ids()
     missing = sorted(samples.ids() - known)
     texts: dict[str, str] = {}

@@ -36,6 +36,10 @@ class Encoder(Settings):
         """`(n, dimensions) float32`: what models see of vectors as they are stored."""
         return vectors
 
+    def whole(self) -> "Encoder":
+        """The encoder whose vectors are stored: it sees all of an item, whatever models see."""
+        return self
+
 
 class WordPieces(Encoder):
     """An encoder that cuts texts into word pieces, which networks of their own can read, and that can be trained on."""

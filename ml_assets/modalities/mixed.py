@@ -57,6 +57,10 @@ class MixedEncoder(Encoder):
             found[:, self.blocks[name]] = vectors[:, self.blocks[name]]
         return _unit(found)
 
+    def whole(self) -> "MixedEncoder":
+        """The one that looks at all parts."""
+        return self.model_copy(update={"inputs": tuple(self.kinds)})
+
 
 class Mixed(Modality):
     """Several parts in one sample. An item is a JSON object of those that it has, its names sorted."""

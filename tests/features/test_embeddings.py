@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from ml_assets.collection.accept import sample_id
 from ml_assets.features import embeddings
 from ml_assets.features.checks import features_checks
 from ml_assets.features.embeddings import embed_new, table_of, vectors_of
 from ml_assets.features.settings import FeaturesSettings
-from ml_assets.modalities import Text
+from ml_assets.modalities import Mixed, Text
 from ml_assets.modalities.text import TextEncoder
 from ml_assets.records import content_id, rows
 from ml_assets.resources import Workspace
@@ -75,3 +76,14 @@ def test_the_check_counts_what_is_missing(store: ProjectStore) -> None:
     assert check(workspace=Workspace()).metadata["samples without a vector"].value == {"minilm": 2}
     embed_new(store, TEXT, ENCODER, lambda *_: None)
     assert check(workspace=Workspace()).passed
+
+
+def test_vectors_that_are_stored_are_whole_whatever_models_see(store: ProjectStore) -> None:
+    mixed = Mixed(parts={"price": "number", "kind": "category"})
+    items = [mixed.decode('{"price": 3, "kind": "lamp"}'), mixed.decode('{"price": 4}')]
+    found = [{"id": sample_id(mixed, item), "text": item, "source": "made", "split": "train"} for item in items]
+    store.table("samples").insert(rows("samples", found))
+    whole, part = mixed.encoder("parts"), mixed.only(["price"]).encoder("parts")
+    assert embed_new(store, mixed, part, lambda done, total: None) == 2
+    ids = [str(row["id"]) for row in found]
+    assert np.allclose(vectors_of(table_of(store, whole), ids), whole.encode(items), atol=1e-6)
