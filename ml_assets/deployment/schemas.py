@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 MOST = 4096
 """Entries in a list at most, whatever the project allows."""
@@ -23,8 +24,19 @@ FILES = {
 }
 """A request whose samples are files, in OpenAPI."""
 Text = Annotated[str, Field(min_length=1, max_length=10_000_000)]
-Content = Text | dict[str, JsonValue]
+
+
+def _text_or_object(value: Any) -> Any:
+    """The value; one error for what is neither, where a union would have one for each."""
+    if not isinstance(value, str | dict):
+        raise PydanticCustomError("text_or_object", "Input should be a text or an object")
+    return value
+
+
+Sample = Annotated[str | dict[str, JsonValue], BeforeValidator(_text_or_object)]
 """A text, base64 of a file, or the parts of a mixed sample."""
+Content = Annotated[Text | dict[str, JsonValue], BeforeValidator(_text_or_object)]
+"""The same, to be collected."""
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -37,7 +49,7 @@ class Shape(BaseModel):
 class PredictRequest(Shape):
     """Samples to predict."""
 
-    samples: list[str | dict[str, JsonValue]] = Field(min_length=1, max_length=MOST)
+    samples: list[Sample] = Field(min_length=1, max_length=MOST)
     """Texts; pictures and sounds as base64; mixed samples as objects."""
 
 
@@ -152,7 +164,7 @@ class Described:
     label: Any = JsonValue
     max_batch: int = MOST
     media: bool = False
-    sample: Any = str | dict[str, JsonValue]
+    sample: Any = Sample
 
 
 def request_of(project: Described) -> type[PredictRequest]:
