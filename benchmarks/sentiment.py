@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     sentiment.fetch()
     project = settings.load("sentiment")
-    task, encoder = project.labeling.task, TEXT.encoder(project.features.encoder)
+    task, encoder = project.labeling.task, TEXT.encoder(project.features.encoder or TEXT.default_encoder)
     architectures = [parsed(name) for name in options.architectures]
     network = accuracy(architectures, encoder, task, options.labels, options.seeds)
     if options.drift_seeds:
