@@ -40,7 +40,7 @@ def main() -> None:
     newsgroups.fetch()
     project = settings.load("newsgroups")
     task, modality = project.labeling.task, project.collection.modality
-    encoder = modality.encoder(project.features.encoder)
+    encoder = modality.encoder(project.features.encoder or modality.default_encoder)
     with tempfile.TemporaryDirectory() as scratch:
         store = ProjectStore("newsgroups", scratch)
         collect(store, project.collection, task, now(), lambda line: None)
