@@ -96,7 +96,9 @@ class Mixed(Modality):
         return any(part_of(kind).has_files for kind in self.parts.values())
 
     def only(self, inputs: Sequence[str]) -> Self:
-        """The same samples, of which models see these parts."""
+        """The same samples, of which models see these parts. Raises `ValueError` if one is no part."""
+        if unknown := [name for name in inputs if name not in self.input_names]:
+            raise ValueError(f"unknown input {unknown[0]!r}: choose one of {', '.join(self.input_names)}")
         return self.model_copy(update={"inputs": () if "content" in inputs else tuple(n for n in self.parts if n in inputs)})
 
     def decode(self, content: str | bytes) -> str:

@@ -96,6 +96,11 @@ def test_models_see_the_inputs_that_are_named_and_stored_vectors_are_computed_on
             assert (np.linalg.norm(seen.encode(items)[:, block], axis=1) > 0).tolist() == there.tolist()
 
 
+def test_an_input_that_is_no_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown input 'colour': choose one of content, body, price, kind, sold"):
+        MIXED.only(["colour"])
+
+
 def test_the_encoder_of_a_part_can_be_named(tmp_path: Path) -> None:
     mixed = Mixed(parts={"title": "text", "body": "text"})
     assert mixed.encoder("parts").name == "title=minilm,body=minilm"
