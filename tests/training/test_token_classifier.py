@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ CLASSES = ("city", "name")
 TASK = Spans(classes=CLASSES)
 NETWORK = TokenClassifier()
 WITHOUT_LAYERS = TokenClassifier(layers=0, recurrent=32, epochs=6, batch_size=8, word_dropout=0.1)
+AT_TWO_DEPTHS = TokenClassifier(layers=(0, 2), recurrent=16, members=2, epochs=6, batch_size=8)
 
 
 def found_again(texts: list[str], values: list[str]) -> list[str]:
@@ -111,6 +113,20 @@ def test_case_is_read_though_the_word_pieces_have_none() -> None:
     assert predict(WITHOUT_LAYERS, network, inputs[:3], CLASSES, TASK).labels == values[:3]
 
 
+def test_readers_at_several_depths_are_asked_together() -> None:
+    texts = ["Anna went", "to Oslo", "with Bo Dan"] * 30
+    values = [marked("Anna", ("Anna", "name")), marked("to Oslo", ("Oslo", "city")), marked("with Bo", ("Bo", "name"))] * 30
+    inputs = AT_TWO_DEPTHS.inputs(texts, ENCODER)
+    network = fit(AT_TWO_DEPTHS, ENCODER, Examples(inputs, values), CLASSES, TASK, seed=0)
+    assert predict(AT_TWO_DEPTHS, network, inputs[:3], CLASSES, TASK).labels == values[:3]
+    tagger = AT_TWO_DEPTHS.network(ENCODER, 2).train()
+    assert len(tagger.get_submodule("transformer.encoder.layer")) == 2
+    each = tagger(torch.from_numpy(inputs[:3]))
+    assert each.shape == (3, inputs.shape[1], 4, 5)
+    together = logits(tagger.eval(), inputs[:3])
+    assert together.shape == (3, inputs.shape[1], 5)
+
+
 def test_of_a_long_word_both_ends_are_read() -> None:
     first, second, third = NETWORK.inputs([f"{a}{'b' * 30}{c}" for a, c in ("ax", "cx", "ay")], ENCODER)
     assert (first[:, 4:] != second[:, 4:]).any()
@@ -138,3 +154,7 @@ def test_a_killed_training_of_the_recurrent_network_ends_the_same(tmp_path: Path
 def test_more_layers_than_the_encoder_has_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot take the first 7 layers of the encoder: it has 6"):
         TokenClassifier(layers=7).network(ENCODER, 2)
+    with pytest.raises(ValueError, match="cannot take the first 7 layers of the encoder: it has 6"):
+        TokenClassifier(layers=(0, 7)).network(ENCODER, 2)
+    with pytest.raises(ValueError, match="at least 1 item"):
+        TokenClassifier(layers=())

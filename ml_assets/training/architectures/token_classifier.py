@@ -5,10 +5,8 @@ LSTM-CNNs-CRF", without the CRF. The encoder's pieces may have lost case, and te
 """
 
 import json
-import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,17 @@ from pydantic import Field
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
 from ml_assets.training.architectures.base import TextArchitecture, pieces_and_mask, reader
+from ml_assets.training.architectures.words import (
+    CODES,
+    KINDS,
+    SEEN,
+    characters_of,
+    code,
+    runs,
+    with_marks,
+    word_beginnings,
+    word_ends,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -27,14 +36,11 @@ IGNORED = -100
 """The target of what is not learnt, as `cross_entropy` has it."""
 OWN = 4
 """Columns of a word piece before its characters."""
-SEEN = 14
-"""Characters that are read of a word, with one on each side: of a longer one the first and the last."""
-CODES = 1024
-"""Characters that are told apart, by the lowest bits of their code points."""
-KINDS = ("Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "P", "S", "Z", "C")
-"""Categories of characters that are told apart, from 1."""
 CHARACTER, KIND = 24, 8
 """Size of the vectors of characters, and of their categories."""
+
+Depth = Annotated[int, Field(ge=0, le=1000)]
+"""How many layers of an encoder."""
 
 
 class TokenClassifier(TextArchitecture):
@@ -59,8 +65,9 @@ class TokenClassifier(TextArchitecture):
     """Passes over the training samples."""
     batch_size: int = Field(16, ge=1)
     """Samples per optimisation step."""
-    layers: int | None = Field(None, ge=0, le=1000)
-    """How many of the encoder's layers are used, from the first on; 0: its word vectors alone. None: all."""
+    layers: Depth | Annotated[tuple[Depth, ...], Field(min_length=1)] | None = None
+    """How many of the encoder's layers are used, from the first on; 0: its word vectors alone. None: all. Several numbers:
+    readers behind each of these, whose mistakes differ more than those of readers at one depth do."""
     spelling: int = Field(64, ge=0, le=4096)
     """Filters over the characters of each word; 0: it does not read them."""
     recurrent: int = Field(0, ge=0, le=4096)
@@ -70,26 +77,26 @@ class TokenClassifier(TextArchitecture):
     word_dropout: float = Field(0.0, ge=0, lt=1)
     """Share of words whose vector is hidden in training, so that it learns to go by spelling and neighbours."""
     members: int = Field(1, ge=1, le=32)
-    """How many readers stand side by side on the encoder, each beginning by chance; their probabilities are averaged."""
+    """How many readers stand side by side at each depth, each beginning by chance; their probabilities are averaged."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
         """`(n, t, 18) int32` of each word piece: its id (`PAD` behind the end), first character, last one + 1, begins a word.
 
-        Behind these stand, where a word begins, its characters as `_code` gives them, 0 behind the last. The encoder's own
+        Behind these stand, where a word begins, its characters as `code` gives them, 0 behind the last. The encoder's own
         marks begin no word.
         """
         pieces = super().inputs(items, encoder)
         found = np.zeros((*pieces.shape, OWN + SEEN * bool(self.spelling)), np.int32)
         found[:, :, 0] = pieces
         for row, text, cut in zip(found, items, reader(encoder).offsets(items), strict=True):
-            offsets = [(start, _with_marks(text, end) if end > start else end) for start, end in cut]
+            offsets = [(start, with_marks(text, end) if end > start else end) for start, end in cut]
             row[: len(offsets), 1:3] = np.array(offsets, np.int32).reshape(-1, 2)
-            row[: len(offsets), 3] = _begins(text, offsets)
+            row[: len(offsets), 3] = word_beginnings(text, offsets)
             words = np.flatnonzero(row[:, 3])
             if self.spelling and len(words):
-                for word, start, end in zip(words, row[words, 1].tolist(), _ends(row, words).tolist(), strict=True):
-                    seen = _seen(text, start, end)
-                    row[word, OWN : OWN + len(seen)] = [_code(character) for character in seen]
+                for word, start, end in zip(words, row[words, 1].tolist(), word_ends(row, words).tolist(), strict=True):
+                    seen = characters_of(text, start, end)
+                    row[word, OWN : OWN + len(seen)] = [code(character) for character in seen]
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
@@ -114,11 +121,11 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A copy of the encoder's first layers, and on the mean over each word's pieces `members` readers of the text.
+        """A copy of the encoder's first layers, and on the mean over each word's pieces `members` readers at each depth.
 
         Each reader: a CNN over the word's characters; beside it the word's vector; an LSTM over both; Linear. The result is
         `(batch, t, 2 outputs + 1)` logits where words begin, 0 elsewhere: the logarithm of the readers' mean probabilities. In
-        training each reader is by itself: `(batch, t, members, 2 outputs + 1)`.
+        training each reader is by itself: `(batch, t, readers, 2 outputs + 1)`.
         """
         import torch
         from torch import nn
@@ -126,20 +133,23 @@ class TokenClassifier(TextArchitecture):
         transformer = reader(encoder).transformer()
         # half of all weights: moving them costs as much time as the layers do, and parts words that are learnt from the others
         transformer.get_input_embeddings().requires_grad_(False)
+        width = transformer.config.hidden_size
+        depths = (self.layers,) if isinstance(self.layers, int) else self.layers or (transformer.config.num_hidden_layers,)
         if self.layers is not None:
-            _cut(transformer, self.layers)
-        members = [_reader_of_words(self, transformer.config.hidden_size, outputs) for _ in range(self.members)]
+            _cut(transformer, max(depths))
+        readers = [_reader_of_words(self, width, outputs) for _ in range(self.members * len(depths))]
 
         class Tagger(nn.Module):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__()
                 self.transformer = transformer
-                self.members = nn.ModuleList(members)
+                self.members = nn.ModuleList(readers)
 
             def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
                 pieces, mask = pieces_and_mask(inputs[:, :, 0])
                 inside = inputs[:, : pieces.shape[1]]
-                hidden = self.transformer(input_ids=pieces, attention_mask=mask).last_hidden_state
+                read = self.transformer(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
+                states = (*read.hidden_states[:-1], read.last_hidden_state)  # an encoder without layers tells the last alone
                 begins = inside[:, :, 3] > 0
                 place = begins.cumsum(1) - 1  # of each piece's word among the words of its text
                 own = (place >= 0) & (inside[:, :, 2] > 0)  # the encoder's own marks belong to none
@@ -148,16 +158,19 @@ class TokenClassifier(TextArchitecture):
                 shape = (len(pieces), max(1, int(counts.max())))
                 # neither the mean nor an LSTM's states do with bfloat16's three digits
                 with torch.autocast("cpu", enabled=False):
-                    words = torch.zeros(*shape, hidden.shape[2]).index_put((row[own], place[own]), hidden[own].float(), True)
-                    sizes = torch.zeros(shape).index_put((row[own], place[own]), torch.ones(()), True)
-                    words = words / sizes.clamp(min=1).unsqueeze(2)
+                    sizes = torch.zeros(shape).index_put((row[own], place[own]), torch.ones(()), True).clamp(min=1).unsqueeze(2)
+                    words = [
+                        torch.zeros(*shape, width).index_put((row[own], place[own]), states[depth][own].float(), True) / sizes
+                        for depth in depths
+                    ]
                     spelt = torch.zeros(*shape, inside.shape[2] - OWN, dtype=torch.long)
                     spelt[row[begins], place[begins]] = inside[begins][:, OWN:].long()
-                    read = torch.stack([member(words, spelt, counts) for member in self.members], 2)
+                    each = [member(words[i % len(depths)], spelt, counts) for i, member in enumerate(self.members)]
+                    said = torch.stack(each, 2)
                     if not self.training:
-                        read = read.log_softmax(3).logsumexp(2)
-                    found = torch.zeros(*inputs.shape[:2], *read.shape[2:])
-                    found[row[begins], begins.nonzero()[:, 1]] = read[row[begins], place[begins]]
+                        said = said.log_softmax(3).logsumexp(2)
+                    found = torch.zeros(*inputs.shape[:2], *said.shape[2:])
+                    found[row[begins], begins.nonzero()[:, 1]] = said[row[begins], place[begins]]
                     return found
 
         return Tagger()
@@ -202,7 +215,7 @@ class TokenClassifier(TextArchitecture):
             best = chance[words].argmax(1)
             confidence[i] = chance[words].max(1).min()
             scores[i] = (chance[words, 1::2] + chance[words, 2::2]).max(0).clip(0, 1)
-            spans = _spans(best, pieces[words, 1], _ends(pieces, words))
+            spans = runs(best, pieces[words, 1], word_ends(pieces, words))
             values.append(task.check([{"start": start, "end": end, "label": classes[c]} for start, end, c in spans]))
         return Predicted(values, confidence, scores)
 
@@ -276,62 +289,3 @@ def _cut(transformer: Any, layers: int) -> None:
         why = f"it has {most}" if layers > most else "it has no plain list of them: leave `layers` empty"
         raise ValueError(f"cannot take the first {layers} layers of the encoder: {why}")
     del stacks[0][layers:]
-
-
-def _seen(text: str, start: int, end: int) -> str:
-    """The word and the character on each side, a space at the ends of the text; of a long one the first and the last."""
-    around = f"{text[start - 1] if start else ' '}{text[start:end]}{text[end] if end < len(text) else ' '}"
-    return around if len(around) <= SEEN else around[: SEEN // 2] + around[-SEEN // 2 :]
-
-
-@lru_cache(maxsize=1 << 16)
-def _code(character: str) -> int:
-    """The character's category and the lowest bits of its code point, never 0."""
-    category = unicodedata.category(character)
-    kind = KINDS.index(category if category in KINDS else category[0]) + 1
-    return kind * CODES + ord(character) % (CODES - 1) + 1
-
-
-def _begins(text: str, offsets: Sequence[tuple[int, int]]) -> list[bool]:
-    """Whether each word piece begins a word: behind white space, beside punctuation, and in scripts that set no spaces.
-
-    Letters without case (`Lo`: Chinese, kana, Thai, but also Arabic) are such scripts: each of their pieces counts as a word.
-    """
-    found, last = [], -1
-    for start, end in offsets:
-        if start == end:
-            found.append(False)
-            continue
-        found.append(start != last or _apart(text[start]) or _apart(text[last - 1]))
-        last = end
-    return found
-
-
-def _with_marks(text: str, end: int) -> int:
-    """The end behind the combining marks that follow: tokenizers that drop accents leave them outside."""
-    while end < len(text) and unicodedata.category(text[end])[0] == "M":
-        end += 1
-    return end
-
-
-def _apart(character: str) -> bool:
-    """Whether a word may begin or end beside the character: it is no letter with case, no digit and no combining mark."""
-    category = unicodedata.category(character)
-    return category == "Lo" or category[0] in "PSZC"
-
-
-def _ends(pieces: NDArray[Any], words: NDArray[np.int64]) -> NDArray[Any]:
-    """`(w,)` where each word ends: the end of its last piece."""
-    return np.maximum.reduceat(pieces[:, 2], words)
-
-
-def _spans(labels: NDArray[np.int64], starts: NDArray[Any], ends: NDArray[Any]) -> list[tuple[int, int, int]]:
-    """Start, end and class of each run of words."""
-    found: list[tuple[int, int, int]] = []
-    before = 0
-    for label, start, end in zip(labels.tolist(), starts.tolist(), ends.tolist(), strict=True):
-        if label:
-            inside = label % 2 == 0 and (before + 1) // 2 == label // 2
-            found.append((found.pop()[0] if inside else start, end, (label - 1) // 2))
-        before = label
-    return found
