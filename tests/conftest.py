@@ -44,6 +44,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return ByFolder(config, log)
 
 
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """What a library sets in the environment goes with the test: MLflow notes there where it tracks, for all later commands."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @dataclass(frozen=True)
 class LabelStudioServer:
     """A running Label Studio with one user, its owner. Pictures and sounds that it shows lie in `media` below its home."""
