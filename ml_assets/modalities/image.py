@@ -20,7 +20,7 @@ __all__ = ["Image", "arrays", "pixels"]
 THUMBNAIL = 256
 """Pixels of the longer side of what is shown."""
 SMALL = 64
-"""Pictures below are shown larger, with their pixels to be seen."""
+"""Pictures below are enlarged with their pixels to be seen."""
 DESCRIBED = 256
 """Pixels of the longer side of the copy that is measured."""
 
@@ -79,7 +79,7 @@ class Image(Modality):
         return '<Image name="content" value="$content" zoom="true" zoomControl="true"/>'
 
     def show(self, item: bytes, limit: int = 0) -> str:
-        """A thumbnail of at most 256 pixels within the page itself; `limit` counts characters and is not used."""
+        """A thumbnail of 256 pixels within the page itself, enlarged if need be; `limit` counts characters and is not used."""
         from PIL import Image as Pillow
 
         with opened(item) as image:
@@ -88,11 +88,9 @@ class Image(Modality):
         small = Pillow.fromarray(pixels(item, max(1, round(width * scale)), max(1, round(height * scale))))
         data, pixelated = io.BytesIO(), max(width, height) < SMALL
         small.save(data, "PNG" if pixelated else "WEBP", **({"optimize": True} if pixelated else {"quality": 80}))
-        shown = (
-            f' style="image-rendering:pixelated;width:{2 * SMALL * width // max(width, height) or 1}px"' if pixelated else ""
-        )
+        style = f"width:{max(1, THUMBNAIL * width // max(width, height))}px" + ";image-rendering:pixelated" * pixelated
         address = f"data:image/{'png' if pixelated else 'webp'};base64,{base64.b64encode(data.getvalue()).decode()}"
-        return f'<img class="image" src="{address}" alt="picture of {width} x {height} pixels"{shown}>'
+        return f'<img class="image" src="{address}" alt="picture of {width} x {height} pixels" style="{style}">'
 
     def ending(self, item: bytes) -> str:
         """By how the bytes begin, not by how the file was named."""

@@ -85,6 +85,16 @@ def refused(modality: str, content: bytes) -> str | None:
     return None
 
 
+@pytest.mark.parametrize(
+    ("size", "width", "kind"),
+    [((28, 28), 256, "png"), ((100, 200), 128, "webp"), ((2000, 1), 256, "webp"), ((1, 2000), 1, "webp")],
+)
+def test_pictures_are_shown_in_one_size(size: tuple[int, int], width: int, kind: str) -> None:
+    shown = MODALITIES.parse("image").show(picture(size=size), 0)
+    assert f'style="width:{width}px' in shown
+    assert f"data:image/{kind};" in shown
+
+
 @pytest.mark.parametrize("what", NASTY)
 def test_hostile_files_are_refused_with_one_sentence(what: str) -> None:
     modality, make = NASTY[what]
