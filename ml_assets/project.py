@@ -108,7 +108,7 @@ class MLProject(dg.Component):
                 *features_checks(name, s.features, modality, task),
                 *training_checks(name, s.training),
                 *deployment_checks(name),
-                *monitoring_checks(name, s.monitoring),
+                *monitoring_checks(name, s.monitoring, task),
             ],
             sensors=[*collection_sensors(name, s.collection, task), *labeling_sensors(name, s.labeling), automation],
             schedules=schedules,

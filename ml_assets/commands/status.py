@@ -95,12 +95,12 @@ def _serving(store: ProjectStore) -> dict[str, Any] | None:
 def _last_day(store: ProjectStore) -> dict[str, Any]:
     since = now() - timedelta(days=1)
     where = f"at >= timestamp '{since:%Y-%m-%d %H:%M:%S}'"
-    feedback = store.table("live_accuracy").read(["feedback", "correct", "day"], f"day >= '{since:%Y-%m-%d}'").to_pylist()
+    feedback = store.table("live_accuracy").read(["feedback", "accuracy", "day"], f"day >= '{since:%Y-%m-%d}'").to_pylist()
     answers = sum(row["feedback"] for row in feedback)
     drift = store.table("drift").read(["day", "column"], "drifted = true").to_pylist()
     newest = max((row["day"] for row in store.table("drift").read(["day"]).to_pylist()), default=None)
     return {
         "predictions": store.table("inference_log").count(where),
-        "accuracy": sum(row["correct"] for row in feedback) / answers if answers else None,
+        "accuracy": sum(row["accuracy"] * row["feedback"] for row in feedback) / answers if answers else None,
         "drift": sorted({row["column"] for row in drift if row["day"] == newest}),
     }

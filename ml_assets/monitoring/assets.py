@@ -89,7 +89,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
             pictures["over time"] = dg.MetadataValue.md(figures.markdown(figures.accuracy_chart(found), "live accuracy"))
         newest = found.sort_by("day").slice(max(found.num_rows - 1, 0)).to_pylist()
         figures_now = {k: newest[0][k] for k in ("day", "model", "feedback", "accuracy", "low", "high")} if newest else {}
-        return result(table.digest(["feedback", "correct"]), **figures_now, **pictures)
+        return result(table.digest(["feedback", "correct", "accuracy"]), **figures_now, **pictures)
 
     @stage_asset(
         project,

@@ -1,19 +1,19 @@
 """What warns while a model serves. None of these blocks: a person decides."""
 
-import json
-
 import dagster as dg
 
 from ml_assets.monitoring.drift import verdict
+from ml_assets.monitoring.live_accuracy import promised
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.monitoring.traffic import stale_days
 from ml_assets.monitoring.uncertain import picks
 from ml_assets.resources import Workspace, key
 from ml_assets.store import quote
+from ml_assets.tasks import Task
 from ml_assets.training.evaluation import serving_model
 
 
-def monitoring_checks(project: str, settings: MonitoringSettings) -> list[dg.AssetChecksDefinition]:
+def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) -> list[dg.AssetChecksDefinition]:
     """The checks of the monitoring stage."""
 
     @dg.asset_check(asset=key(project, "drift"))
@@ -44,17 +44,16 @@ def monitoring_checks(project: str, settings: MonitoringSettings) -> list[dg.Ass
 
     @dg.asset_check(asset=key(project, "live_accuracy"))
     def as_good_as_evaluated(workspace: Workspace) -> dg.AssetCheckResult:
-        """Accuracy by feedback is not clearly below what the evaluation of the serving model promised."""
+        """Accuracy by feedback is not clearly below what the serving model reached on its test samples."""
         store = workspace.store(project)
-        model = serving_model(store)
-        days = store.table("live_accuracy").read(where=f"model = {quote(model or '')}").to_pylist()
-        metrics = store.table("evaluations").take([model or ""], ["metrics"])["metrics"].to_pylist()
-        promised = json.loads(metrics[0]).get("accuracy_interval") if metrics else None
-        if not days or promised is None:
+        model = serving_model(store) or ""
+        days = store.table("live_accuracy").read(where=f"model = {quote(model)}").to_pylist()
+        tested = promised(store, task, model)
+        if not days or tested is None:
             return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description="no feedback to compare")
         newest = max(days, key=lambda row: row["day"])
-        said = f"{newest['accuracy']:.3f} on {newest['day']} ({newest['feedback']} answers), promised from {promised[0]:.3f} on"
-        passed = newest["high"] >= promised[0]
+        said = f"{newest['accuracy']:.3f} on {newest['day']} ({newest['feedback']} answers), promised from {tested[0]:.3f} on"
+        passed = newest["high"] >= tested[0]
         return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, description=said)
 
     @dg.asset_check(asset=key(project, "uncertain_predictions"))

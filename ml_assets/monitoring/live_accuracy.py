@@ -1,42 +1,58 @@
 """Accuracy in production: what feedback says of the predictions, per model and day."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import fsum, sqrt
+from statistics import NormalDist
 
 import pyarrow as pa
 
 from ml_assets.records import rows
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
 
 
 def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
     """Rows of table `live_accuracy`: one per model and day of prediction (UTC) that has feedback, by day.
 
-    Of several answers to one prediction the newest counts. Feedback on predictions that are not in the log is left out.
-    Feedback that people give as they please is no random sample: it says how often they were content, not more.
+    The accuracy is how alike prediction and answer are on average, as the task says: of one class the share that is right, of
+    tags, spans and boxes the share of them that is. Of several answers to one prediction the newest counts. Feedback on
+    predictions that are not in the log is left out. Feedback that people give as they please is no random sample: it says how
+    often they were content, not more.
     """
     newest = {
         f["prediction_id"]: f for f in sorted(store.table("feedback").read().to_pylist(), key=lambda f: (f["at"], f["id"]))
     }
     predictions = store.table("inference_log").take(list(newest), ["id", "at", "model", "label"]).to_pylist()
-    counts: dict[tuple[str, str], list[bool]] = {}
+    alike: dict[tuple[str, str], list[float]] = {}
     for p in predictions:
         day = f"{p['at'].astimezone(UTC):%Y-%m-%d}"
-        counts.setdefault((day, p["model"]), []).append(task.same(p["label"], newest[p["id"]]["label"]))
-    return rows("live_accuracy", [_row(day, model, right, at) for (day, model), right in sorted(counts.items())])
+        alike.setdefault((day, p["model"]), []).append(task.alike(p["label"], newest[p["id"]]["label"]))
+    return rows("live_accuracy", [_row(day, model, each, at) for (day, model), each in sorted(alike.items())])
 
 
-def interval(correct: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927). Raises `ValueError` if there is nothing it is a share of."""
-    from scipy.stats import binomtest
-
-    if of < 1:
-        raise ValueError(f"no interval from {of} answers: at least one is needed")
-    both = binomtest(correct, of).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(both.low), float(both.high)
+def promised(store: ProjectStore, task: Task, model: str) -> tuple[float, float] | None:
+    """The 95 % interval of the same figure on the test samples that the model was evaluated on; None if there are none."""
+    where = f"model = {quote(model)}"
+    tested = store.table("test_predictions").read(["target", "label"], where).to_pylist()
+    return interval([task.alike(row["label"], row["target"]) for row in tested]) if tested else None
 
 
-def _row(day: str, model: str, right: list[bool], at: datetime) -> dict[str, object]:
-    low, high = interval(sum(right), len(right))
-    return {"id": f"{day}/{model}", "model": model, "day": day, "feedback": len(right), "correct": sum(right),
-            "accuracy": sum(right) / len(right), "low": low, "high": high, "at": at}  # fmt: skip
+def interval(alike: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean of figures from 0 to 1 (Wilson 1927). Raises `ValueError` if there are none.
+
+    It is that of a share. Figures in between vary less than ones and zeros of the same mean: for them it is rather too wide.
+    """
+    if not alike:
+        raise ValueError("no interval from 0 answers: at least one is needed")
+    n, mean, z = len(alike), fsum(alike) / len(alike), NormalDist().inv_cdf(0.975)
+    middle = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _row(day: str, model: str, alike: list[float], at: datetime) -> dict[str, object]:
+    low, high = interval(alike)
+    right = sum(each == 1 for each in alike)
+    return {"id": f"{day}/{model}", "model": model, "day": day, "feedback": len(alike), "correct": right,
+            "accuracy": fsum(alike) / len(alike), "low": low, "high": high, "at": at}  # fmt: skip

@@ -123,9 +123,9 @@ class Task(Plugin):
         """The value in a few words, for lists that people read."""
         return ", ".join(self.classes_in(value)) or "nothing"
 
-    def same(self, first: str, second: str) -> bool:
-        """Whether two values say the same."""
-        return first == second
+    def alike(self, first: str, second: str) -> float:
+        """How alike two values are, from 0 to 1; 1 if they say the same. Symmetric."""
+        return float(first == second)
 
     def answer_type(self) -> Any:
         """The type of `answer`, from which the endpoint's documentation is made."""

@@ -110,9 +110,17 @@ class Boxes(Task):
         counts = Counter(box["label"] for box in json.loads(value))
         return ", ".join(f"{counts[name]} x {name}" for name in in_order(counts, self.classes)) or "nothing"
 
-    def same(self, first: str, second: str) -> bool:
-        """Whether each box has a partner in the other answer."""
-        return _f1(first, second) == 1
+    def alike(self, first: str, second: str) -> float:
+        """F1: the share of boxes that have a partner in the other value, of the same class and in nearly the same place."""
+        from scipy.optimize import linear_sum_assignment
+
+        a, b = json.loads(first), json.loads(second)
+        if not a or not b:
+            return float(not a and not b)
+        same = np.array([[one["label"] == other["label"] for other in b] for one in a])
+        partners = (overlap(a, b) >= ALIKE) & same
+        rows, columns = linear_sum_assignment(partners, maximize=True)
+        return 2 * int(partners[rows, columns].sum()) / (len(a) + len(b))
 
     def answer_type(self) -> Any:
         """A list of boxes."""
@@ -131,7 +139,7 @@ class Boxes(Task):
         which more than half see something without any object in common. The agreement is the mean F1 of pairs of answers.
         """
         voices, counts = len(values), sorted(Counter(values).items())
-        alike = agreement(values, _f1)
+        alike = agreement(values, self.alike)
         if len(counts) == 1:
             return Consensus(values[0], alike)
         groups = _same_objects([value for value, _ in counts])
@@ -256,19 +264,6 @@ def _same_objects(values: Sequence[str]) -> list[list[tuple[int, dict[str, Any]]
             for i in joined:
                 groups[i] = joined
     return [[boxes[i] for i in sorted(group)] for first, group in enumerate(groups) if min(group) == first]
-
-
-def _f1(first: str, second: str) -> float:
-    """Share of boxes that have a partner in the other answer, of the same class and alike."""
-    from scipy.optimize import linear_sum_assignment
-
-    a, b = json.loads(first), json.loads(second)
-    if not a or not b:
-        return float(not a and not b)
-    same = np.array([[one["label"] == other["label"] for other in b] for one in a])
-    partners = (overlap(a, b) >= ALIKE) & same
-    rows, columns = linear_sum_assignment(partners, maximize=True)
-    return 2 * int(partners[rows, columns].sum()) / (len(a) + len(b))
 
 
 def _scores(found: Sequence[Matches], seed: int) -> list[Draws]:

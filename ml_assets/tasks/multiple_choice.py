@@ -67,6 +67,11 @@ class MultipleChoice(Task):
         """One `choices` region."""
         return [{"from_name": "label", "to_name": "content", "type": "choices", "value": {"choices": self.answer(value)}}]
 
+    def alike(self, first: str, second: str) -> float:
+        """The Jaccard index of the classes."""
+        a, b = set(json.loads(first)), set(json.loads(second))
+        return len(a & b) / len(a | b)
+
     def classes_in(self, value: str) -> tuple[str, ...]:
         """All of them."""
         return tuple(json.loads(value))
@@ -85,7 +90,7 @@ class MultipleChoice(Task):
         counts = Counter(name for value in values for name in json.loads(value))
         found = [name for name in self.classes if 2 * counts[name] > len(values)]
         split = any(2 * count == len(values) for count in counts.values())
-        return Consensus(None if split or not found else as_value(found), agreement(values, _jaccard))
+        return Consensus(None if split or not found else as_value(found), agreement(values, self.alike))
 
     def headline(self) -> str:
         """Micro F1."""
@@ -146,11 +151,6 @@ class MultipleChoice(Task):
         confidence = np.where(picked, scores, 1 - scores).prod(1)
         values = [as_value([classes[i] for i in np.flatnonzero(row)]) for row in picked]
         return Predicted(values, confidence.astype(np.float32), scores)
-
-
-def _jaccard(first: str, second: str) -> float:
-    a, b = set(json.loads(first)), set(json.loads(second))
-    return len(a & b) / len(a | b)
 
 
 def _picked(values: Sequence[str], classes: Sequence[str]) -> NDArray[np.bool_]:

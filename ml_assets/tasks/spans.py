@@ -103,6 +103,11 @@ class Spans(Task):
         counts = Counter(span["label"] for span in json.loads(value))
         return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
 
+    def alike(self, first: str, second: str) -> float:
+        """F1 of exact spans."""
+        a, b = _set(first), _set(second)
+        return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
+
     def answer_type(self) -> Any:
         """A list of spans."""
         return list[TypedDict("Span", {"start": int, "end": int, "label": Literal[self.classes]})]  # type: ignore[misc,operator]
@@ -123,9 +128,9 @@ class Spans(Task):
         split = any(2 * count == len(values) for count in counts.values())
         marked = sum(value != "[]" for value in values)
         if split or (not found and (not self.empty or 2 * marked >= len(values))):
-            return Consensus(None, agreement(values, _f1))
+            return Consensus(None, agreement(values, self.alike))
         joint = [{"start": start, "end": end, "label": label} for start, end, label in found]
-        return Consensus(as_value(joint), agreement(values, _f1))
+        return Consensus(as_value(joint), agreement(values, self.alike))
 
     def headline(self) -> str:
         """F1 of exact spans."""
@@ -186,11 +191,6 @@ class Spans(Task):
 
 def _set(value: str) -> set[tuple[int, int, str]]:
     return {(span["start"], span["end"], span["label"]) for span in json.loads(value)}
-
-
-def _f1(first: str, second: str) -> float:
-    a, b = _set(first), _set(second)
-    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
 
 
 def _token_classes(text: str, value: str) -> list[str]:

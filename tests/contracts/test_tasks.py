@@ -180,6 +180,16 @@ def test_the_consensus_does_not_depend_on_the_order(name: str, data: Any) -> Non
 
 
 @EACH
+def test_a_value_is_alike_itself_most_and_others_as_much_as_they_it(name: str) -> None:
+    task = of(name)
+    for first in values(name):
+        assert task.alike(first, first) == 1
+        for second in values(name):
+            assert 0 <= task.alike(first, second) == task.alike(second, first) <= 1
+            assert task.classes_in(first) == task.classes_in(second) or task.alike(first, second) < 1
+
+
+@EACH
 @given(data=st.data(), seed=st.integers(0, 3))
 def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: int) -> None:
     task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))

@@ -1,9 +1,16 @@
-import pytest
+from collections.abc import Sequence
 
-from ml_assets.monitoring.live_accuracy import interval, live_accuracy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_assets.monitoring.checks import monitoring_checks
+from ml_assets.monitoring.live_accuracy import interval, live_accuracy, promised
+from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.records import rows
+from ml_assets.resources import Workspace
 from ml_assets.store import ProjectStore
-from ml_assets.tasks import SingleChoice
+from ml_assets.tasks import SingleChoice, Spans
 
 from .lines import AT, days_ago, feedback, log, prediction
 
@@ -14,6 +21,15 @@ def give(store: ProjectStore, *answers: tuple[str, str, str, int]) -> None:
     """Answers as (id, prediction, label, days ago)."""
     made = [feedback(key, of, label) | {"at": days_ago(days)} for key, of, label, days in answers]
     store.table("feedback").insert(rows("feedback", made))
+
+
+def on_test_samples(store: ProjectStore, target: str, said: Sequence[str]) -> None:
+    """What the model `reviews-1` said of test samples."""
+    made = [
+        {"id": f"reviews-1/{i}", "model": "reviews-1", "sample_id": str(i), "target": target, "label": label, "scores": "{}"}
+        for i, label in enumerate(said)
+    ]
+    store.table("test_predictions").insert(rows("test_predictions", [row | {"confidence": 1.0} for row in made]))
 
 
 def test_accuracy_by_day_and_model(store: ProjectStore) -> None:
@@ -38,11 +54,58 @@ def test_the_newest_answer_counts(store: ProjectStore) -> None:
     assert (row["feedback"], row["correct"]) == (1, 1)
 
 
-def test_the_interval_is_wilsons() -> None:
-    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
-    assert interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-    assert interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+def test_spans_count_each_for_itself(store: ProjectStore) -> None:
+    task = Spans(classes=("A", "B"))
+    first, second = ({"start": i, "end": i + 2, "label": "A"} for i in (0, 5))
+    both, one, none = (task.check(spans) for spans in ([first, second], [first], []))
+    said = {"p1": both, "p2": both, "p3": none}
+    log(store, [prediction(key) | {"label": label} for key, label in said.items()])
+    give(store, ("f1", "p1", both, 0), ("f2", "p2", one, 0), ("f3", "p3", none, 0))
+    [row] = live_accuracy(store, task, AT).to_pylist()
+    assert (row["feedback"], row["correct"], row["accuracy"]) == (3, 2, pytest.approx((1 + 2 / 3 + 1) / 3))
+    assert row["low"] < row["accuracy"] < row["high"]
+    assert promised(store, task, "reviews-1") is None
+    on_test_samples(store, both, [both, one, none])
+    assert promised(store, task, "reviews-1") == interval([1, 2 / 3, 0])
+    assert promised(store, task, "reviews-2") is None
+
+
+@pytest.mark.parametrize(("right", "passed"), [(9, True), (7, True), (3, False)])
+def test_the_check_warns_when_people_are_clearly_less_content_than_promised(
+    store: ProjectStore, right: int, passed: bool
+) -> None:
+    [check] = (
+        c for c in monitoring_checks("reviews", MonitoringSettings(), TASK) if c.check_key.name == "as_good_as_evaluated"
+    )
+    assert check(workspace=Workspace()).description == "no feedback to compare"
+    live = {"id": "d1", "model": "reviews-1", "bento": "b", "state": "live", "requested_at": AT, "live_at": AT}
+    store.table("deployments").insert(rows("deployments", [live]))
+    on_test_samples(store, "good", ["good"] * 90 + ["bad"] * 10)
+    log(store, [prediction(f"p{i}") for i in range(10)])
+    give(store, *((f"f{i}", f"p{i}", "good" if i < right else "bad", 0) for i in range(10)))
+    assert check(workspace=Workspace()).description == "no feedback to compare"
+    store.table("live_accuracy").insert(live_accuracy(store, TASK, AT))
+    said = check(workspace=Workspace())
+    assert said.passed == passed
+    assert said.description == f"{right / 10:.3f} on 2026-03-10 (10 answers), promised from 0.826 on"
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718), (20, 20, 0.8389, 1)],
+)
+def test_the_interval_is_wilsons(right: int, of: int, low: float, high: float) -> None:
+    # Newcombe 1998, table I
+    assert interval([1.0] * right + [0.0] * (of - right)) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_there_is_no_interval_of_nothing() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        interval(0, 0)
+        interval([])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_the_mean_lies_within_its_interval(alike: list[float]) -> None:
+    low, high = interval(alike)
+    assert 0 <= low <= sum(alike) / len(alike) + 1e-9
+    assert sum(alike) / len(alike) - 1e-9 <= high <= 1
