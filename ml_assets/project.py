@@ -107,7 +107,7 @@ class MLProject(dg.Component):
                 *visualization_checks(name),
                 *features_checks(name, s.features, modality, task),
                 *training_checks(name, s.training),
-                *deployment_checks(name),
+                *deployment_checks(name, task),
                 *monitoring_checks(name, s.monitoring, task),
             ],
             sensors=[*collection_sensors(name, s.collection, task), *labeling_sensors(name, s.labeling), automation],

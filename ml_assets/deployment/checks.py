@@ -9,10 +9,11 @@ from ml_assets.deployment.bento import model_folder_of
 from ml_assets.deployment.ledger import history, serving
 from ml_assets.records import now
 from ml_assets.resources import Workspace, key
+from ml_assets.tasks import InvalidLabel, Task
 from ml_assets.training.trained import TrainedModel
 
 
-def deployment_checks(project: str) -> list[dg.AssetChecksDefinition]:
+def deployment_checks(project: str, task: Task) -> list[dg.AssetChecksDefinition]:
     """The checks of the deployment stage."""
 
     @dg.asset_check(asset=key(project, "bento"), blocking=True)
@@ -39,14 +40,26 @@ def deployment_checks(project: str) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(asset=key(project, "batch_predictions"))
     def of_the_serving_model(workspace: Workspace) -> dg.AssetCheckResult:
-        """Every prediction was made by the model that serves, and is one of its classes."""
+        """Every prediction was made by the model that serves, and is an answer that its classes allow."""
         store = workspace.store(project)
         live, rows = serving(store), store.table("batch_predictions").read(["model", "label"]).to_pylist()
         known = store.table("models").take([live.model], ["classes"])["classes"].to_pylist() if live else []
-        classes = set(json.loads(known[0])) if known else set()
-        wrong = [row for row in rows if live is None or row["model"] != live.model or row["label"] not in classes]
+        own = task.model_copy(update={"classes": tuple(json.loads(known[0])) if known else ()})
+        others = sum(live is None or row["model"] != live.model for row in rows)
+        refused = sum(not _allowed(own, row["label"]) for row in rows)
+        said = f"{len(rows)} predictions, {others} of another model, {refused} that its classes do not allow"
         return dg.AssetCheckResult(
-            passed=not wrong, severity=dg.AssetCheckSeverity.WARN, metadata={"predictions": len(rows), "of others": len(wrong)}
-        )
+            passed=not others and not refused, severity=dg.AssetCheckSeverity.WARN, description=said,
+            metadata={"predictions": len(rows), "of others": others, "not allowed": refused},
+        )  # fmt: skip
 
     return [answers_as_trained, every_worker_serves_it, of_the_serving_model]
+
+
+def _allowed(task: Task, value: str) -> bool:
+    """Whether the value is an answer to the task."""
+    try:
+        task.check(task.answer(value))
+    except InvalidLabel:
+        return False
+    return True

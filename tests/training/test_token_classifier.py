@@ -82,6 +82,20 @@ def test_a_long_text_is_read_up_to_where_the_encoder_cuts_it() -> None:
     assert found_again([text], [marked(text, ("Anna", "name"))]) == ["[]"]
 
 
+def test_where_a_span_is_needed_the_likeliest_word_is_told() -> None:
+    needed = Spans(classes=CLASSES, empty=False)
+    inputs = NETWORK.inputs(["nobody met Anna", "Anna met nobody"], ENCODER)
+    outside = np.zeros((*inputs.shape[:2], 2 * len(CLASSES) + 1), np.float32)
+    outside[:, :, 0] = 5
+    outside[0, np.flatnonzero(inputs[0, :, 3])[2], 4] = 3  # goes on with a name that nothing begins
+    outside[1, np.flatnonzero(inputs[1, :, 3])[0], 0] = 1
+    outside[1, np.flatnonzero(inputs[1, :, 3])[0], 1] = 4
+    told = NETWORK.predicted(outside, inputs, CLASSES, needed)
+    assert told.labels == [marked("nobody met Anna", ("Anna", "name")), marked("Anna met nobody", ("Anna", "city"))]
+    assert 0 < told.confidence[0] < 0.2 < told.confidence[1]
+    assert NETWORK.predicted(outside, inputs, CLASSES, TASK).labels[0] == "[]"
+
+
 def test_it_learns_to_mark() -> None:
     names, cities = ("anna", "bo", "clara", "dan"), ("paris", "oslo", "rome", "bern")
     generator = np.random.default_rng(0)

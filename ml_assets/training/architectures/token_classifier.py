@@ -201,6 +201,7 @@ class TokenClassifier(TextArchitecture):
 
         A word that goes on with a class that the word before does not have begins a span. The confidence is the smallest
         probability of a word's label; the score of a class its largest probability, beginning or inside, among the words.
+        Where the task wants at least one span, the likeliest word is told, however low its chance.
         """
         import torch
 
@@ -212,9 +213,13 @@ class TokenClassifier(TextArchitecture):
             if not len(words):
                 values.append("[]")
                 continue
-            best = chance[words].argmax(1)
-            confidence[i] = chance[words].max(1).min()
-            scores[i] = (chance[words, 1::2] + chance[words, 2::2]).max(0).clip(0, 1)
+            chance = chance[words]
+            best = chance.argmax(1)
+            if not best.any() and not task.may_be_empty:
+                word, label = divmod(int(chance[:, 1:].argmax()), chance.shape[1] - 1)
+                best[word] = label + 1
+            confidence[i] = chance[np.arange(len(words)), best].min()
+            scores[i] = (chance[:, 1::2] + chance[:, 2::2]).max(0).clip(0, 1)
             spans = runs(best, pieces[words, 1], word_ends(pieces, words))
             values.append(task.check([{"start": start, "end": end, "label": classes[c]} for start, end, c in spans]))
         return Predicted(values, confidence, scores)
