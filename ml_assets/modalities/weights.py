@@ -38,7 +38,7 @@ PACKAGED = {
 
 
 def folder_of(name: str) -> Path:
-    """The folder of a packaged encoder. Raises `ValueError` with one sentence if its packages are not installed.
+    """The folder of a packaged encoder. Raises `ValueError` with one sentence if its packages are not installed, or broken.
 
     Parts are joined when they are first needed, under `weights` in the home, by one process while others wait.
     """
@@ -46,10 +46,15 @@ def folder_of(name: str) -> Path:
     if len(found) == 1:
         return found[0]
     folder = home() / "weights" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            _join(found, folder)
+    if folder.exists():  # it is renamed into place as a whole
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                _join(found, folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"the weights of encoder {name!r} cannot be unpacked to {folder}: {error}") from error
     return folder
 
 
@@ -74,5 +79,8 @@ def _join(parts: list[Path], folder: Path) -> None:
                 shutil.copyfileobj(more, file, 1 << 20)
     with zipfile.ZipFile(whole) as archive:
         archive.extractall(scratch)
-    next(scratch.rglob("modules.json")).parent.rename(folder)
+    model = next(scratch.rglob("modules.json"), None)
+    if model is None:
+        raise zipfile.BadZipFile("there is no modules.json in it")
+    model.parent.rename(folder)
     shutil.rmtree(scratch)

@@ -82,6 +82,10 @@ def test_each_address_is_in_one_file(example: addresses.Addresses) -> None:
     assert addresses.read("unparseable.csv")[3] == Address("3 nowhere, 3")
 
 
+def test_the_weights_that_are_installed_are_those_that_the_project_names() -> None:
+    assert load("addresses").features.encoder == addresses.ENCODER
+
+
 def test_what_is_fetched_is_not_fetched_again(example: addresses.Addresses, monkeypatch: pytest.MonkeyPatch) -> None:
     found = example.fetch()
     monkeypatch.delattr(addresses, "downloaded")

