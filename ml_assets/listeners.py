@@ -1,0 +1,90 @@
+"""Which user holds a TCP port of this machine, and which user is at the other end of a connection, as the kernel tells it.
+
+Servers on 127.0.0.1 can be reached, and their ports taken, by every user of the machine. What is secret goes to a port only
+after it was seen that this user, or root, holds it.
+"""
+
+import os
+from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_assets.home import port, url
+
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+"""Linux's tables of TCP sockets (proc(5)): addresses in hexadecimal, the state, the user."""
+ESTABLISHED, LISTENING = "01", "0A"
+Address = tuple[str, int]
+"""An address without brackets, and a port."""
+
+
+class StrangerListens(OSError):
+    """A port that should be ours is held by another user of the machine; the message says what to do."""
+
+
+class Socket(NamedTuple):
+    """One row of the kernel's tables."""
+
+    local: Address
+    remote: Address
+    state: str
+    user: int
+
+
+def sockets() -> Iterator[Socket]:
+    """The TCP sockets of this machine (of this network namespace)."""
+    for table in TABLES:
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            fields = line.split()
+            yield Socket(_address(fields[1]), _address(fields[2]), fields[3], int(fields[7]))
+
+
+def holder(number: int) -> int | None:
+    """The user id that listens for connections to 127.0.0.1 at this port; None if nobody does."""
+    found = {s.local[0]: s.user for s in sockets() if s.state == LISTENING and s.local[1] == number}
+    return next((found[ip] for ip in ("127.0.0.1", "0.0.0.0", "::") if ip in found), None)
+
+
+def peer(client: Address, server: Address) -> int | None:
+    """The user id whose process opened the connection from `client` to `server`; None if it is gone, or of another machine.
+
+    A socket that its process has closed tells no user any more, so that only an open connection counts.
+    """
+    wanted = (_normal(client), _normal(server))
+    return next((s.user for s in sockets() if s.state == ESTABLISHED and (s.local, s.remote) == wanted), None)
+
+
+def trusted(user: int | None) -> bool:
+    """Whether it is the user of this process, or root, who could read everything anyway."""
+    return user is not None and user in (0, os.geteuid())
+
+
+def refuse_stranger(service: str) -> None:
+    """Nothing if this user or nobody holds the service's port, or if the service is another one that the environment names.
+
+    Raises:
+        StrangerListens: Another user holds it.
+    """
+    if url(service) != f"http://127.0.0.1:{port(service)}":
+        return
+    user = holder(port(service))
+    if user is not None and not trusted(user):
+        raise StrangerListens(
+            f"port {port(service)} of {service} is held by another user of this machine (user id {user}): nothing secret is "
+            f"sent there; set ML_ASSETS_{service.upper()}_PORT to a free port and start the servers again with `ml-assets up`"
+        )
+
+
+def _address(field: str) -> Address:
+    """An address as the kernel writes it: each group of four bytes in the order of the processor."""
+    host, _, number = field.partition(":")
+    words = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]
+    return _normal((str(ip_address(b"".join(words))), int(number, 16)))
+
+
+def _normal(address: Address) -> Address:
+    """The address with an IPv4 address that is mapped into IPv6 as what it is."""
+    host = ip_address(address[0])
+    mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
+    return (str(mapped or host), address[1])
