@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from ml_assets.plain import plain
+from ml_assets.private import keep_private
 
 app = typer.Typer(
     help="From raw text to a model in production that stays right: every step a Dagster asset.",
@@ -32,6 +33,8 @@ def main() -> None:
     """The entry point: every expected error is one sentence on standard error and exit code 1."""
     hear_interrupts()
     try:
+        if not {"-h", "--help"} & set(sys.argv[1:]):
+            keep_private()
         app()
     except Exception as error:
         if not _expected(error):

@@ -40,6 +40,11 @@ def sockets() -> Iterator[Socket]:
             yield Socket(_address(fields[1]), _address(fields[2]), fields[3], int(fields[7]))
 
 
+def known() -> bool:
+    """Whether this system tells whose sockets are whose; where it does not, nobody can be told apart."""
+    return any(table.exists() for table in TABLES)
+
+
 def holder(number: int) -> int | None:
     """The user id that listens for connections to 127.0.0.1 at this port; None if nobody does."""
     found = {s.local[0]: s.user for s in sockets() if s.state == LISTENING and s.local[1] == number}

@@ -8,7 +8,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ml_assets"
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
-BOTTOM = {"home", "listeners", "records", "registry", "store", "lock", "compute", "progress", "credentials", "inbox", "plain"}
+BOTTOM = {
+    *("home", "private", "listeners", "guard", "http_limits", "credentials"),
+    *("records", "registry", "store", "lock", "compute", "progress", "inbox", "plain"),
+}
 LAYERS: list[set[str]] = [
     BOTTOM,
     {"modalities", "tasks"},

@@ -10,6 +10,7 @@ import httpx
 
 from ml_assets.deployment import keys
 from ml_assets.home import home, url
+from ml_assets.listeners import refuse_stranger
 from ml_assets.records import now
 
 TIMEOUT = 40.0
@@ -33,6 +34,7 @@ def call(
     sent: dict[str, Any] = (
         {"files": [("files", (f"{i}", content)) for i, content in enumerate(files)]} if files else {"json": body}
     )
+    refuse_stranger("endpoint")  # the key would be theirs
     address = f"{url('endpoint')}/{project}/{route}"
     post = client.post if client else httpx.post
     try:
@@ -73,6 +75,6 @@ def _known(path: Path) -> dict[str, str]:
         known = json.loads(path.read_text()) if path.exists() else {}
     except ValueError:
         known = None
-    if not isinstance(known, dict):
+    if not isinstance(known, dict) or not all(isinstance(secret, str) for secret in known.values()):
         raise EndpointError(f"{path} is damaged: delete it, new keys are made when they are needed")
     return known

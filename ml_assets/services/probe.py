@@ -1,18 +1,30 @@
-"""Whether a server answers as it should, asked with a time limit."""
+"""Whether a server answers as it should, asked with a time limit and without anything secret."""
 
+import psutil
+
+from ml_assets import listeners
+from ml_assets.home import port
 from ml_assets.services.catalogue import Server
 
 
-def problem(server: Server, seconds: float = 2) -> str | None:
-    """What is wrong with the server, in a few words; None when it is ready. Returns within about `seconds`."""
+def problem(server: Server, pid: int = 0, seconds: float = 2) -> str | None:
+    """What is wrong with the server, in a few words; None when it is ready. Returns within about `seconds`.
+
+    Args:
+        server: One of ours, or an existing one.
+        pid: The main process of one of ours, which must be what listens: another program may answer in the same words.
+        seconds: Time limit.
+    """
     import httpx
 
     if not server.ready_path:
         return None
+    if server.command and not listens(pid, port(server.name)):
+        return _holder(port(server.name))
     try:
         # a proxy from the environment has no business on loopback
         with httpx.Client(timeout=seconds, trust_env=not server.command) as client:
-            answer = client.get(server.url + server.ready_path, headers=dict(server.headers()), follow_redirects=False)
+            answer = client.get(server.url + server.ready_path, follow_redirects=False)
     except httpx.TimeoutException:
         return f"no answer within {seconds:g} s"
     except httpx.TransportError as error:
@@ -24,3 +36,32 @@ def problem(server: Server, seconds: float = 2) -> str | None:
     if server.expected not in answer.text:
         return f"another program answers at {server.url}"
     return None
+
+
+def listens(pid: int, number: int) -> bool:
+    """Whether the process or one that it started listens at this port of this machine."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)] if pid else []
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+    return any(number in ports(one) for one in family)
+
+
+def ports(process: psutil.Process) -> set[int]:
+    """The TCP ports at which a process listens; none if it is gone or another user's."""
+    try:
+        found = process.net_connections("tcp")
+    except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+        return set()
+    return {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+
+
+def _holder(number: int) -> str:
+    user = listeners.holder(number)
+    if user is None:
+        return f"nothing listens at port {number}"
+    if not listeners.trusted(user):
+        return f"port {number} is held by another user of this machine (user id {user})"
+    other = next((one for one in psutil.process_iter() if number in ports(one)), None)
+    return f"port {number} is held by another program" + (f" ({other.name()}, process {other.pid})" if other else "")

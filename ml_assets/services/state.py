@@ -50,12 +50,12 @@ class State:
 
     @classmethod
     def read(cls) -> Self | None:
-        """What is written down; None if nothing is, or nothing readable."""
+        """What is written down; None if nothing is, or nothing that the supervisor wrote."""
+        from pydantic import TypeAdapter
+
         try:
-            stored = json.loads(_path().read_text())
-            services = {name: ServiceState(**service) for name, service in stored.pop("services").items()}
-            return cls(**stored, services=services)
-        except (OSError, ValueError, TypeError, KeyError):
+            return TypeAdapter(cls).validate_json(_path().read_bytes(), strict=True)
+        except (OSError, ValueError):
             return None
 
     def write(self) -> None:
@@ -63,6 +63,11 @@ class State:
         temporary = _path().with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(asdict(self), indent=1))
         os.replace(temporary, _path())
+
+    def restore(self) -> None:
+        """Write it again where the file is gone or damaged: without it `status` would say that nothing runs."""
+        if State.read() is None:
+            self.write()
 
     def supervisor(self) -> psutil.Process | None:
         """The supervisor's process if it lives; a number that has gone to another process does not count."""

@@ -15,6 +15,7 @@ import psutil
 from filelock import FileLock
 
 from ml_assets.home import home, port
+from ml_assets.private import make_private_home
 from ml_assets.services import processes
 from ml_assets.services.catalogue import QUIET, Server, servers
 from ml_assets.services.probe import problem
@@ -64,7 +65,7 @@ def up(on_progress: Progress | None = None, only: Collection[str] | None = None,
         if not server.command and (wrong := problem(server, seconds=10)):
             raise ServiceError(f"{name} at {server.url} is not ready: {wrong}")
 
-    (home() / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    (make_private_home() / "logs").mkdir(exist_ok=True)
     with FileLock(home() / "up.lock"):  # of two at once, the second finds the servers up
         state = State.read()
         running = set(state.services) if state and state.supervisor() else set()
@@ -110,7 +111,7 @@ def _status(server: Server, state: State | None) -> Status:
     if service is None or not _is_ours(service.pid, server.name):
         # whoever may answer at its port is not ours
         return Status(server.url, False, problem=(service and service.reason) or "not running")
-    return Status(server.url, (wrong := problem(server)) is None, service.pid, wrong)
+    return Status(server.url, (wrong := problem(server, service.pid)) is None, service.pid, wrong)
 
 
 def _is_ours(pid: int, service: str) -> bool:
@@ -172,7 +173,8 @@ def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
         if not slow:
             # one that was ready once may have died since
             with ThreadPoolExecutor(len(own)) as pool:
-                slow = [server.name for server, wrong in zip(own, pool.map(problem, own), strict=True) if wrong]
+                wrong = pool.map(problem, own, [services[server.name].pid for server in own])
+                slow = [server.name for server, reason in zip(own, wrong, strict=True) if reason]
             if not slow:
                 return
         if told and not fresh:

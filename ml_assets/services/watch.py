@@ -13,7 +13,9 @@ from typing import Any
 
 import psutil
 
-from ml_assets.home import home
+from ml_assets import listeners
+from ml_assets.home import home, port
+from ml_assets.private import keep_private, temporary_folder
 from ml_assets.services import processes
 from ml_assets.services.catalogue import QUIET, Server, servers
 from ml_assets.services.probe import problem
@@ -32,13 +34,17 @@ FULL, KEPT = 10_000_000, 3
 
 def main() -> None:
     """Watch the servers named on the command line until SIGTERM."""
+    keep_private()
     chosen = [server for name, server in servers().items() if name in sys.argv[1:]]
+    # what the servers put there, such as sockets and pieces of data, is nobody else's business
+    temporary = os.environ["TMPDIR"] = str(temporary_folder())
     try:
         asyncio.run(_watch(chosen))
     finally:
         # a server's children may live in sessions of their own; whatever is left goes too
         me = os.getpid()
         processes.end(lambda: [process for process in processes.of_home() if process.pid != me])
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 async def _watch(chosen: list[Server]) -> None:
@@ -65,6 +71,7 @@ async def _watch(chosen: list[Server]) -> None:
         for each in watched:
             rotate(each.log)
             each.mend()
+        state.restore()
         await asyncio.sleep(0.2)
     for task in starting:
         task.cancel()
@@ -103,15 +110,16 @@ class _Watched:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(None, self.server.prepare)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # such as a damaged file: the other servers go on
             self._note("failed", str(error))
             return
         self._note("starting")
         self.watcher.autostart = True  # it was off so that the arbiter did not start it before those that it needs
         await arbiter.start_watcher(self.watcher)
         while not self.watcher.is_stopped():
-            if await loop.run_in_executor(None, problem, self.server) is None:
-                self.was_ready, self.was_whole = True, self.state.services[self.server.name].pid
+            pid = self.state.services[self.server.name].pid
+            if await loop.run_in_executor(None, problem, self.server, pid) is None:
+                self.was_ready, self.was_whole = True, pid
                 self.server.first_ready()
                 self._note("ready")
                 ready[self.server.name].set()
@@ -146,10 +154,14 @@ class _Watched:
             return False
         self.started = [*lately, now]
         processes.end(lambda: processes.of_home(self.server.name))
+        if (user := listeners.holder(port(self.server.name))) is not None:
+            # taken while it was down; one of the servers would quietly listen elsewhere
+            self._note("failed", f"port {port(self.server.name)} was taken by another program of user id {user}")
+            return False
         if lately:  # the first start was prepared for; what it left when it was cut short may have to go
             try:
                 self.server.prepare()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self._note("failed", str(error))
                 return False
         return True

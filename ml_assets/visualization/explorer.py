@@ -15,7 +15,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ml_assets.home import home, port
+from ml_assets.guard import serve
+from ml_assets.home import home
+from ml_assets.private import keep_private
 
 # reports carry their script, style and pictures inside them; nothing is loaded from, or sent to, anywhere else
 POLICY = (
@@ -111,11 +113,10 @@ class _Headers:
 
 def main() -> None:
     """Serve until ended."""
-    import uvicorn
-
+    keep_private()
     reports = home() / "reports"
     reports.mkdir(parents=True, exist_ok=True)
-    uvicorn.run(application(reports), host="127.0.0.1", port=port("explorer"), log_level="warning")
+    serve(application(reports), "explorer")
 
 
 if __name__ == "__main__":
