@@ -32,6 +32,9 @@ def prepare_dagster_home() -> Path:
     folder = home() / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "dagster.yaml"
+    if settings.exists() and not settings.read_bytes().strip(b"\0 \t\r\n"):
+        # what a full disk or a power cut leaves; without settings Dagster would run as it comes, telemetry included
+        os.replace(settings, settings.with_name("dagster.yaml.damaged"))
     if not settings.exists():
         _write(settings, Path(__file__).with_name("dagster.yaml").read_text())
     storage, url = _storage(settings), environment().get(POSTGRES)
@@ -72,7 +75,7 @@ def _storage(settings: Path) -> dict[str, Any]:
 
     try:
         stands = yaml.safe_load(settings.read_text()) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DagsterHomeError(f"{settings} is no YAML: {' '.join(str(error).split())}") from error
     # anything but a mapping is for Dagster to complain of
     return {name: stands[name] for name in STORAGES if name in stands} if isinstance(stands, dict) else {}

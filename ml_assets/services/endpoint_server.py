@@ -13,8 +13,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
+
+from uvicorn import Config
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from ml_assets.home import port
 from ml_assets.http_limits import KEEP_ALIVE_SECONDS, LimitedProtocol, raise_file_limit
@@ -30,8 +34,6 @@ SILENT_SECONDS = 60
 
 def main() -> None:
     """Serve until SIGTERM."""
-    from uvicorn import Config
-
     keep_private()
     given = _arguments(sys.argv[1:])
     if given.bento:
@@ -53,15 +55,55 @@ def main() -> None:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=SILENT_SECONDS,
     )
     _log()
     socket = config.bind_socket()
     try:
-        _supervisor()(config, [socket]).run()
+        Workers(config, [socket]).run()
     finally:
         socket.close()
         shutil.rmtree(metrics, ignore_errors=True)
+
+
+class Workers(Multiprocess):
+    """The worker processes: one that ends or falls silent is replaced, as long as any of them has ever served.
+
+    uvicorn's own way ends all of them when a new one fails to start, and waits for each one's answer, deaf to signals.
+    """
+
+    def __init__(self, config: Config, sockets: list[Any]):
+        super().__init__(config, sockets)
+        self.served = False
+        self.heard: dict[Process, float] = {}
+        self.asked: set[Process] = set()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace those that ended or are silent; end where none has ever served and one failed, so that it is told."""
+        for index, worker in enumerate(self.processes):
+            if self.should_exit.is_set() or (worker.process.is_alive() and not self._silent(worker)):
+                continue
+            worker.kill()
+            worker.join()
+            self.heard.pop(worker, None)
+            self.asked.discard(worker)
+            logging.getLogger(__name__).error("worker %s ended with code %s", worker.pid, worker.exitcode)
+            if not self.served and (worker.exitcode or 0) > 0:
+                self.should_exit.set()
+                return
+            self.processes[index] = Process(self.config, self.sockets)
+            self.processes[index].start()
+
+    def _silent(self, worker: Process) -> bool:
+        now = time.monotonic()
+        self.heard.setdefault(worker, now)
+        while worker.parent_conn.poll(0):
+            self.served |= bool(worker.parent_conn.recv())
+            self.heard[worker] = now
+            self.asked.discard(worker)
+        if worker not in self.asked:
+            worker.parent_conn.send(b"ping")
+            self.asked.add(worker)
+        return now - self.heard[worker] > SILENT_SECONDS
 
 
 def application() -> Any:
@@ -75,12 +117,6 @@ def application() -> Any:
     if bento := os.environ.get(BENTO):
         return bentoml.load(bento, standalone_load=True).to_asgi()
     return bentoml.load("service:Inference", working_dir=str(SERVICE), standalone_load=True).to_asgi()
-
-
-def _supervisor() -> Any:
-    from uvicorn.supervisors import Multiprocess
-
-    return Multiprocess
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:

@@ -74,7 +74,7 @@ class State:
         try:
             process = psutil.Process(self.pid)
             same = process.create_time() == self.created and processes.alive(process)
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, ValueError):
             return None
         return process if same and processes.environment(process).get(processes.HOME) == str(home().resolve()) else None
 

@@ -1,4 +1,4 @@
-"""One real endpoint for the whole folder: `bentoml serve` with two workers, and small real models to put into it."""
+"""One real endpoint for the whole folder: its two workers, and small real models to put into it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def endpoint(state: Path) -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_ASSETS_HOME", str(state))
         patch.delenv("BENTOML_HOME", raising=False)
-        served = serve(["service:Inference", "--working-dir", str(bento.SERVICE.parent)], state / "endpoint.log")
+        served = serve(state / "endpoint.log")
         until(lambda: len(heartbeat.live(state / "serving", now())) == 2)
         yield served
         end(served.process)

@@ -1,4 +1,4 @@
-"""Small real models, and a real `bentoml serve` to put them into."""
+"""Small real models, and a real endpoint to put them into."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def free_port() -> int:
 
 @dataclass
 class Served:
-    """A running `bentoml serve`."""
+    """A running endpoint."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -98,13 +98,15 @@ class Served:
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes."""
-        return psutil.Process(self.process.pid).children()
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
 
-def serve(arguments: list[str], log: Path) -> Served:
-    """Start `bentoml serve` in a process group of its own, and wait until it is ready."""
+def serve(log: Path, bento_tag: str | None = None) -> Served:
+    """Start the endpoint in a process group of its own, and wait until it is ready; a Bento as its container would."""
     start, port = time.monotonic(), free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    launcher = ["bentoml", "serve", bento_tag] if bento_tag else ["ml_assets.services.endpoint_server"]
+    command = [sys.executable, "-m", *launcher, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, env=bento.environment(), cwd=log.parent, start_new_session=True

@@ -115,7 +115,7 @@ def test_a_bento_serves_by_itself_and_without_what_was_left_out(
     (tmp_path / "sitecustomize.py").write_text(BLOCKER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("ML_ASSETS_ENDPOINT_WORKERS", "1")
-    served: Served = serve([bentos[1].tag], state / "bento.log")
+    served: Served = serve(state / "bento.log", bentos[1].tag)
     try:
         headers = {"Authorization": f"Bearer {secret}"}
         body = {"samples": list(TEXTS)}

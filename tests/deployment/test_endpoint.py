@@ -1,4 +1,4 @@
-"""The API, through a real `bentoml serve` with two workers."""
+"""The API, through the real endpoint with two workers."""
 
 import json
 import shutil

@@ -31,12 +31,12 @@ def _candidates(victim: str, home: Path) -> list[psutil.Process]:
     if victim == "step":
         return [p for p in found if is_run(p)]
     if victim == "worker":
-        return [p for p in found if "bentoml" in _words(p) or "worker" in _words(p)][1:]
+        return [p for p in found if is_run(p)]  # spawned by the process that watches them
     return [p for p in found if "resource_tracker" not in " ".join(_line(p))]
 
 
 def is_run(process: psutil.Process) -> bool:
-    """Whether it executes a run that Dagster launched."""
+    """Whether Python spawned it: below Dagster, it executes a run."""
     return "multiprocessing.spawn" in " ".join(_line(process))
 
 
