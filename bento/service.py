@@ -2,8 +2,8 @@
 
 For all projects of an installation, as `ml-assets up` starts it, from the checkout:
 
-    ML_ASSETS_HOME=$PWD/.ml_assets BENTOML_HOME=$PWD/.ml_assets/bentoml BENTOML_DO_NOT_TRACK=true \\
-        bentoml serve service:Inference --working-dir bento --host 127.0.0.1 --port 8000
+    ML_ASSETS_HOME=$PWD/.ml_assets BENTOML_HOME=$PWD/.ml_assets/bentoml \\
+        python -m ml_assets.services.endpoint_server --host 127.0.0.1 --port 8000
 
 Inside a Bento, where a folder `model` lies beside this file, the same service answers with that one model:
 

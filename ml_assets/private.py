@@ -67,7 +67,8 @@ def refuse_shared(folder: Path) -> None:
             continue
         found = parent.stat()
         # where the sticky bit is set, as it is for /tmp, nobody can rename what is another's
-        if found.st_uid not in (0, os.geteuid()) or (_others_write(found) and not found.st_mode & stat.S_ISVTX):
+        strangers = found.st_uid not in (0, os.geteuid()) and os.geteuid() != 0  # root works in other users' folders on purpose
+        if strangers or (_others_write(found) and not found.st_mode & stat.S_ISVTX):
             raise NotPrivate(
                 f"the home {folder} lies in {parent}, where others can put another in its place: "
                 f"set ML_ASSETS_HOME to a folder below your own, or {SHARED}=1 if you trust them"

@@ -47,8 +47,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 @pytest.fixture(autouse=True)
 def same_environment() -> Iterator[None]:
     """What a library sets in the environment goes with the test: MLflow notes there where it tracks, for all later commands."""
-    before = dict(os.environ)
+    before, mask = dict(os.environ), os.umask(0o077)
+    os.umask(mask)
     yield
+    os.umask(mask)
     os.environ.clear()
     os.environ.update(before)
 

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -38,4 +39,14 @@ def processes_of(home: Path) -> list[psutil.Process]:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
+    return found
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The living processes that a process started, but for Python's own helper."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie too
+            if "multiprocessing.resource_tracker" not in " ".join(child.cmdline()):
+                found.append(child)
     return found

@@ -58,11 +58,13 @@ def main() -> None:
     )
     _log()
     socket = config.bind_socket()
+    workers = Workers(config, [socket])
     try:
-        Workers(config, [socket]).run()
+        workers.run()
     finally:
         socket.close()
         shutil.rmtree(metrics, ignore_errors=True)
+    sys.exit(0 if workers.served else 1)
 
 
 class Workers(Multiprocess):

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import psutil
+from installation import workers_of
 
 from ml_assets.deployment import bento, keys
 from ml_assets.deployment.rollout import deploy
@@ -98,8 +99,7 @@ class Served:
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+        return workers_of(self.process.pid)
 
 
 def serve(log: Path, bento_tag: str | None = None) -> Served:
