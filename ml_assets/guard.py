@@ -40,7 +40,7 @@ class Guard:
     def __init__(self, app: Application, service: str, json_only: bool = False, no_query: tuple[str, ...] = ()):
         self.app, self.json_only, self.no_query = app, json_only, no_query
         own = (f"{name}:{port(service)}" for name in ("127.0.0.1", "localhost", "[::1]"))
-        self.hosts = {*own, *(name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip())}
+        self.hosts = {*own, *given_hosts()}
         self.shared = os.environ.get(SHARED) == "1"
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -90,6 +90,11 @@ class Guard:
         if method == "POST" and kind in FORMS:
             return f"the content type {kind!r} is one of a form: send application/json"
         return None
+
+
+def given_hosts() -> list[str]:
+    """The names of the servers that the environment gives them, in small letters, with a port where one was given."""
+    return [name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip()]
 
 
 def serve(app: Application, service: str, **limits: Any) -> None:

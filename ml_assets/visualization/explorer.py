@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ml_assets.guard import serve
+from ml_assets.guard import given_hosts, serve
 from ml_assets.home import home
 from ml_assets.private import keep_private
 
@@ -40,6 +40,8 @@ STYLE = (
 def application(reports: Path) -> Starlette:
     """The web application over a folder of reports: `<project>.html` or `<project>/*.html`."""
 
+    names = {"127.0.0.1", "localhost", *(name.partition(":")[0] for name in given_hosts())}
+
     def index(request: Request) -> HTMLResponse:
         return HTMLResponse(_index(reports))
 
@@ -56,7 +58,7 @@ def application(reports: Path) -> Starlette:
         middleware=[
             Middleware(_Headers),
             # a page elsewhere that points its own name at 127.0.0.1 gets nothing
-            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
+            Middleware(TrustedHostMiddleware, allowed_hosts=sorted(names)),
         ],
     )
 
