@@ -93,16 +93,14 @@ def temporary_folder() -> Path:
     What an earlier supervisor left in it is deleted.
     """
     link = home() / "tmp"
-    if len(os.fsencode(link)) + NAME_BYTES <= SOCKET_BYTES:
-        if link.is_symlink():
-            link.unlink()
-        shutil.rmtree(link, ignore_errors=True)
-        link.mkdir(mode=0o700, exist_ok=True)
-        return link
     if link.is_symlink() and _own(link.readlink()):
         shutil.rmtree(link.readlink(), ignore_errors=True)
-    if link.is_symlink():
+    if link.is_symlink() or link.is_file():
         link.unlink()
+    shutil.rmtree(link, ignore_errors=True)
+    if len(os.fsencode(link)) + NAME_BYTES <= SOCKET_BYTES:
+        link.mkdir(mode=0o700, exist_ok=True)
+        return link
     made = Path(tempfile.mkdtemp(prefix="ml-assets-"))
     link.symlink_to(made)
     return made

@@ -119,6 +119,7 @@ def test_the_servers_temporary_folder_has_room_for_a_sockets_name(
     for folder in (Path("/dev/shm") / f"ml-assets-{os.getpid()}", tmp_path / ("deep" * 20)):
         monkeypatch.setenv("ML_ASSETS_HOME", str(folder))
         folder.mkdir(mode=0o700)
+        (folder / "tmp").touch()  # whatever it was
         first = temporary_folder()
         (first / "left").write_text("")
         second = temporary_folder()
