@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,11 +102,10 @@ class Served:
         return workers_of(self.process.pid)
 
 
-def serve(log: Path, bento_tag: str | None = None) -> Served:
-    """Start the endpoint in a process group of its own, and wait until it is ready; a Bento as its container would."""
+def serve(log: Path, *arguments: str, launcher: Sequence[str] = ("ml_assets.services.endpoint_server",)) -> Served:
+    """Start the endpoint, or what is named, in a process group of its own, and wait until it is ready."""
     start, port = time.monotonic(), free_port()
-    launcher = ["bentoml", "serve", bento_tag] if bento_tag else ["ml_assets.services.endpoint_server"]
-    command = [sys.executable, "-m", *launcher, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", *launcher, *arguments, "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, env=bento.environment(), cwd=log.parent, start_new_session=True

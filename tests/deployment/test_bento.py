@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from ml_assets.deployment import bento
@@ -115,7 +116,7 @@ def test_a_bento_serves_by_itself_and_without_what_was_left_out(
     (tmp_path / "sitecustomize.py").write_text(BLOCKER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("ML_ASSETS_ENDPOINT_WORKERS", "1")
-    served: Served = serve(state / "bento.log", bentos[1].tag)
+    served: Served = serve(state / "bento.log", bentos[1].tag, launcher=("bentoml", "serve"))
     try:
         headers = {"Authorization": f"Bearer {secret}"}
         body = {"samples": list(TEXTS)}
@@ -129,6 +130,19 @@ def test_a_bento_serves_by_itself_and_without_what_was_left_out(
         assert {p["id"] for p in answer["predictions"]} <= stored
         [worker] = served.workers()
         assert worker.environ()["PYTHONPATH"] == str(tmp_path)  # what was left out was really blocked
+    finally:
+        end(served.process)
+
+
+def test_a_bento_is_served_from_the_checkout_without_a_control_port(bentos: list[Built], state: Path, secret: str) -> None:
+    served = serve(state / "launched.log", bentos[0].tag, "--workers", "1")
+    try:
+        headers = {"Authorization": f"Bearer {secret}"}
+        answer = httpx.post(f"{served.url}/{PROJECT}/predict", headers=headers, json={"samples": list(TEXTS)}, timeout=30)
+        assert answer.json()["model"] == "letters-1"
+        family = [served.process.pid, *(worker.pid for worker in served.workers())]
+        listening = {c.laddr for pid in family for c in psutil.Process(pid).net_connections("inet") if c.status == "LISTEN"}
+        assert listening == {("127.0.0.1", int(served.url.rpartition(":")[2]))}
     finally:
         end(served.process)
 
