@@ -97,8 +97,9 @@ def _label_studio() -> Server:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if on_postgres:  # its migrations run there at the first start
             return
-        if database.exists() and not finished.exists():
-            # a first start that was cut short may have made the account without its token; nobody can have used it yet
+        if database.exists() and not (finished.exists() and database.stat().st_size):
+            # a first start that was cut short may have made the account without its token; nobody can have used it yet, nor one
+            # in which nothing stands
             os.replace(database, database.with_suffix(".unfinished"))
         empty = program.parents[1] / "empty" / "label_studio.sqlite3"
         if not database.exists() and empty.exists():

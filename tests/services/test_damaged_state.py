@@ -1,6 +1,8 @@
 """A state file of the servers that is damaged, empty or full of zeros is one sentence or put right, never a traceback."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 from ml_assets.commands import predict
 from ml_assets.services import dagster_home, supervisor
+from ml_assets.services.catalogue import servers
 from ml_assets.services.state import ServiceState, State
 
 DAMAGED = [b"", b"\0" * 4096, b"{", b"[]", b"null", b"5", b'"a"', b"\xff\xfe\x00", b'{"pid": 1}', b'{"services": []}']
@@ -63,6 +66,21 @@ def test_settings_of_dagster_that_are_damaged_are_one_sentence(home: Path, conte
     with pytest.raises(dagster_home.DagsterHomeError, match=r"dagster.yaml is no YAML"):
         dagster_home.prepare_dagster_home()
     assert settings.read_bytes() == content
+
+
+def test_an_empty_database_of_label_studio_is_begun_anew(home: Path) -> None:
+    folder = home / "label_studio"
+    folder.mkdir()
+    (folder / "label_studio.sqlite3").touch()
+    (folder / ".first-start-finished").touch()
+    servers()["label_studio"].prepare()
+    assert (folder / "label_studio.unfinished").exists()
+    assert (folder / "label_studio.sqlite3").stat().st_size > 100_000, "as `make setup` left it"
+    with closing(sqlite3.connect(folder / "label_studio.sqlite3")) as used:
+        used.execute("PRAGMA user_version = 7")
+    servers()["label_studio"].prepare()
+    with closing(sqlite3.connect(folder / "label_studio.sqlite3")) as used:
+        assert used.execute("PRAGMA user_version").fetchone() == (7,), "one in which something stands is left alone"
 
 
 @pytest.mark.parametrize("content", [*DAMAGED[:7], b'{"letters": 5}', b'{"letters": null}'])
