@@ -76,6 +76,14 @@ def check_given(name: str) -> str:
     return found
 
 
+def may_be_given(name: str) -> bool:
+    """Whether a key may be made to speak for this name."""
+    try:
+        return check_given(name) == name
+    except ValueError:
+        return False
+
+
 def bound(labeler: str | None, kind: str | None, client: str, speaks_for: Sequence[str] = ()) -> tuple[str, Kind]:
     """The labeler and the kind of what a key sends. Raises `MayNotSpeak`.
 
