@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -43,11 +44,13 @@ class Report:
     host: str
     at: datetime
     projects: dict[str, Served] = field(default_factory=dict)
+    ticks: int | None = None
+    """When it began, in ticks since the machine started, which no change of the clock moves; unknown of older versions."""
 
 
 def write(serving: Path, at: datetime, projects: dict[str, Served]) -> None:
     """Write this process's file, whole."""
-    report = Report(os.getpid(), _created(), boot_id(), socket.gethostname(), at, projects)
+    report = Report(os.getpid(), _created(), boot_id(), socket.gethostname(), at, projects, _ticks(os.getpid()))
     serving.mkdir(parents=True, exist_ok=True)
     path = _path(serving)
     part = path.with_suffix(".part")
@@ -62,15 +65,20 @@ def remove(serving: Path) -> None:
 
 def live(serving: Path, now: datetime) -> list[Report]:
     """The workers that live: heard of lately and, if they are on this machine, still the same process."""
-    return [r for path in sorted(serving.glob("worker-*.json")) if (r := _read(path)) is not None and _alive(r, now)]
+    found = (_read(path) for path in sorted(serving.glob("worker-*.json")))
+    return [report for report in found if isinstance(report, Report) and _alive(report, now)]
 
 
-def forget_dead(serving: Path, now: datetime) -> None:
-    """Delete the files of this machine's dead workers."""
+def forget_dead(serving: Path, now: datetime) -> list[Path]:
+    """Delete the files of this machine's dead workers, and put damaged ones aside; where those are now."""
+    damaged = []
     for path in serving.glob("worker-*.json"):
         report = _read(path)
-        if report is not None and report.host == socket.gethostname() and not _alive(report, now):
+        if report == "damaged":
+            damaged.append(path.replace(path.with_suffix(".damaged")))
+        elif isinstance(report, Report) and report.host == socket.gethostname() and not _alive(report, now):
             path.unlink(missing_ok=True)
+    return damaged
 
 
 @cache
@@ -91,13 +99,18 @@ def _path(serving: Path) -> Path:
     return serving / f"worker-{os.getpid()}.json"
 
 
-def _read(path: Path) -> Report | None:
+def _read(path: Path) -> Report | Literal["damaged", "gone"]:
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = json.loads(path.read_bytes())
+        projects = {name: Served(**{**s, "prepared": tuple(s["prepared"])}) for name, s in entry["projects"].items()}
+        report = Report(**{**entry, "at": datetime.fromisoformat(entry["at"]).astimezone(UTC), "projects": projects})
+        numbers = (report.pid, report.created, 0 if report.ticks is None else report.ticks)
+        known = all(isinstance(n, int | float) for n in numbers) and report.pid > 0
+        return report if known and isinstance(report.boot, str) and isinstance(report.host, str) else "damaged"
     except FileNotFoundError:  # its worker has just ended
-        return None
-    projects = {name: Served(**{**s, "prepared": tuple(s["prepared"])}) for name, s in entry["projects"].items()}
-    return Report(**{**entry, "at": datetime.fromisoformat(entry["at"]).astimezone(UTC), "projects": projects})
+        return "gone"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return "damaged"  # a power failure leaves files empty
 
 
 def _alive(report: Report, now: datetime) -> bool:
@@ -107,6 +120,15 @@ def _alive(report: Report, now: datetime) -> bool:
         return report.host != socket.gethostname()
     try:
         process = psutil.Process(report.pid)
-        return bool(process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - report.created) < 1)
-    except psutil.NoSuchProcess:
+        same = abs(process.create_time() - report.created) < 1 if report.ticks is None else _ticks(report.pid) == report.ticks
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, OverflowError):
         return False
+
+
+def _ticks(pid: int) -> int | None:
+    """When a process of this machine began, in ticks since the machine did; None where `/proc` does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 R = TypeVar("R")
+RECENT = 2.0
+"""Seconds for which a project counts as one that uses the threads: its next request may come at any moment."""
 
 
 @dataclass(eq=False)
@@ -20,6 +22,7 @@ class _Line:
     used: float = 0.0
     running: int = 0
     waiting: int = 0
+    asked: float = 0.0
     keys: "dict[str, _Line]" = field(default_factory=dict)
     works: "deque[tuple[Future[Any], Callable[[], Any]]]" = field(default_factory=deque)
 
@@ -54,9 +57,10 @@ class SharedThreads:
         return _Share(self, project, key)
 
     def wanted_by_others(self, project: str) -> bool:
-        """Whether works of another project wait."""
+        """Whether another project has works here, or had some a moment ago."""
         with self._changed:
-            return any(line.waiting for name, line in self._lines.items() if name != project)
+            others = (line for name, line in self._lines.items() if name != project)
+            return any(o.waiting or o.running or self._clock() - o.asked < RECENT for o in others)
 
     def shutdown(self) -> None:
         """Finish the works that run; those that wait are given up."""
@@ -83,7 +87,7 @@ class SharedThreads:
                 line.used = max(line.used, self._now)
             if not own.waiting and not own.running:
                 own.used = max(own.used, min((k.used for k in line.keys.values() if k.waiting or k.running), default=own.used))
-            line.waiting, own.waiting = line.waiting + 1, own.waiting + 1
+            line.waiting, own.waiting, line.asked = line.waiting + 1, own.waiting + 1, self._clock()
             own.works.append((future, work))
             self._changed.notify()
         return future
