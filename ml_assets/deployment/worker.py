@@ -220,7 +220,7 @@ class Worker:
     async def _trying(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Do this, or log why it cannot be done, once as long as the reason is the same: what serves goes on."""
         # torn tables raise whatever their library likes
-        outcomes: list[BaseException | None] = await asyncio.gather(work, return_exceptions=True)
+        outcomes: tuple[BaseException | None, ...] = await asyncio.gather(work, return_exceptions=True)
         trouble = "" if outcomes[0] is None else _sentence(outcomes[0])
         if trouble and self._trouble.get(what) != trouble:
             logger.error("cannot %s: %s", what, trouble)

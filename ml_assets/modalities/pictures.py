@@ -55,11 +55,15 @@ def arrays(items: Sequence[bytes | NDArray[np.uint8]], size: int, channels: int)
 
 def work(content: bytes) -> float:
     """Pixels that must be unpacked, by the header; of a JPEG file with many scans as often as these pass over the picture."""
+    from PIL import Image
+
     try:
         with opened(content) as image:
             width, height = image.size
             scans = content.count(SCAN) / USUAL_SCANS if image.format in ("JPEG", "MPO") else 1
             return float(width * height * max(1, scans))
+    except Image.DecompressionBombError:  # Pillow does not even say how many
+        return 2.0 * (Image.MAX_IMAGE_PIXELS or 0)
     except _BROKEN:
         return 0.0
 
