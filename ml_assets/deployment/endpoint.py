@@ -26,14 +26,14 @@ from ml_assets.deployment import intake, schemas
 from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
 from ml_assets.deployment.crowd import Crowd
+from ml_assets.deployment.documents import Documents
 from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Refused, answer_errors, caller, files, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
-from ml_assets.deployment.predictor import BadSample, Limits, Predictor, feedback_record
+from ml_assets.deployment.predictor import Limits, Predictor, feedback_record
 from ml_assets.deployment.rate import RateLimit
 from ml_assets.deployment.worker import Live, Worker
 from ml_assets.home import home
-from ml_assets.modalities import Undecodable
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import InvalidLabel
 
@@ -81,13 +81,12 @@ class Endpoint:
     def __init__(self, worker: Worker, keys: KeyRing, packaged: Path | None):
         self.worker, self.keys, self.packaged = worker, keys, packaged
         self.rate, self.crowd = RateLimit(), Crowd()
-        self._documents: dict[tuple[str, str], tuple[str | None, bytes]] = {}
-        self._making = asyncio.Lock()
+        self._counting = asyncio.Lock()
         self._open_metrics: tuple[float, bytes, str] | None = None
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes. Those of all projects are the same, so that a stranger cannot tell which exist."""
-        self.app = app
+        self.documents = Documents(app, self.worker)
         for path, method, handler in (
             ("/", "GET", self.index),
             ("/docs.json", "GET", self.docs),
@@ -119,10 +118,10 @@ class Endpoint:
     async def docs(self, request: Request) -> Response:
         """OpenAPI: with a key, its project as it is deployed; without, the shapes alone."""
         if "authorization" not in request.headers:
-            return await self._document("docs", "", lambda: schemas.document(self.app, [schemas.Described("{project}")]))
+            return _bytes(await self.documents.openapi(None))
         key = self._caller(request)
         with self.crowd.enter(key, request):
-            return await self._document("docs", key.project, lambda: schemas.document(self.app, [self._described(key.project)]))
+            return _bytes(await self.documents.openapi(key.project))
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus metrics: with a key also those of its project."""
@@ -131,29 +130,14 @@ class Endpoint:
             with self.crowd.enter(key, request):
                 body, kind = await self.worker.files(key.project, key.id, exposition, key.project)
             return Response(body, media_type=kind)
-        async with self._making:  # one at a time, whoever asks how often
+        async with self._counting:  # one at a time, whoever asks how often
             if self._open_metrics is None or time.monotonic() - self._open_metrics[0] > METRICS_SECONDS:
                 self._open_metrics = (time.monotonic(), *await self.worker.files("", "", exposition, None))
         return Response(self._open_metrics[1], media_type=self._open_metrics[2])
 
     async def describe(self, request: Request, key: Key) -> Response:
         """What serves, and what it takes."""
-        live = self.worker.live.get(key.project)
-
-        def described() -> dict[str, Any]:
-            predictor = live.predictor if live else None
-            answer = schemas.ProjectAnswer(
-                project=key.project,
-                model=predictor.version if predictor else None,
-                deployment=live.deployment if live else None,
-                since=live.since if live else None,
-                classes=predictor.classes if predictor else None,
-                limits=predictor.limits.model_dump(exclude={"task"}) if predictor else None,
-                input=schemas.request_of(self._described(key.project)).model_json_schema(),
-            )
-            return answer.model_dump(mode="json")
-
-        return await self._document("project", key.project, described)
+        return _bytes(await self.documents.what_serves(key.project))
 
     async def predict(self, request: Request, key: Key) -> Response:
         """Predict samples; the predictions are recorded before they are sent."""
@@ -167,7 +151,7 @@ class Endpoint:
             await self.worker.decode(key.project, key.id, intake.check_work, sent, predictor.work)
             items = await self._each(key, "samples", sent, predictor.decode)
         else:
-            items = _all("samples", sent, predictor.decode)
+            items = intake.all_of("samples", sent, predictor.decode)
         try:
             answer = await live.batcher.submit(items, key.name)
         except Busy as error:
@@ -258,13 +242,13 @@ class Endpoint:
         """What `take` makes of each, one piece after the other in the threads that decode. Raises `Refused` (422, 503)."""
         taken, problems, seconds = list[R](), list[dict[str, str]](), 0.0
         for number, sample in enumerate(sent):
-            found, problem, took = await self.worker.decode(key.project, key.id, _timed, take, sample)
+            found, problem, took = await self.worker.decode(key.project, key.id, intake.timed, take, sample)
             taken += found
             if not found:
                 problems.append({"at": f"{what}.{number}", "problem": problem})
             if (seconds := seconds + took) > DECODE_SECONDS:
                 raise Refused(503, f"{what}.0 to {number} took {seconds:.0f} seconds to decode: send fewer or smaller samples")
-        _refuse(problems, what)
+        intake.refuse(problems, what)
         return taken
 
     async def _unsettled(
@@ -277,7 +261,7 @@ class Endpoint:
         settled = await self.worker.files(key.project, key.id, intake.settled, ProjectStore(key.project), values)
         problem = "it is a test sample whose label came with the data, which a push cannot change"
         told = [n for n, (id_, entry) in enumerate(entries) if id_ in settled and "label" in entry]
-        _refuse([{"at": f"{what}.{n}", "problem": problem} for n in told], what)
+        intake.refuse([{"at": f"{what}.{n}", "problem": problem} for n in told], what)
 
     async def _store(self, kind: str, entries: list[dict[str, Any]], key: Key, ids: list[str] | None) -> Response:
         """Keep the entries, each once, with who sent them: `client` and `key` are the name and the id of the key."""
@@ -285,52 +269,6 @@ class Endpoint:
         records = {_identity(entry): entry | arrival for entry in entries}
         await self.worker.files(key.project, key.id, inbox.write, key.project, kind, list(records.values()))
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
-
-    async def _document(self, kind: str, project: str, make: Callable[[], dict[str, Any]]) -> Response:
-        """What follows from the project's deployment alone, made once for each."""
-        live = self.worker.live.get(project)
-        deployment = live.deployment if live else None
-        known = self._documents.get((kind, project))
-        if known is None or known[0] != deployment:
-            async with self._making:
-                known = self._documents.get((kind, project))
-                if known is not None and known[0] == deployment:  # somebody else had it made meanwhile
-                    return Response(known[1], media_type="application/json")
-                body = await self.worker.files(project, "", lambda: json.dumps(make(), ensure_ascii=False).encode())
-            known = self._documents[kind, project] = (deployment, body)
-        return Response(known[1], media_type="application/json")
-
-    def _described(self, project: str) -> schemas.Described:
-        """The project as it is deployed."""
-        live = self.worker.live.get(project)
-        if live is None:
-            return schemas.Described(project)
-        task, modality = live.predictor.model.task, live.predictor.model.modality
-        return schemas.Described(
-            project, task.answer_type(), live.predictor.limits.max_batch, modality.column == "media", modality.json_type()
-        )
-
-
-def _timed(take: Callable[[T], R], sample: T) -> tuple[list[R], str, float]:
-    """What `take` makes of the sample, or nothing and the reason; and the seconds of the processor that this took."""
-    start = time.thread_time()
-    try:
-        return [take(sample)], "", time.thread_time() - start
-    except (BadSample, Undecodable, InvalidLabel) as error:
-        return [], str(error), time.thread_time() - start
-
-
-def _all(what: str, sent: Sequence[T], take: Callable[[T], R]) -> list[R]:
-    """What `take` makes of each. Raises `Refused` (422) that names each bad one."""
-    outcomes = [_timed(take, sample) for sample in sent]
-    _refuse([{"at": f"{what}.{n}", "problem": why} for n, (found, why, _) in enumerate(outcomes) if not found], what)
-    return [one for found, _, _ in outcomes for one in found]
-
-
-def _refuse(problems: list[dict[str, str]], what: str) -> None:
-    if problems:
-        first = problems[0]
-        raise Refused(422, f"{len(problems)} of the {what} cannot be taken: {first['at']}: {first['problem']}", problems[:20])
 
 
 def _value(label: Any, predictor: Predictor | None) -> str:
@@ -340,6 +278,10 @@ def _value(label: Any, predictor: Predictor | None) -> str:
 
 def _identity(entry: dict[str, Any]) -> str:
     return repr(sorted(entry.items()))
+
+
+def _bytes(document: bytes) -> Response:
+    return Response(document, media_type="application/json")
 
 
 def _json(answer: schemas.Shape, status: int) -> Response:

@@ -15,6 +15,10 @@ FRESH_SECONDS = 15.0
 """A worker that has not written for so long is not counted. Loading a model can hold the interpreter for seconds."""
 
 
+SINCE_1970 = 1e9
+"""Seconds above which a time is no uptime: no machine has been up for 30 years."""
+
+
 @dataclass(frozen=True)
 class Served:
     """One project in one worker.
@@ -36,7 +40,11 @@ class Served:
 
 @dataclass(frozen=True)
 class Report:
-    """One worker: which process it is, when it last wrote, and what it serves."""
+    """One worker: which process it is, when it last wrote, and what it serves.
+
+    `created` is when the process began, in seconds since the machine did, which no change of the clock moves; workers of the
+    version before wrote it in seconds since 1970.
+    """
 
     pid: int
     created: float
@@ -44,13 +52,11 @@ class Report:
     host: str
     at: datetime
     projects: dict[str, Served] = field(default_factory=dict)
-    ticks: int | None = None
-    """When it began, in ticks since the machine started, which no change of the clock moves; unknown of older versions."""
 
 
 def write(serving: Path, at: datetime, projects: dict[str, Served]) -> None:
     """Write this process's file, whole."""
-    report = Report(os.getpid(), _created(), boot_id(), socket.gethostname(), at, projects, _ticks(os.getpid()))
+    report = Report(os.getpid(), _created(), boot_id(), socket.gethostname(), at, projects)
     serving.mkdir(parents=True, exist_ok=True)
     path = _path(serving)
     part = path.with_suffix(".part")
@@ -92,7 +98,7 @@ def boot_id() -> str:
 
 @cache
 def _created() -> float:
-    return float(psutil.Process().create_time())
+    return _began(psutil.Process())
 
 
 def _path(serving: Path) -> Path:
@@ -104,8 +110,7 @@ def _read(path: Path) -> Report | Literal["damaged", "gone"]:
         entry = json.loads(path.read_bytes())
         projects = {name: Served(**{**s, "prepared": tuple(s["prepared"])}) for name, s in entry["projects"].items()}
         report = Report(**{**entry, "at": datetime.fromisoformat(entry["at"]).astimezone(UTC), "projects": projects})
-        numbers = (report.pid, report.created, 0 if report.ticks is None else report.ticks)
-        known = all(isinstance(n, int | float) for n in numbers) and report.pid > 0
+        known = isinstance(report.pid, int) and report.pid > 0 and isinstance(report.created, int | float)
         return report if known and isinstance(report.boot, str) and isinstance(report.host, str) else "damaged"
     except FileNotFoundError:  # its worker has just ended
         return "gone"
@@ -120,15 +125,16 @@ def _alive(report: Report, now: datetime) -> bool:
         return report.host != socket.gethostname()
     try:
         process = psutil.Process(report.pid)
-        same = abs(process.create_time() - report.created) < 1 if report.ticks is None else _ticks(report.pid) == report.ticks
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        began = process.create_time() if report.created > SINCE_1970 else _began(process)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and abs(began - report.created) < 1)
     except (psutil.NoSuchProcess, OverflowError):
         return False
 
 
-def _ticks(pid: int) -> int | None:
-    """When a process of this machine began, in ticks since the machine did; None where `/proc` does not tell."""
+def _began(process: psutil.Process) -> float:
+    """When a process of this machine began, in seconds since the machine did; since 1970 where `/proc` does not tell."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+        ticks = int(Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     except (OSError, IndexError, ValueError):
-        return None
+        return float(process.create_time())
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,8 +1,9 @@
 """What is kept of pushed samples and labels: checked against what serves, and bound to the key that pushes them."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from ml_assets import speakers
 from ml_assets.deployment.gate import Refused, may
@@ -11,8 +12,12 @@ from ml_assets.deployment.predictor import MOST_WORK, BadSample, Predictor
 from ml_assets.modalities import MODALITIES, Modality, Undecodable
 from ml_assets.records import content_id
 from ml_assets.store import ProjectStore, quote
+from ml_assets.tasks import InvalidLabel
 
 logger = logging.getLogger("ml_assets.endpoint")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Content = str | bytes | Mapping[str, Any]
 """A sample as it comes: a text, a file, base64 of one, or parts."""
@@ -114,3 +119,26 @@ def settled(store: ProjectStore, labels: Mapping[str, str]) -> set[str]:
     return {
         row["sample_id"] for row in given if row["labeler_kind"] == "published" and row["value"] != labels[row["sample_id"]]
     }
+
+
+def timed(take: Callable[[T], R], sample: T) -> tuple[list[R], str, float]:
+    """What `take` makes of the sample, or nothing and the reason; and the seconds of the processor that this took."""
+    start = time.thread_time()
+    try:
+        return [take(sample)], "", time.thread_time() - start
+    except (BadSample, Undecodable, InvalidLabel) as error:
+        return [], str(error), time.thread_time() - start
+
+
+def all_of(what: str, sent: Sequence[T], take: Callable[[T], R]) -> list[R]:
+    """What `take` makes of each. Raises `Refused` (422) that names each bad one."""
+    outcomes = [timed(take, sample) for sample in sent]
+    refuse([{"at": f"{what}.{n}", "problem": why} for n, (found, why, _) in enumerate(outcomes) if not found], what)
+    return [one for found, _, _ in outcomes for one in found]
+
+
+def refuse(problems: list[dict[str, str]], what: str) -> None:
+    """Raise `Refused` (422) if there are problems, with the first in its sentence."""
+    if problems:
+        first = problems[0]
+        raise Refused(422, f"{len(problems)} of the {what} cannot be taken: {first['at']}: {first['problem']}", problems[:20])
