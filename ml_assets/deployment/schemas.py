@@ -134,6 +134,8 @@ class NewLabel(Shape):
     def _one_name(self) -> "NewLabel":
         if (self.sample_id is None) == (self.content is None):
             raise ValueError("give either sample_id or content")
+        if self.label is None:
+            raise ValueError("give a label, not null")
         return self
 
 

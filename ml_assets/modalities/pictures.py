@@ -139,7 +139,8 @@ def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) 
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel
         plain = Image.fromarray(_eight_bits(np.asarray(image)))
     clear = image.has_transparency_data
-    plain = plain.convert("RGBA" if clear else mode)
+    if plain.mode != (wanted := "RGBA" if clear else mode):  # which would copy the picture
+        plain = plain.convert(wanted)
     if plain.size != lying:
         plain = plain.resize(lying, Image.Resampling.BICUBIC, reducing_gap=3.0)
     if clear:

@@ -93,6 +93,7 @@ def test_what_serves(client: httpx.Client, live: str) -> None:
         ("samples", {"samples": [{"content": "a", "label": "nonsense"}]}, "samples.0: unknown class"),
         ("labels", {"labels": [{"content": "a", "label": "no", "labeler": "crm"}]}, "choose one of hockey, space, med, other"),
         ("labels", {"labels": [{"label": "space", "labeler": "crm"}]}, "give either sample_id or content"),
+        ("labels", {"labels": [{"content": "a", "label": None}]}, "give a label"),
         ("labels", {"labels": [{"content": "a", "sample_id": "b", "label": "space", "labeler": "crm"}]}, "give either"),
         ("labels", {"labels": [{"content": "a", "label": "space", "labeler": ""}]}, "labels.0.labeler"),
         ("labels", {"labels": [{"content": "a", "label": "space", "labeler": "crm", "labeler_kind": "god"}]}, "'person'"),
