@@ -95,8 +95,8 @@ class SharedThreads:
     def _work(self) -> None:
         if self._niceness:
             with suppress(OSError):  # a system whose threads have no priority of their own
-                own = os.getpriority(os.PRIO_PROCESS, 0)
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, own + self._niceness))
+                usual = os.getpriority(os.PRIO_PROCESS, 0)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, usual + self._niceness))
         while (chosen := self._choose()) is not None:
             line, own, future, work = chosen
             start = self._clock()
