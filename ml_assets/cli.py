@@ -209,6 +209,14 @@ def add_key(
     project: Project,
     scope: Annotated[list[str], typer.Option(help="What it may do: predict, collect, label, feedback. Repeat for several.")],
     name: Annotated[str, typer.Option(help="Who uses it; logs and labels carry this name.")] = "application",
+    speaks_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another labeler in whose name it may push labels, such as the address of a person whose answers it carries: "
+            "they count as that person's own. Repeat for several.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key and print it, once."""
@@ -217,7 +225,7 @@ def add_key(
     from ml_assets.records import now
 
     settings.load(project)
-    secret = keys.add(project, scope, name, now())
+    secret = keys.add(project, scope, name, now(), speaks_for=speaks_for or ())
     _print_json({"key": secret}) if as_json else print(secret)
 
 
@@ -233,11 +241,15 @@ def list_keys(
     if project and not found:
         settings.load(project)  # keys of a project that is gone are shown, a name that never was one is a mistake
     if as_json:
-        _print_json([{"id": k.id, "project": k.project, "name": k.name, "scopes": sorted(k.scopes)} for k in found])
+        shown = (
+            {"id": k.id, "project": k.project, "name": k.name, "scopes": sorted(k.scopes), "speaks_for": k.speaks_for}
+            for k in found
+        )
+        _print_json(list(shown))
         return
-    table = Table("id", "project", "name", "scopes")
+    table = Table("id", "project", "name", "scopes", "speaks for")
     for k in found:
-        table.add_row(k.id, k.project, escape(k.name), ", ".join(sorted(k.scopes)))
+        table.add_row(k.id, k.project, escape(k.name), ", ".join(sorted(k.scopes)), escape(", ".join(k.speaks_for)))
     Console().print(table)
 
 

@@ -164,6 +164,18 @@ def test_keys_are_shown_once_and_can_be_revoked(environment: dict[str, str], tmp
     assert json.loads(command(environment, "keys", "list", "--json").stdout) == []
 
 
+def test_keys_say_for_whom_they_speak_and_take_no_name_of_others(environment: dict[str, str]) -> None:
+    command(environment, "new", "mails")
+    command(environment, "keys", "add", "mails", "--scope", "label", "--name", "café", "--speaks-for", "anna@example.org")
+    [listed] = json.loads(command(environment, "keys", "list", "--json").stdout)
+    assert (listed["name"], listed["speaks_for"]) == ("café", ["anna@example.org"])
+    for name in ("published", "anna@example.org", "a\nb", "x" * 101, " "):
+        done = command(environment, "keys", "add", "mails", "--scope", "label", "--name", name)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "cannot" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_keys_refuse_an_unknown_scope(environment: dict[str, str]) -> None:
     command(environment, "new", "mails")
     done = command(environment, "keys", "add", "mails", "--scope", "everything")

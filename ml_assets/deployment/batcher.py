@@ -1,17 +1,21 @@
 """Micro-batching: requests that come while the model is busy share its next run. An idle model never waits for company."""
 
 import asyncio
-import math
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")  # an item
 R = TypeVar("R")  # what the model says of one item
-C = TypeVar("C")  # what the caller wants to know again of a request
+C = TypeVar("C", bound=Hashable)  # who asks: what the caller wants to know again of a request
 A = TypeVar("A")  # the answer to a request
+
+
+SHORT_RUN = 0.05
+"""Seconds that a run should take while several clients or projects need the model's thread."""
 
 
 class Busy(RuntimeError):
@@ -51,8 +55,9 @@ class _Share(Generic[T, R, C, A]):
 class Batcher(Generic[T, R, C, A]):
     """Puts the items of many requests into few runs of the model.
 
-    A run holds at most `max_items`, shared fairly between the requests that wait, so that a small request does not wait for
-    all of a large one. If a run fails, each request in it is tried by itself: only those at fault fail.
+    A run holds at most `max_items`, shared fairly between those who ask and between the requests of each, so that a small
+    request does not wait for all of a large one, nor for all that another client sends. If a run fails, each request in it is
+    tried by itself: only those at fault fail.
 
     Args:
         run: The model: `n` items in, `n` results out.
@@ -61,6 +66,8 @@ class Batcher(Generic[T, R, C, A]):
         max_items: Items per run.
         max_waiting: Items that may wait; more raise `Busy`.
         seconds: Time limit of a request, waiting included; later ones raise `TooSlow`.
+        weigh: For how many ordinary items an item counts in a run; one that is heavier than `max_items` is run alone.
+        hurried: Whether others need the thread: runs are then cut to about `SHORT_RUN`, by what the last ones took.
     """
 
     def __init__(
@@ -71,8 +78,14 @@ class Batcher(Generic[T, R, C, A]):
         max_items: int = 32,
         max_waiting: int = 4096,
         seconds: float = 30.0,
+        weigh: Callable[[T], float] = lambda _: 1.0,
+        hurried: Callable[[], bool] = lambda: False,
     ):
         self._run, self._settle, self._executor = run, settle, executor
+        self._weigh, self._hurried = weigh, hurried
+        self._pace = 0.0  # seconds that an ordinary item took lately
+        self._turns: dict[C, int] = {}  # of those who wait: the run in which they were last served
+        self._runs = 0
         self.max_items, self.max_waiting, self.seconds = max_items, max_waiting, seconds
         self._queue: deque[_Request[T, R, C, A]] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -107,21 +120,42 @@ class Batcher(Generic[T, R, C, A]):
                     share.request.answer.set_exception(error)
 
     def _next_run(self) -> list[_Share[T, R, C, A]]:
-        """Up to `max_items` items: an equal share for each request, in the order in which they came."""
+        """Up to `max_items` items: one in turn of each who asks, the last served last; of each, one of each request."""
         waiting = [r for r in self._queue if not r.answer.done()]  # the others timed out, failed or hung up
-        self._queue = deque(waiting)
-        room, shares = self.max_items, []
-        for behind in range(len(waiting), 0, -1):
-            if room == 0:
+        lines: dict[C, deque[_Request[T, R, C, A]]] = {}
+        for request in waiting:
+            lines.setdefault(request.context, deque()).append(request)
+        self._turns = {context: self._turns.get(context, 0) for context in lines}
+        self._runs += 1
+        taken: dict[_Request[T, R, C, A], int] = {}
+        room, turn = self._room(len(lines)), deque(sorted(lines, key=lambda context: self._turns[context]))
+        while turn:
+            line = lines[turn[0]]
+            request = line[0]
+            weight = max(1.0, self._weigh(request.items[request.taken + taken.get(request, 0)]))
+            if taken and weight > room:
                 break
-            request = self._queue.popleft()
-            count = min(len(request.items) - request.taken, math.ceil(room / behind))
-            shares.append(_Share(request, request.items[request.taken : request.taken + count]))
+            room -= weight
+            taken[request] = taken.get(request, 0) + 1
+            self._turns[request.context] = self._runs
+            line.rotate(-1)
+            if request.taken + taken[request] == len(request.items):
+                line.pop()
+            turn.rotate(-1)
+            if not line:
+                turn.pop()
+        shares = [_Share(r, r.items[r.taken : r.taken + taken[r]]) for r in waiting if r in taken]
+        for request, count in taken.items():
             request.taken += count
-            room -= count
-            if request.taken < len(request.items):
-                self._queue.append(request)
+        served = [r for r in waiting if r in taken]
+        self._queue = deque(r for r in [*(r for r in waiting if r not in taken), *served] if r.taken < len(r.items))
         return shares
+
+    def _room(self, clients: int) -> float:
+        """For how many ordinary items the next run has room, if so many clients wait for it."""
+        if not self._pace or (clients <= 1 and not self._hurried()):
+            return self.max_items
+        return min(self.max_items, max(1.0, SHORT_RUN / self._pace))
 
     async def _attempt(self, shares: Sequence[_Share[T, R, C, A]]) -> BaseException | None:
         """Run the model over the shares and answer the requests that are complete; the exception if it failed."""
@@ -136,7 +170,11 @@ class Batcher(Generic[T, R, C, A]):
         return None
 
     def _in_thread(self, shares: Sequence[_Share[T, R, C, A]]) -> list[tuple[_Request[T, R, C, A], A]]:
-        results = self._run([item for share in shares for item in share.items])
+        items = [item for share in shares for item in share.items]
+        began = time.perf_counter()
+        results = self._run(items)
+        pace = (time.perf_counter() - began) / sum(max(1.0, self._weigh(item)) for item in items)
+        self._pace = pace if not self._pace else (self._pace + pace) / 2
         start, complete = 0, []
         for share in shares:
             done = [*share.request.results, *results[start : start + len(share.items)]]

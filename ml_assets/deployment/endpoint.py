@@ -8,31 +8,46 @@ what should serve, so it is ready as soon as it answers, also when nothing is de
 """
 
 import asyncio
+import functools
 import json
 import math
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from ml_assets import inbox
-from ml_assets.deployment import schemas
+from ml_assets.deployment import intake, schemas
 from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
+from ml_assets.deployment.crowd import Crowd
+from ml_assets.deployment.documents import Documents
 from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Refused, answer_errors, caller, files, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
-from ml_assets.deployment.predictor import BadSample, Limits, Predictor, feedback_record
+from ml_assets.deployment.predictor import Limits, Predictor, feedback_record
 from ml_assets.deployment.rate import RateLimit
 from ml_assets.deployment.worker import Live, Worker
 from ml_assets.home import home
-from ml_assets.modalities import MODALITIES, Undecodable
-from ml_assets.records import content_id
+from ml_assets.store import ProjectStore
 from ml_assets.tasks import InvalidLabel
+
+DECODE_SECONDS = 10.0
+"""Of the processor's time for the samples of one request."""
+SMALL = 100_000
+"""Characters of texts that are read at once, without waiting for a turn."""
+METRICS_SECONDS = 1.0
+"""How old the metrics may be that somebody without a key gets."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+Handler = Callable[[Request], Awaitable[Response]]
+KeyedHandler = Callable[[Request, Key], Awaitable[Response]]
 
 
 def create_app(packaged: Path | None = None) -> FastAPI:
@@ -65,20 +80,22 @@ class Endpoint:
 
     def __init__(self, worker: Worker, keys: KeyRing, packaged: Path | None):
         self.worker, self.keys, self.packaged = worker, keys, packaged
-        self.rate = RateLimit()
+        self.rate, self.crowd = RateLimit(), Crowd()
+        self._counting = asyncio.Lock()
+        self._open_metrics: tuple[float, bytes, str] | None = None
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes. Those of all projects are the same, so that a stranger cannot tell which exist."""
-        self.app = app
+        self.documents = Documents(app, self.worker)
         for path, method, handler in (
             ("/", "GET", self.index),
             ("/docs.json", "GET", self.docs),
             ("/metrics", "GET", self.metrics),
-            ("/{project}", "GET", self.describe),
-            ("/{project}/predict", "POST", self.predict),
-            ("/{project}/samples", "POST", self.samples),
-            ("/{project}/labels", "POST", self.labels),
-            ("/{project}/feedback", "POST", self.feedback),
+            ("/{project}", "GET", self._keyed(self.describe, None)),
+            ("/{project}/predict", "POST", self._keyed(self.predict, "predict")),
+            ("/{project}/samples", "POST", self._keyed(self.samples, "collect")),
+            ("/{project}/labels", "POST", self._keyed(self.labels, "label")),
+            ("/{project}/feedback", "POST", self._keyed(self.feedback, "feedback")),
         ):
             app.router.routes.append(Route(path, handler, methods=[method], include_in_schema=False))
         own = list(app.router.routes)
@@ -100,82 +117,83 @@ class Endpoint:
 
     async def docs(self, request: Request) -> Response:
         """OpenAPI: with a key, its project as it is deployed; without, the shapes alone."""
-        described = schemas.Described("{project}")
-        if "authorization" in request.headers:
-            project = self._caller(request).project
-            live = self.worker.live.get(project)
-            described = _described(project, live.predictor if live else None)
-        return JSONResponse(schemas.document(self.app, [described]))
+        if "authorization" not in request.headers:
+            return _bytes(await self.documents.openapi(None))
+        key = self._caller(request)
+        with self.crowd.enter(key, request):
+            return _bytes(await self.documents.openapi(key.project))
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus metrics: with a key also those of its project."""
-        project = self._caller(request).project if "authorization" in request.headers else None
-        body, kind = await asyncio.to_thread(exposition, project)
-        return Response(body, media_type=kind)
+        if "authorization" in request.headers:
+            key = self._caller(request)
+            with self.crowd.enter(key, request):
+                body, kind = await self.worker.files(key.project, key.id, exposition, key.project)
+            return Response(body, media_type=kind)
+        async with self._counting:  # one at a time, whoever asks how often
+            if self._open_metrics is None or time.monotonic() - self._open_metrics[0] > METRICS_SECONDS:
+                self._open_metrics = (time.monotonic(), *await self.worker.files("", "", exposition, None))
+        return Response(self._open_metrics[1], media_type=self._open_metrics[2])
 
-    async def describe(self, request: Request) -> Response:
+    async def describe(self, request: Request, key: Key) -> Response:
         """What serves, and what it takes."""
-        project = self._admit(request, None).project
-        live = self.worker.live.get(project)
-        predictor = live.predictor if live else None
-        answer = schemas.ProjectAnswer(
-            project=project,
-            model=predictor.version if predictor else None,
-            deployment=live.deployment if live else None,
-            since=live.since if live else None,
-            classes=predictor.classes if predictor else None,
-            limits=predictor.limits.model_dump(exclude={"task"}) if predictor else None,
-            input=schemas.request_of(_described(project, predictor)).model_json_schema(),
-        )
-        return _json(answer, 200)
+        return _bytes(await self.documents.what_serves(key.project))
 
-    async def predict(self, request: Request) -> Response:
+    async def predict(self, request: Request, key: Key) -> Response:
         """Predict samples; the predictions are recorded before they are sent."""
-        key = self._admit(request, "predict")
         live = self._live(key.project)
-        samples = await files(request) or (await read(request, schemas.PredictRequest)).samples
-        if live.predictor.model.modality.has_files:  # which takes its time
-            items = await asyncio.to_thread(_decode, live.predictor, samples)
+        sent: Sequence[Any] = await files(request) or (await read(request, schemas.PredictRequest)).samples
+        predictor = live.predictor
+        if len(sent) > predictor.limits.max_batch:
+            raise Refused(422, f"too many samples: {len(sent)}, at most {predictor.limits.max_batch} in one request")
+        slow = predictor.model.modality.has_files or sum(len(s) for s in sent if isinstance(s, str)) > SMALL
+        if slow or not all(isinstance(s, str) for s in sent):
+            await self.worker.decode(key.project, key.id, intake.check_work, sent, predictor.work)
+            items = await self._each(key, "samples", sent, predictor.decode)
         else:
-            items = _decode(live.predictor, samples)
+            items = intake.all_of("samples", sent, predictor.decode)
         try:
             answer = await live.batcher.submit(items, key.name)
         except Busy as error:
-            raise Refused(503, "too much to do at the moment: try again", headers={"Retry-After": "1"}) from error
+            raise Refused(
+                429, "too many samples of this project are waiting: try again", headers={"Retry-After": "1"}
+            ) from error
         except TooSlow as error:
             raise Refused(503, "the model did not answer in time: send fewer samples", headers={"Retry-After": "5"}) from error
         PREDICTIONS.labels(key.project, answer.model).inc(len(items))
         SAMPLES.labels(key.project).observe(len(items))
         return JSONResponse({"model": answer.model, "at": answer.at.isoformat(), "predictions": answer.predictions})
 
-    async def samples(self, request: Request) -> Response:
+    async def samples(self, request: Request, key: Key) -> Response:
         """Take samples that others collected; they are on disk before the answer is sent."""
-        key = self._admit(request, "collect")
         sent: Sequence[Any] = await files(request) or (await read(request, schemas.SamplesRequest)).samples
+        entries = [intake.entry_of(sample) for sample in sent]
+        intake.bind(entries, key, "samples")
         live = self.worker.live.get(key.project)
-        records, ids = await asyncio.to_thread(_new_samples, sent, live.predictor if live else None)
-        return await self._store("samples", records, key, ids)
+        predictor = live.predictor if live else None
+        modality = intake.modality_of(predictor)
+        contents = [entry["content"] for entry in entries]
+        await self.worker.decode(key.project, key.id, intake.check_work, contents, intake.work_of(modality))
+        ids = await self._each(key, "samples", entries, lambda entry: intake.take_sample(entry, modality, predictor))
+        await self._unsettled(key, "samples", list(zip(ids, entries, strict=True)), predictor)
+        known = [id_ for id_ in ids if id_ is not None]
+        return await self._store("samples", entries, key, known if len(known) == len(ids) else None)
 
-    async def labels(self, request: Request) -> Response:
+    async def labels(self, request: Request, key: Key) -> Response:
         """Take labels that exist already."""
-        key = self._admit(request, "label")
-        body = await read(request, schemas.LabelsRequest)
+        entries = [label.model_dump(exclude_none=True) for label in (await read(request, schemas.LabelsRequest)).labels]
+        intake.bind(entries, key, "labels")
         live = self.worker.live.get(key.project)
-        problems, records = [], {}
-        for number, label in enumerate(body.labels):
-            try:
-                if live:
-                    live.predictor.check_label(label.label)
-                entry = label.model_dump(exclude_none=True)
-                records[_identity(entry)] = entry
-            except InvalidLabel as error:
-                problems.append({"at": f"labels.{number}", "problem": str(error)})
-        _refuse(problems, "labels")
-        return await self._store("labels", list(records.values()), key, None)
+        predictor = live.predictor if live else None
+        modality = intake.modality_of(predictor)
+        contents = [entry["content"] for entry in entries if "content" in entry]
+        await self.worker.decode(key.project, key.id, intake.check_work, contents, intake.work_of(modality))
+        ids = await self._each(key, "labels", entries, lambda entry: intake.take_label(entry, modality, predictor))
+        await self._unsettled(key, "labels", list(zip(ids, entries, strict=True)), predictor)
+        return await self._store("labels", entries, key, None)
 
-    async def feedback(self, request: Request) -> Response:
+    async def feedback(self, request: Request, key: Key) -> Response:
         """Take what turned out to be right about a prediction."""
-        key = self._admit(request, "feedback")
         body = await read(request, schemas.FeedbackRequest)
         try:
             label = self._live(key.project).predictor.check_label(body.label)
@@ -183,14 +201,20 @@ class Endpoint:
             raise Refused(422, str(error)) from error
         at = self.worker.clock()
         record = feedback_record(body.prediction_id, label, key.name, at)
-        self.worker.segments(key.project).append([record], at)
+        await self.worker.files(key.project, key.id, self.worker.segments(key.project).append, [record], at)
         return _json(schemas.FeedbackAccepted(id=record["id"], prediction_id=body.prediction_id), 202)
 
-    def _admit(self, request: Request, scope: str | None) -> Key:
-        """The key, if it opens the project of the address and may do this."""
-        key = self._caller(request)
-        may(key, request.path_params["project"], scope)
-        return key
+    def _keyed(self, handler: KeyedHandler, scope: str | None) -> Handler:
+        """The handler behind the gate: a key that may do this comes first, then its share of the worker, then the body."""
+
+        @functools.wraps(handler)
+        async def admitted(request: Request) -> Response:
+            key = self._caller(request)
+            may(key, request.path_params["project"], scope)
+            with self.crowd.enter(key, request) as bounded:
+                return await handler(bounded, key)
+
+        return admitted
 
     def _caller(self, request: Request) -> Key:
         """The key of the request. Raises `Refused` (401, and 429 once it has asked too often)."""
@@ -214,71 +238,50 @@ class Endpoint:
             raise Refused(503, f"not serving: {why}", headers={"Retry-After": "10"})
         return live
 
-    async def _store(self, kind: str, records: list[dict[str, Any]], key: Key, ids: list[str] | None) -> Response:
-        arrival = {"received_at": self.worker.clock().isoformat(), "client": key.name}
-        await asyncio.to_thread(inbox.write, key.project, kind, [record | arrival for record in records])
+    async def _each(self, key: Key, what: str, sent: Sequence[T], take: Callable[[T], R]) -> list[R]:
+        """What `take` makes of each, one piece after the other in the threads that decode. Raises `Refused` (422, 503)."""
+        taken, problems, seconds = list[R](), list[dict[str, str]](), 0.0
+        for number, sample in enumerate(sent):
+            found, problem, took = await self.worker.decode(key.project, key.id, intake.timed, take, sample)
+            taken += found
+            if not found:
+                problems.append({"at": f"{what}.{number}", "problem": problem})
+            if (seconds := seconds + took) > DECODE_SECONDS:
+                raise Refused(503, f"{what}.0 to {number} took {seconds:.0f} seconds to decode: send fewer or smaller samples")
+        intake.refuse(problems, what)
+        return taken
+
+    async def _unsettled(
+        self, key: Key, what: str, entries: Sequence[tuple[str | None, dict[str, Any]]], predictor: Predictor | None
+    ) -> None:
+        """Refuse labels of test samples whose labels came with the data. Raises `Refused` (422)."""
+        values = {id_: _value(entry["label"], predictor) for id_, entry in entries if id_ is not None and "label" in entry}
+        if self.packaged is not None or not values:
+            return
+        settled = await self.worker.files(key.project, key.id, intake.settled, ProjectStore(key.project), values)
+        problem = "it is a test sample whose label came with the data, which a push cannot change"
+        told = [n for n, (id_, entry) in enumerate(entries) if id_ in settled and "label" in entry]
+        intake.refuse([{"at": f"{what}.{n}", "problem": problem} for n in told], what)
+
+    async def _store(self, kind: str, entries: list[dict[str, Any]], key: Key, ids: list[str] | None) -> Response:
+        """Keep the entries, each once, with who sent them: `client` and `key` are the name and the id of the key."""
+        arrival = {"received_at": self.worker.clock().isoformat(), "client": key.name, "key": key.id}
+        records = {_identity(entry): entry | arrival for entry in entries}
+        await self.worker.files(key.project, key.id, inbox.write, key.project, kind, list(records.values()))
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
 
 
-def _described(project: str, predictor: Predictor | None) -> schemas.Described:
-    if predictor is None:
-        return schemas.Described(project)
-    task, modality = predictor.model.task, predictor.model.modality
-    return schemas.Described(
-        project, task.answer_type(), predictor.limits.max_batch, modality.column == "media", modality.json_type()
-    )
-
-
-def _new_samples(sent: Sequence[Any], predictor: Predictor | None) -> tuple[list[dict[str, Any]], list[str] | None]:
-    """What is kept of samples to collect, each once, and their ids. Raises `Refused` (422) that names each bad one.
-
-    What a project's samples are is known here by the model that serves; until then they are taken for texts, objects have no
-    ids yet, and collection judges them.
-    """
-    modality = predictor.model.modality if predictor else MODALITIES.parse("text")
-    problems, records, ids = [], dict[str, dict[str, Any]](), []
-    for number, sample in enumerate(sent):
-        entry: dict[str, Any] = {"content": sample} if isinstance(sample, str | bytes) else sample.model_dump(exclude_none=True)
-        content = entry["content"]
-        if isinstance(content, dict) and predictor is None:
-            records[_identity(entry)] = entry
-            continue
-        try:
-            item = modality.decode(content if isinstance(content, bytes) else modality.from_json(content))
-            ids.append(content_id(modality.type, item))
-            if predictor and "label" in entry:
-                predictor.check_label(entry["label"])
-            if isinstance(content, bytes):
-                entry["content"] = modality.to_json(item)
-            records[_identity(entry)] = entry
-        except (Undecodable, InvalidLabel) as error:
-            problems.append({"at": f"samples.{number}", "problem": str(error)})
-    _refuse(problems, "samples")
-    return list(records.values()), ids if len(ids) == len(sent) else None
-
-
-def _decode(predictor: Predictor, samples: Sequence[str | bytes | dict[str, Any]]) -> list[Any]:
-    """The samples ready for the model. Raises `Refused` (422) that names each bad one."""
-    if len(samples) > predictor.limits.max_batch:
-        raise Refused(422, f"too many samples: {len(samples)}, at most {predictor.limits.max_batch} in one request")
-    items, problems = [], []
-    for number, sample in enumerate(samples):
-        try:
-            items.append(predictor.decode(sample))
-        except BadSample as error:
-            problems.append({"at": f"samples.{number}", "problem": str(error)})
-    _refuse(problems, "samples")
-    return items
-
-
-def _refuse(problems: list[dict[str, str]], what: str) -> None:
-    if problems:
-        first = problems[0]
-        raise Refused(422, f"{len(problems)} of the {what} cannot be taken: {first['at']}: {first['problem']}", problems[:20])
+def _value(label: Any, predictor: Predictor | None) -> str:
+    """The label as tables hold it; as it came where no model says what labels are."""
+    return predictor.check_label(label) if predictor else str(label)
 
 
 def _identity(entry: dict[str, Any]) -> str:
     return repr(sorted(entry.items()))
+
+
+def _bytes(document: bytes) -> Response:
+    return Response(document, media_type="application/json")
 
 
 def _json(answer: schemas.Shape, status: int) -> Response:

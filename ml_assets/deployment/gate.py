@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.deployment.keys import Key, KeyRing, UnreadableKeys
@@ -21,8 +22,13 @@ BODY_SECONDS = 30.0
 """In which it has to come."""
 MAX_FILES = 256
 """Files in one form."""
-MAX_REQUESTS = 512
-"""Requests at once, in each worker."""
+MAX_REQUESTS = 1024
+"""Requests at once, in each worker; those of one project are fewer (`crowd`)."""
+MAX_VALUES = 500_000
+"""Commas and brackets in a JSON body: reading millions of values takes seconds, in which nobody else is answered."""
+
+GONE = 499
+"""Status of a request whose client hung up, as nginx counts them: no fault of the endpoint."""
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -68,6 +74,8 @@ async def read(request: Request, shape: type[B]) -> B:
             body = await request.body()
     except TimeoutError as error:
         raise Refused(400, f"the body did not come within {BODY_SECONDS:g} seconds") from error
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise Refused(413, f"the body holds too many values: more than {MAX_VALUES:,} commas and brackets")
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
@@ -174,12 +182,16 @@ def answer_errors(app: FastAPI) -> None:
         logger.error("cannot write: %s", error.strerror)
         return Refused(503, "the request cannot be stored at the moment", headers={"Retry-After": "10"}).response()
 
+    async def gone(_: Request, error: Exception) -> JSONResponse:
+        return Refused(GONE, "the client hung up before the request was whole").response()  # nobody reads it; it is counted
+
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         return Refused(500, "the endpoint failed on this request").response()
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(OSError, disk)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)
     for name in ("uvicorn.error", "bentoml.serve"):
         logging.getLogger(name).addFilter(_without_values)

@@ -7,11 +7,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
 FRESH_SECONDS = 15.0
 """A worker that has not written for so long is not counted. Loading a model can hold the interpreter for seconds."""
+
+
+SINCE_1970 = 1e9
+"""Seconds above which a time is no uptime: no machine has been up for 30 years."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,11 @@ class Served:
 
 @dataclass(frozen=True)
 class Report:
-    """One worker: which process it is, when it last wrote, and what it serves."""
+    """One worker: which process it is, when it last wrote, and what it serves.
+
+    `created` is when the process began, in seconds since the machine did, which no change of the clock moves; workers of the
+    version before wrote it in seconds since 1970.
+    """
 
     pid: int
     created: float
@@ -62,15 +71,20 @@ def remove(serving: Path) -> None:
 
 def live(serving: Path, now: datetime) -> list[Report]:
     """The workers that live: heard of lately and, if they are on this machine, still the same process."""
-    return [r for path in sorted(serving.glob("worker-*.json")) if (r := _read(path)) is not None and _alive(r, now)]
+    found = (_read(path) for path in sorted(serving.glob("worker-*.json")))
+    return [report for report in found if isinstance(report, Report) and _alive(report, now)]
 
 
-def forget_dead(serving: Path, now: datetime) -> None:
-    """Delete the files of this machine's dead workers."""
+def forget_dead(serving: Path, now: datetime) -> list[Path]:
+    """Delete the files of this machine's dead workers, and put damaged ones aside; where those are now."""
+    damaged = []
     for path in serving.glob("worker-*.json"):
         report = _read(path)
-        if report is not None and report.host == socket.gethostname() and not _alive(report, now):
+        if report == "damaged":
+            damaged.append(path.replace(path.with_suffix(".damaged")))
+        elif isinstance(report, Report) and report.host == socket.gethostname() and not _alive(report, now):
             path.unlink(missing_ok=True)
+    return damaged
 
 
 @cache
@@ -84,20 +98,24 @@ def boot_id() -> str:
 
 @cache
 def _created() -> float:
-    return float(psutil.Process().create_time())
+    return _began(psutil.Process())
 
 
 def _path(serving: Path) -> Path:
     return serving / f"worker-{os.getpid()}.json"
 
 
-def _read(path: Path) -> Report | None:
+def _read(path: Path) -> Report | Literal["damaged", "gone"]:
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = json.loads(path.read_bytes())
+        projects = {name: Served(**{**s, "prepared": tuple(s["prepared"])}) for name, s in entry["projects"].items()}
+        report = Report(**{**entry, "at": datetime.fromisoformat(entry["at"]).astimezone(UTC), "projects": projects})
+        known = isinstance(report.pid, int) and report.pid > 0 and isinstance(report.created, int | float)
+        return report if known and isinstance(report.boot, str) and isinstance(report.host, str) else "damaged"
     except FileNotFoundError:  # its worker has just ended
-        return None
-    projects = {name: Served(**{**s, "prepared": tuple(s["prepared"])}) for name, s in entry["projects"].items()}
-    return Report(**{**entry, "at": datetime.fromisoformat(entry["at"]).astimezone(UTC), "projects": projects})
+        return "gone"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return "damaged"  # a power failure leaves files empty
 
 
 def _alive(report: Report, now: datetime) -> bool:
@@ -107,6 +125,16 @@ def _alive(report: Report, now: datetime) -> bool:
         return report.host != socket.gethostname()
     try:
         process = psutil.Process(report.pid)
-        return bool(process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - report.created) < 1)
-    except psutil.NoSuchProcess:
+        began = process.create_time() if report.created > SINCE_1970 else _began(process)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and abs(began - report.created) < 1)
+    except (psutil.NoSuchProcess, OverflowError):
         return False
+
+
+def _began(process: psutil.Process) -> float:
+    """When a process of this machine began, in seconds since the machine did; since 1970 where `/proc` does not tell."""
+    try:
+        ticks = int(Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return float(process.create_time())
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -6,20 +6,22 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
+from ml_assets import speakers
 from ml_assets.home import home
 from ml_assets.inbox import write_whole
 from ml_assets.store import PROJECT_NAME, UnknownProject
 
 SCOPES = ("predict", "collect", "label", "feedback")
 PREFIX = "mla_"
-RESERVED = "monitoring"
-"""The client of samples that monitoring sends back to people: no key may speak in its name."""
+MOST_NAMES = 100
+"""Names for which one key may speak."""
 
 
 class UnknownScope(ValueError):
@@ -38,9 +40,10 @@ class Key:
         id: 12 hexadecimal digits to name it by.
         project: The one project that it opens.
         scopes: What it may do there: predict, collect, label, feedback.
-        name: Whose it is; stands beside each prediction that it asked for.
+        name: Whose it is; stands beside each prediction that it asked for, and is the labeler of what it labels.
         digest: SHA-256 of the secret. A secret of 256 random bits needs no slow hash.
         created_at: ISO time.
+        speaks_for: Other labelers, programs or people, in whose name it may push labels.
     """
 
     id: str
@@ -49,20 +52,35 @@ class Key:
     name: str
     digest: str
     created_at: str
+    speaks_for: tuple[str, ...] = ()
 
 
-def add(project: str, scopes: Iterable[str], name: str, at: datetime, path: Path | None = None) -> str:
-    """Make a key and return its secret, which cannot be seen again. Raises `UnknownScope`, `UnknownProject`."""
+def add(
+    project: str,
+    scopes: Iterable[str],
+    name: str,
+    at: datetime,
+    path: Path | None = None,
+    speaks_for: Iterable[str] = (),
+) -> str:
+    """Make a key and return its secret, which cannot be seen again.
+
+    Raises `UnknownScope`, `UnknownProject`, and for a name that cannot be kept or is somebody else's `BadName`, `MayNotSpeak`.
+    """
     if not PROJECT_NAME.fullmatch(project):
         raise UnknownProject(f"{project!r} is not a project's name: use a-z, 0-9 and _, starting with a letter, at most 40")
     chosen = tuple(dict.fromkeys(scopes))
     unknown = [s for s in chosen if s not in SCOPES]
     if unknown or not chosen:
         raise UnknownScope(f"unknown scope {unknown[0] if unknown else ''!r}: choose one of {', '.join(SCOPES)}")
-    if not name.strip() or name.strip() == RESERVED:
-        raise ValueError(f"a key cannot be named {name!r}: say who will use it")
+    own = speakers.check_own(_utf8(name))
+    others = tuple(dict.fromkeys(speakers.check_given(_utf8(other)) for other in speaks_for))
+    if len(others) > MOST_NAMES:
+        raise speakers.BadName(f"a key cannot speak for {len(others):,} labelers: at most {MOST_NAMES}")
+    if others and "label" not in chosen:
+        raise UnknownScope(f"a key that speaks for {others[0]!r} must be able to label: add --scope label")
     secret = PREFIX + secrets.token_urlsafe(32)
-    key = Key(secrets.token_hex(6), project, chosen, name.strip(), _digest(secret), at.isoformat())
+    key = Key(secrets.token_hex(6), project, chosen, own, _digest(secret), at.isoformat(), others)
     path = path or default_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path):
@@ -131,13 +149,32 @@ def _lock(path: Path) -> FileLock:
 
 def _read(path: Path) -> list[Key]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8", "replace")  # what is no UTF-8 is told as damaged below
     except (FileNotFoundError, NotADirectoryError):
         return []
     try:
-        return [Key(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in json.loads(text)["keys"]]
-    except (ValueError, KeyError, TypeError) as error:
+        return [_key(entry) for entry in json.loads(text)["keys"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableKeys(f"{path} is damaged: delete it and make new keys") from error
+
+
+def _key(entry: dict[str, Any]) -> Key:
+    """One entry of the file. Raises `ValueError`, `KeyError`, `TypeError` if it is none."""
+    key = Key(**{**entry, "scopes": tuple(entry["scopes"]), "speaks_for": tuple(entry.get("speaks_for") or ())})
+    texts = (key.id, key.project, key.name, key.digest, key.created_at, *key.scopes, *key.speaks_for)
+    if not all(isinstance(text, str) for text in texts) or not key.digest.isascii():
+        raise ValueError("a key consists of texts")
+    # the version before took any name; what cannot be written on a line would fail each record that carries it
+    name = "".join(c if c.isprintable() else "\ufffd" for c in _utf8(key.name))[: speakers.LONGEST]
+    return replace(key, name=name, speaks_for=tuple(filter(speakers.may_be_given, key.speaks_for)))
+
+
+def _utf8(name: str) -> str:
+    """The name; where the shell's language was not UTF-8, its bytes came as halves of surrogate pairs (PEP 383)."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _write(path: Path, keys: list[Key]) -> None:

@@ -4,16 +4,20 @@
 serve what is live; `rollout` moves a row from one to the other.
 """
 
+import logging
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
 from ml_assets.home import home
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+
+logger = logging.getLogger("ml_assets.endpoint")
 
 State = Literal["requested", "live", "failed", "replaced"]
 
@@ -52,9 +56,19 @@ class Deployment:
 
 
 def history(store: ProjectStore) -> list[Deployment]:
-    """All deployments, the newest last."""
-    found = store.table("deployments").read().to_pylist()
-    return sorted((Deployment(**row) for row in found), key=lambda d: d.number)
+    """All deployments, the newest last. A row that cannot be one is told and left out: the others count."""
+    found = []
+    for row in store.table("deployments").read(list(Deployment.__annotations__)).to_pylist():
+        if _is_whole(row, store.project):
+            found.append(Deployment(**row))
+        else:
+            logger.warning("%s: the row %.60r of its deployment ledger is damaged and left out", store.project, row["id"])
+    return sorted(found, key=lambda d: d.number)
+
+
+def _is_whole(row: dict[str, Any], project: str) -> bool:
+    words = all(isinstance(row[name], str) and row[name] for name in ("id", "model", "bento", "state"))
+    return words and row["state"] in get_args(State) and re.fullmatch(rf"{project}-d[0-9]{{1,9}}", row["id"]) is not None
 
 
 def serving(store: ProjectStore) -> Deployment | None:

@@ -1,5 +1,6 @@
 """Prometheus metrics of the endpoint, summed over its workers where BentoML tells where they meet."""
 
+import asyncio
 import os
 import tempfile
 import time
@@ -10,7 +11,10 @@ from pathlib import Path
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ml_assets.deployment.gate import GONE
 
 FILE_BYTES = 1 << 18
 """Of the files in which a worker counts: some two thousand figures in each."""
@@ -71,6 +75,9 @@ class Measured:
 
         try:
             await self.app(scope, receive, noted)
+        except (asyncio.CancelledError, ClientDisconnect):  # the client hung up while it was waiting
+            status = GONE
+            raise
         finally:
             route = getattr(scope.get("endpoint"), "__name__", "other")
             REQUESTS.labels(route, str(status)).inc()

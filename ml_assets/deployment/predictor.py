@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ml_assets.compute import limit_threads
 from ml_assets.deployment.batcher import Finished
 from ml_assets.deployment.segments import SegmentWriter
 from ml_assets.deployment.settings import DeploymentSettings
@@ -21,6 +24,10 @@ LIMITS_FILE = "limits.json"
 """Beside the model in a Bento: its project's `Limits`."""
 DIGITS = 6
 """Decimal places of probabilities."""
+MOST_WORK = 80_000_000
+"""Pixels, samples of sounds (all channels) and characters that may have to be unpacked for one request."""
+ORDINARY = 4000
+"""Characters of a text that counts as one in a run."""
 _warm: list[Encoder] = []
 """Encoders that this process has loaded."""
 
@@ -55,6 +62,21 @@ class Outcome:
     label: str
     confidence: float
     scores: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A decoded sample.
+
+    Args:
+        item: As it is recorded.
+        prepared: What the model reads of it, as far as no network is needed for that.
+        weight: For how many ordinary samples it counts.
+    """
+
+    item: Any
+    prepared: Any
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +127,17 @@ class Predictor:
         chosen = Limits(**json.loads(limits.read_text(encoding="utf-8"))) if limits.exists() else Limits()
         return cls(model, chosen, segments(str(model.description["project"])), clock)
 
-    def decode(self, content: str | bytes | Mapping[str, Any]) -> Any:
-        """The sample ready for the model, from JSON or from a file (`bytes`). Raises `BadSample`."""
+    def work(self, content: str | bytes | Mapping[str, Any]) -> float:
+        """What it costs to decode this content, from JSON or from a file, in the units of `MOST_WORK`. Raises `BadSample`."""
         modality = self.model.modality
+        try:
+            return modality.work(content if isinstance(content, bytes) else modality.from_json(content))
+        except Undecodable as error:
+            raise BadSample(str(error)) from error
+
+    def decode(self, content: str | bytes | Mapping[str, Any]) -> Sample:
+        """The sample ready for the model, from JSON or from a file (`bytes`); in any thread. Raises `BadSample`."""
+        modality = self.model.modality.bounded(MOST_WORK)
         try:
             item = modality.decode(content if isinstance(content, bytes) else modality.from_json(content))
         except Undecodable as error:
@@ -115,7 +145,16 @@ class Predictor:
         longest = self.limits.max_characters if modality.unit == "characters" else modality.bounds[1]
         if (length := modality.length(item)) > longest:
             raise BadSample(f"too long: {length:,.0f} {modality.unit}, more than {longest:,.0f}")
-        return item
+        # a text is cut for the model, but only after all of it was read
+        return Sample(item, self._prepared(item), 1.0 if modality.has_files else max(1.0, len(item) / ORDINARY))
+
+    def _prepared(self, item: Any) -> Any:
+        if not self.model.modality.has_files:
+            return item
+        limit_threads()
+        if self.model.architecture.embedded:
+            return self.model.encoder.prepared(item)
+        return self.model.architecture.inputs([item], self.model.encoder)
 
     def sample_id(self, item: Any) -> str:
         """The id under which this sample is collected."""
@@ -125,9 +164,13 @@ class Predictor:
         """The value of a label from outside. Raises `InvalidLabel` with the choices."""
         return (self._task or self.model.task).check(label)
 
-    def run(self, items: Sequence[Any]) -> list[Outcome]:
+    def run(self, samples: Sequence[Sample]) -> list[Outcome]:
         """What the model says of decoded samples, in their order."""
-        predicted = self.model.predict(items)
+        prepared = [sample.prepared for sample in samples]
+        if self.model.modality.has_files and not self.model.architecture.embedded:
+            predicted = self.model.predict_inputs(np.concatenate(prepared))
+        else:
+            predicted = self.model.predict(prepared)
         return [
             Outcome(
                 label,
@@ -137,14 +180,14 @@ class Predictor:
             for label, confidence, scores in zip(predicted.labels, predicted.confidence, predicted.scores, strict=True)
         ]
 
-    def settle(self, finished: Sequence[Finished[Any, Outcome, str]]) -> list[Answer]:
+    def settle(self, finished: Sequence[Finished[Sample, Outcome, str]]) -> list[Answer]:
         """Record the predictions of these requests in one write, and return their answers. Raises `OSError`."""
         at, modality = self._clock(), self.model.modality
         answers, records = [], []
         for request in finished:
             predictions = []
-            for item, outcome in zip(request.items, request.results, strict=True):
-                prediction = {"id": prediction_id(at), **vars(outcome)}
+            for sample, outcome in zip(request.items, request.results, strict=True):
+                item, prediction = sample.item, {"id": prediction_id(at), **vars(outcome)}
                 predictions.append(prediction | {"label": self.model.task.answer(outcome.label)})
                 records.append({"kind": "prediction", "at": at.isoformat(), "model": self.version, **prediction,
                                 "sample_id": self.sample_id(item), modality.column: modality.to_json(item),
@@ -156,7 +199,7 @@ class Predictor:
 
 def prediction_id(at: datetime) -> str:
     """32 hexadecimal digits: the time in milliseconds, then 80 random bits. Unique across workers; sorts by time."""
-    return f"{int(at.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+    return f"{max(0, int(at.timestamp() * 1000)):012x}{secrets.token_hex(10)}"
 
 
 def feedback_record(prediction: str, label: str, client: str, at: datetime) -> dict[str, Any]:

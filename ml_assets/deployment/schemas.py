@@ -1,5 +1,6 @@
 """The shapes of the endpoint's requests and answers, and the OpenAPI document made from them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 MOST = 4096
@@ -23,7 +24,41 @@ FILES = {
     }
 }
 """A request whose samples are files, in OpenAPI."""
+LARGEST_NUMBER = 2**63
+"""Whole numbers beyond do not fit into tables."""
+
+
+def _storable(value: Any) -> Any:
+    """The value; an error for what JSON can say and tables cannot hold, wherever it stands in it."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, float) and not math.isfinite(one):
+            raise PydanticCustomError("not_finite", "Input should hold finite numbers")
+        elif isinstance(one, int) and abs(one) >= LARGEST_NUMBER:
+            raise PydanticCustomError("too_large", "Input should hold whole numbers of at most 64 bits")
+        elif isinstance(one, str) and ("\0" in one or not _is_text(one)):
+            raise PydanticCustomError(
+                "not_text", "Input should hold texts without zero characters and halves of surrogate pairs"
+            )
+    return value
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 Text = Annotated[str, Field(min_length=1, max_length=10_000_000)]
+Json = Annotated[JsonValue, AfterValidator(_storable)]
+Parts = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
 
 
 def _text_or_object(value: Any) -> Any:
@@ -33,11 +68,11 @@ def _text_or_object(value: Any) -> Any:
     return value
 
 
-Sample = Annotated[str | dict[str, JsonValue], BeforeValidator(_text_or_object)]
+Sample = Annotated[str | Parts, BeforeValidator(_text_or_object)]
 """A text, base64 of a file, or the parts of a mixed sample."""
-Content = Annotated[Text | dict[str, JsonValue], BeforeValidator(_text_or_object)]
+Content = Annotated[Text | Parts, BeforeValidator(_text_or_object)]
 """The same, to be collected."""
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
 class Shape(BaseModel):
@@ -71,13 +106,13 @@ class PredictAnswer(Shape):
 
 
 class NewSample(Shape):
-    """A sample to collect, with what is known of it."""
+    """A sample to collect, with what is known of it. A label needs the scope label too; its labeler is the key."""
 
     content: Content
-    label: JsonValue = None
+    label: Json = None
     labeler: Name | None = None
     group: Name | None = None
-    columns: dict[str, JsonValue] | None = None
+    columns: Parts | None = None
 
 
 class SamplesRequest(Shape):
@@ -87,18 +122,20 @@ class SamplesRequest(Shape):
 
 
 class NewLabel(Shape):
-    """Somebody's label of a sample, which is named by its id or by its content."""
+    """A label of a sample, which is named by its id or by its content. Its labeler is the key, or one that it may speak for."""
 
     sample_id: Name | None = None
     content: Content | None = None
-    label: JsonValue
-    labeler: Name
-    labeler_kind: Literal["published", "person", "program"] = "program"
+    label: Json
+    labeler: Name | None = None
+    labeler_kind: Literal["person", "program"] | None = None
 
     @model_validator(mode="after")
     def _one_name(self) -> "NewLabel":
         if (self.sample_id is None) == (self.content is None):
             raise ValueError("give either sample_id or content")
+        if self.label is None:
+            raise ValueError("give a label, not null")
         return self
 
 
@@ -112,7 +149,7 @@ class FeedbackRequest(Shape):
     """What turned out to be right."""
 
     prediction_id: str = Field(pattern=r"^[0-9a-f]{32}$")
-    label: JsonValue
+    label: Json
 
 
 class Accepted(Shape):

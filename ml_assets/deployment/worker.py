@@ -8,22 +8,24 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ml_assets.deployment import heartbeat, ledger
 from ml_assets.deployment.batcher import Batcher
 from ml_assets.deployment.ledger import Deployment
-from ml_assets.deployment.predictor import Answer, Outcome, Predictor
+from ml_assets.deployment.predictor import Answer, Outcome, Predictor, Sample
 from ml_assets.deployment.segments import SegmentWriter
+from ml_assets.deployment.turns import SharedThreads
 from ml_assets.records import now
 from ml_assets.store import ProjectStore, projects
 
 logger = logging.getLogger("ml_assets.endpoint")
+
+R = TypeVar("R")
 
 POLL_SECONDS = 1.0
 RETRY_POLLS = 30
@@ -37,7 +39,7 @@ class Live:
     deployment: str
     since: datetime | None
     predictor: Predictor
-    batcher: Batcher[Any, Outcome, str, Answer]
+    batcher: Batcher[Sample, Outcome, str, Answer]
 
 
 @dataclass
@@ -70,17 +72,19 @@ class Worker:
         self._segments: dict[str, SegmentWriter] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._trouble: dict[str, str] = {}
-        self._executor: Executor = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._models = SharedThreads("model")
+        cores = max(2, os.cpu_count() or 1)
+        self._decoders = SharedThreads("decode", cores, of_one=cores - 1, niceness=5)
+        self._files = SharedThreads("files", 8, of_one=4)
 
     async def start(self) -> None:
         """Load what should serve, then keep up with the ledger until `stop`."""
         if self.packaged is not None:
             await self._load_packaged(self.packaged)
             return
-        serving = self.home / "serving"
-        heartbeat.forget_dead(serving, self.clock())
+        await self._trying("look for reports of other workers", self._forget_dead())
         await self._try_to_poll()
-        self._beat()
+        await self._beat()
         for loop in (self._keep_polling(), self._keep_beating()):
             task = asyncio.create_task(loop)
             task.add_done_callback(_end_process)
@@ -92,8 +96,18 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         heartbeat.remove(self.home / "serving")
+        for threads in (self._decoders, self._models, self._files):
+            await asyncio.to_thread(threads.shutdown)
         for writer in self._segments.values():
             writer.close()
+
+    async def decode(self, project: str, key: str, work: Callable[..., R], *arguments: Any) -> R:
+        """Do one bounded piece of work of this project and key in the threads that decode, when it is its turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoders.of(project, key), work, *arguments)
+
+    async def files(self, project: str, key: str, work: Callable[..., R], *arguments: Any) -> R:
+        """Read or write files for this project and key in the threads for that, when it is its turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._files.of(project, key), work, *arguments)
 
     def segments(self, project: str) -> SegmentWriter:
         """This process's segment of the project."""
@@ -103,6 +117,8 @@ class Worker:
         """What the heartbeat says of each project."""
         report = {}
         for name, state in self._projects.items():
+            if state.version is None:  # a folder that is no project, or one that was never deployed
+                continue
             live = self.live.get(name)
             wanted = ledger.wanted_of(state.deployments)
             failed = wanted.id if wanted and wanted.id in state.errors else next(iter(state.errors), None)
@@ -120,26 +136,26 @@ class Worker:
         return project in self._projects and bool(self._projects[project].errors)
 
     async def poll(self) -> None:
-        """Read the ledgers that moved, load what is new, swap what became live. Raises what reading the store raises."""
-        for name, version, deployments in await asyncio.to_thread(self._look):
-            state = self._projects.setdefault(name, _Project())
-            if deployments is not None:
-                state.version, state.deployments, state.idle_polls = version, deployments, 0
-            else:
-                state.idle_polls += 1
-                if not state.errors or state.idle_polls % RETRY_POLLS:
-                    continue
-            await self._follow(name, state)
+        """Read the ledgers that moved, load what is new, swap what became live. Raises what listing the projects raises.
 
-    def _look(self) -> list[tuple[str, int | None, list[Deployment] | None]]:
-        """Each project with the version of its ledger, and its rows if that moved."""
-        found: list[tuple[str, int | None, list[Deployment] | None]] = []
-        for name in projects():
-            store, known = ProjectStore(name), self._projects.get(name, _Project()).version
-            version = ledger.version(store)
-            if version is not None:
-                found.append((name, version, ledger.history(store) if version != known else None))
-        return found
+        A project whose ledger cannot be read goes on serving what it serves, and so do all others.
+        """
+        for name in await self.files("", "", projects):
+            await self._trying(f"follow the deployment ledger of {name}", self._look_after(name))
+
+    async def _look_after(self, name: str) -> None:
+        """Follow one project's ledger, if that moved or something should be tried again."""
+        state = self._projects.setdefault(name, _Project())
+        version, deployments = await self.files("", "", _moved, name, state.version)
+        if version is None:
+            return
+        if deployments is not None:
+            state.version, state.deployments, state.idle_polls = version, deployments, 0
+        else:
+            state.idle_polls += 1
+            if not state.errors or state.idle_polls % RETRY_POLLS:
+                return
+        await self._follow(name, state)
 
     async def _follow(self, name: str, state: _Project) -> None:
         """Make this worker serve what the ledger says of one project."""
@@ -156,7 +172,7 @@ class Worker:
             logger.info("%s: serving %s (%s)", name, live.model, live.id)
         kept = needed.keys() | ({self.live[name].deployment} if name in self.live else set())
         state.loaded = {key: value for key, value in state.loaded.items() if key in kept}
-        self._beat()
+        await self._beat()
 
     async def _load(self, name: str, state: _Project, deployment: Deployment) -> None:
         folder = functools.partial(self._folder_of, deployment.bento)
@@ -174,29 +190,38 @@ class Worker:
     async def _checked(self, folder: Callable[[], Path]) -> Predictor:
         """Load beside what serves, then check in the thread of the models: an encoder is not to be used by two at once."""
         predictor = await asyncio.to_thread(lambda: Predictor.load(folder(), self.segments, self.clock))
-        await asyncio.get_running_loop().run_in_executor(self._executor, predictor.model.check_examples)
+        models = self._models.of(predictor.project)
+        await asyncio.get_running_loop().run_in_executor(models, predictor.model.check_examples)
         return predictor
 
     def _ready(self, predictor: Predictor, deployment: str) -> Live:
-        return Live(deployment, None, predictor, Batcher(predictor.run, predictor.settle, self._executor))
+        project = predictor.project
+        batcher = Batcher(
+            predictor.run,
+            predictor.settle,
+            self._models.of(project),
+            weigh=lambda sample: sample.weight,
+            hurried=lambda: self._models.wanted_by_others(project),
+        )
+        return Live(deployment, None, predictor, batcher)
 
-    def _beat(self) -> None:
+    async def _beat(self) -> None:
         if self.packaged is None:
-            try:
-                heartbeat.write(self.home / "serving", self.clock(), self.served())
-                self._say("write what serves", "")
-            except OSError as error:  # such as a full disk: what serves goes on
-                self._say("write what serves", _sentence(error))
+            write = self.files("", "", heartbeat.write, self.home / "serving", self.clock(), self.served())
+            await self._trying("write what serves", write)
+
+    async def _forget_dead(self) -> None:
+        for path in await self.files("", "", heartbeat.forget_dead, self.home / "serving", self.clock()):
+            logger.warning("the report of a worker was damaged and is put aside as %s", path)
 
     async def _try_to_poll(self) -> None:
-        try:
-            await self.poll()
-            self._say("read the deployment ledger", "")
-        except (OSError, ValueError, RuntimeError) as error:  # the store cannot be reached: what serves goes on
-            self._say("read the deployment ledger", _sentence(error))
+        await self._trying("read the deployment ledger", self.poll())
 
-    def _say(self, what: str, trouble: str) -> None:
-        """Log what cannot be done, once as long as the reason is the same; nothing when it can be done (again)."""
+    async def _trying(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do this, or log why it cannot be done, once as long as the reason is the same: what serves goes on."""
+        # torn tables raise whatever their library likes
+        outcomes: tuple[BaseException | None, ...] = await asyncio.gather(work, return_exceptions=True)
+        trouble = "" if outcomes[0] is None else _sentence(outcomes[0])
         if trouble and self._trouble.get(what) != trouble:
             logger.error("cannot %s: %s", what, trouble)
         self._trouble[what] = trouble
@@ -209,7 +234,14 @@ class Worker:
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            self._beat()
+            await self._beat()
+
+
+def _moved(name: str, known: int | None) -> tuple[int | None, list[Deployment] | None]:
+    """The version of a project's ledger, None if it has none, and its rows if that is not the known one."""
+    store = ProjectStore(name)
+    version = ledger.version(store)
+    return version, ledger.history(store) if version is not None and version != known else None
 
 
 def _sentence(error: BaseException) -> str:

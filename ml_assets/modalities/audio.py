@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from pydantic import Field
 from ml_assets.modalities.audio_encoders import BUILT_IN, audio_encoder
 from ml_assets.modalities.base import Encoder, Modality, Undecodable
 from ml_assets.modalities.signatures import signature
-from ml_assets.modalities.sounds import FORMATS, RATES, check, header, log_mel, waveform
+from ml_assets.modalities.sounds import FORMATS, MOST_SAMPLES, RATES, check, header, log_mel, waveform, work
 
 __all__ = ["Audio", "log_mel", "waveform"]
 
@@ -44,6 +44,8 @@ class Audio(Modality):
 
     max_seconds: float = Field(3600, gt=0)
     """Length of the longest sound that is opened."""
+    max_samples: int = Field(MOST_SAMPLES, ge=1)
+    """Samples of all channels together of the longest sound that is opened: its length, times its rate, times its channels."""
     rate: int = Field(16_000, ge=RATES[0], le=RATES[1])
     """Samples per second to which sounds are brought before they are measured, Hz."""
 
@@ -51,8 +53,16 @@ class Audio(Modality):
         """The bytes, unchanged. Raises `Undecodable` if they are not a whole sound of at most `max_seconds`."""
         if isinstance(content, str):
             raise Undecodable("text where the bytes of a sound are needed")
-        check(content, self.max_seconds)
+        check(content, self.max_seconds, self.max_samples)
         return content
+
+    def work(self, content: str | bytes) -> float:
+        """Samples of all channels."""
+        return work(content) if isinstance(content, bytes) else 0.0
+
+    def bounded(self, work: float) -> Self:
+        """One with a smaller `max_samples`."""
+        return self.model_copy(update={"max_samples": int(min(self.max_samples, work))})
 
     def length(self, item: bytes) -> float:
         """Seconds."""

@@ -36,14 +36,16 @@ class MelStatistics(Encoder):
     rate: int
     """Samples per second to which sounds are brought, Hz."""
 
+    def prepared(self, item: bytes) -> NDArray[np.float64]:
+        """`(384,)`, of any length."""
+        limit_threads()
+        return _statistics(spectrogram(waveform(item, self.rate, HEARD_SECONDS), self.rate, MELS))
+
     def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
         """`(n, 384) float32`, unit length, of the first minute."""
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
-        limit_threads()
-        found = np.stack(
-            [_statistics(spectrogram(waveform(item, self.rate, HEARD_SECONDS), self.rate, MELS)) for item in items]
-        )
+        found = np.stack([item if isinstance(item, np.ndarray) else self.prepared(item) for item in items])
         return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 
 
@@ -89,7 +91,13 @@ class AudioEncoder(Backbone):
 
     def arrays(self, items: Sequence[bytes]) -> NDArray[np.float32]:
         """What the model's feature extractor makes of the first ten seconds."""
-        return _heard([waveform(item, _loaded(self.name).rate, MODEL_SECONDS) for item in items], _loaded(self.name))
+        network = _loaded(self.name)
+        waves = (item if isinstance(item, np.ndarray) else waveform(item, network.rate, MODEL_SECONDS) for item in items)
+        return _heard(list(waves), network)
+
+    def prepared(self, item: bytes) -> NDArray[np.float32]:
+        """The first ten seconds as `(t,)` samples."""
+        return waveform(item, _loaded(self.name).rate, MODEL_SECONDS)
 
     def backbone(self) -> "torch.nn.Module":
         """From the arrays to `(batch, dimensions)`, the mean over time."""

@@ -37,6 +37,10 @@ class Encoder(Settings):
     def encode(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """`(n, dimensions) float32` vectors of `n` items, in their order."""
 
+    def prepared(self, item: Any) -> Any:
+        """What `encode` may get instead of the item: all that costs time and needs no network is done. By default the item."""
+        return item
+
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`: what models see of vectors as they are stored."""
         return vectors
@@ -114,6 +118,14 @@ class Modality(Plugin):
     @abstractmethod
     def decode(self, content: str | bytes) -> Any:
         """The item. Raises `Undecodable` with one sentence; memory stays bounded whatever the content is."""
+
+    def work(self, content: str | bytes) -> float:
+        """What it costs to decode this, as its header tells: pixels, samples of a sound, characters. 0 if that is broken."""
+        return float(len(content))
+
+    def bounded(self, work: float) -> Self:
+        """The same modality, which gives up on content whose header did not tell that it costs more than `work`."""
+        return self
 
     def from_json(self, content: str | Mapping[str, Any]) -> str | bytes:
         """Content that came in JSON, which holds no bytes: pictures and sounds are base64 in it. Raises `Undecodable`."""

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ml_assets.modalities.base import Backbone, Modality, Undecodable
 from ml_assets.modalities.image_encoders import PACKAGED, image_encoder
-from ml_assets.modalities.pictures import FORMATS, arrays, check, opened, pixels, size_upright
+from ml_assets.modalities.pictures import FORMATS, arrays, check, opened, pixels, size_upright, work
 from ml_assets.modalities.signatures import signature
 
 __all__ = ["Image", "arrays", "pixels"]
@@ -43,6 +43,14 @@ class Image(Modality):
             raise Undecodable("text where the bytes of a picture are needed")
         check(content, self.max_pixels)
         return content
+
+    def work(self, content: str | bytes) -> float:
+        """Pixels."""
+        return work(content) if isinstance(content, bytes) else 0.0
+
+    def bounded(self, work: float) -> Self:
+        """One with a smaller `max_pixels`."""
+        return self.model_copy(update={"max_pixels": int(min(self.max_pixels, work))})
 
     def length(self, item: bytes) -> float:
         """The longer side, pixels."""

@@ -45,6 +45,10 @@ class ImageEncoder(Backbone):
         vectors = np.concatenate(parts)
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
+    def prepared(self, item: bytes) -> NDArray[np.uint8]:
+        """`(3, size, size) uint8`."""
+        return np.asarray(self.arrays([item])[0])
+
     def arrays(self, items: Sequence[bytes]) -> NDArray[np.uint8]:
         """`(n, 3, size, size) uint8`."""
         return arrays(items, self.size, 3)

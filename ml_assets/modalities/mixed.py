@@ -45,13 +45,19 @@ class MixedEncoder(Encoder):
 
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length; 0 of items that have none of the parts."""
-        parsed, vectors = [json.loads(item) for item in items], np.zeros((len(items), self.dimensions), np.float32)
+        parsed = [item if isinstance(item, dict) else json.loads(item) for item in items]
+        vectors = np.zeros((len(items), self.dimensions), np.float32)
         for name, block in self.blocks.items():
             rows = [i for i, parts in enumerate(parsed) if name in parts] if name in self.inputs else []
             if rows:
                 part = part_of(self.kinds[name])
                 vectors[rows, block] = part.encode([parsed[i][name] for i in rows], self.encoders[name])
         return _unit(vectors)
+
+    def prepared(self, item: str) -> dict[str, Any]:
+        """Its parts by name, each prepared."""
+        parts = {name: value for name, value in json.loads(item).items() if name in self.inputs}
+        return {name: part_of(self.kinds[name]).prepared(value, self.encoders[name]) for name, value in parts.items()}
 
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """The blocks of the other parts made 0."""
@@ -127,6 +133,15 @@ class Mixed(Modality):
         if not read:
             raise Undecodable(f"empty: it has none of the parts {', '.join(self.parts)}")
         return json.dumps(read, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    def work(self, content: str | bytes) -> float:
+        """That of all parts, and its characters."""
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            return float(len(content))
+        parts = found.items() if isinstance(found, dict) else ()
+        return len(content) + sum(part_of(self.parts[name]).work(value) for name, value in parts if name in self.parts)
 
     def from_json(self, content: str | Mapping[str, Any]) -> str:
         """An object as it is, or its JSON as text."""

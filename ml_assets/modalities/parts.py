@@ -55,6 +55,14 @@ class Part(ABC):
     def dimensions(self, encoder: str) -> int:
         """Of its vectors. Raises `ValueError` if it has no such encoder."""
 
+    def work(self, value: Any) -> float:
+        """What it costs to read the value, in pixels, samples of a sound or characters, as its header tells."""
+        return 0.0
+
+    def prepared(self, value: Any, encoder: str) -> Any:
+        """What `encode` may get instead of the value. By default the value."""
+        return value
+
     def encoder(self) -> str:
         """The encoder where none is named."""
         return "built_in"
@@ -131,6 +139,8 @@ class Category(Fixed):
             raise Undecodable(f"not a word: {_excerpt(value)}")
         if len(found := value.strip()) > WORD:
             raise Undecodable(f"too long for a category: {len(found)} characters, above {WORD}")
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in found):  # which tables, or Label Studio's, cannot hold
+            raise Undecodable(f"not a word: {_excerpt(found)} has a zero character or half of a surrogate pair")
         return found
 
     def describe(self, values: Sequence[Any]) -> dict[str, pa.Array]:
@@ -195,6 +205,17 @@ class Content(Part):
             raise Undecodable(f"{length:g} {self.modality.unit}, not from {shortest:g} to {longest:g}")
         return self.modality.to_json(item)
 
+    def work(self, value: Any) -> float:
+        """What the modality says."""
+        try:
+            return self.modality.work(self.modality.from_json(value)) if isinstance(value, str) else 0.0
+        except Undecodable:
+            return 0.0
+
+    def prepared(self, value: Any, encoder: str) -> Any:
+        """What the encoder makes of it."""
+        return self._encoder(encoder).prepared(self.modality.from_json(value))
+
     def describe(self, values: Sequence[Any]) -> dict[str, pa.Array]:
         """What the modality says."""
         table = self.modality.describe(self._items(values))
@@ -230,7 +251,8 @@ class Content(Part):
         return f'<audio controls src="{address}"></audio>' if player else f'<img style="max-width:100%" src="{address}">'
 
     def _items(self, values: Sequence[Any]) -> list[Any]:
-        return [self.modality.from_json(value) for value in values]
+        # prepared ones are arrays where the modality has files; prepared texts are texts
+        return [self.modality.from_json(value) if isinstance(value, str) else value for value in values]
 
     def _encoder(self, name: str) -> Encoder:
         return self.modality.encoder(name)

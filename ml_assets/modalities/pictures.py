@@ -6,7 +6,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ FORMATS = {"PNG": "png", "JPEG": "jpg", "WebP": "webp", "GIF": "gif", "BMP": "bm
 """What is read, and the endings of such files. Of moving ones the first frame is read."""
 CHOICES = "PNG, JPEG, WebP, GIF or BMP"
 ORIENTATION = 0x0112
+SCAN, USUAL_SCANS = b"\xff\xda", 12
+"""How a scan of a JPEG file begins, and how many a progressive one has; each passes over the whole picture."""
+ROWS = 1 << 20
+"""Pixels of 16 bits that are brought to 8 at once."""
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
     ZeroDivisionError, struct.error, zlib.error,
@@ -34,13 +38,34 @@ def pixels(item: bytes, width: int, height: int, mode: Literal["RGB", "L"] = "RG
         return np.asarray(upright(image, width, height, mode))
 
 
-def arrays(items: Sequence[bytes], size: int, channels: int) -> NDArray[np.uint8]:
-    """`(n, channels, size, size) uint8` of `n` pictures; 1 channel is grey, 3 are red, green, blue. Shapes become squares."""
+def arrays(items: Sequence[bytes | NDArray[np.uint8]], size: int, channels: int) -> NDArray[np.uint8]:
+    """`(n, channels, size, size) uint8` of `n` pictures; 1 channel is grey, 3 are red, green, blue. Shapes become squares.
+
+    A row that was made before may stand for its picture.
+    """
     mode: Literal["RGB", "L"] = "L" if channels == 1 else "RGB"
     found = np.empty((len(items), channels, size, size), np.uint8)
     for row, item in zip(found, items, strict=True):
-        row[...] = pixels(item, size, size, mode).reshape(size, size, channels).transpose(2, 0, 1)
+        if isinstance(item, np.ndarray):
+            row[...] = item
+        else:
+            row[...] = pixels(item, size, size, mode).reshape(size, size, channels).transpose(2, 0, 1)
     return found
+
+
+def work(content: bytes) -> float:
+    """Pixels that must be unpacked, by the header; of a JPEG file with many scans as often as these pass over the picture."""
+    from PIL import Image
+
+    try:
+        with opened(content) as image:
+            width, height = image.size
+            scans = content.count(SCAN) / USUAL_SCANS if image.format in ("JPEG", "MPO") else 1
+            return float(width * height * max(1, scans))
+    except Image.DecompressionBombError:  # Pillow does not even say how many
+        return 2.0 * (Image.MAX_IMAGE_PIXELS or 0)
+    except _BROKEN:
+        return 0.0
 
 
 def check(content: bytes, max_pixels: int) -> None:
@@ -112,9 +137,10 @@ def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) 
         image.draft("RGB" if mode == "RGB" else "L", (2 * lying[0], 2 * lying[1]))
     plain: Image.Image = image
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel
-        plain = Image.fromarray((np.asarray(image).clip(0, 65_535) / 257).round().astype(np.uint8))
+        plain = Image.fromarray(_eight_bits(np.asarray(image)))
     clear = image.has_transparency_data
-    plain = plain.convert("RGBA" if clear else mode)
+    if plain.mode != (wanted := "RGBA" if clear else mode):  # which would copy the picture
+        plain = plain.convert(wanted)
     if plain.size != lying:
         plain = plain.resize(lying, Image.Resampling.BICUBIC, reducing_gap=3.0)
     if clear:
@@ -125,3 +151,11 @@ def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) 
         8: Image.Transpose.ROTATE_90,
     }  # fmt: skip
     return plain.transpose(turned[turn]) if turn in turned else plain
+
+
+def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
+    """`(height, width)` pixels of 0 to 65,535 as 0 to 255, a few rows at a time: whole pictures as floats take gigabytes."""
+    found, step = np.empty(deep.shape, np.uint8), max(1, ROWS // max(1, deep.shape[1]))
+    for start in range(0, len(deep), step):
+        found[start : start + step] = (deep[start : start + step].clip(0, 65_535) / 257).round()
+    return found

@@ -28,6 +28,8 @@ LOUDEST = 1e5
 """Samples of whole numbers in a float file reach 32,768; what is far above is no sound."""
 FLOOR = 1e-10
 """Power below which there is silence, in units of full scale."""
+MOST_SAMPLES = 1_000_000_000
+"""Samples of all channels together that a file may have, at most: an hour of six channels at 44.1 kHz."""
 UNKNOWN = 2**62
 """Frames that libsndfile tells of a stream that does not say how long it is, and more."""
 
@@ -95,8 +97,19 @@ def mel_filters(rate: int, size: int, mels: int) -> NDArray[np.float32]:
     return np.asarray(np.minimum(rising, falling).clip(0), np.float32)
 
 
-def check(content: bytes, max_seconds: float) -> None:
-    """Raises `Undecodable` with one sentence unless this is a whole sound of at most `max_seconds`.
+def work(content: bytes) -> float:
+    """Samples of all channels, by the header; 0 where that does not tell."""
+    from soundfile import LibsndfileError
+
+    try:
+        with opened(content) as file:
+            return float(file.frames * file.channels) if file.frames < UNKNOWN else 0.0
+    except LibsndfileError:
+        return 0.0
+
+
+def check(content: bytes, max_seconds: float, max_samples: int = MOST_SAMPLES) -> None:
+    """Raises `Undecodable` with one sentence unless this is a whole sound of at most `max_seconds` and `max_samples`.
 
     Its length stands in the header, so that one that is too long is never unpacked; one that lies there is read no further.
     """
@@ -109,10 +122,12 @@ def check(content: bytes, max_seconds: float) -> None:
         raise Undecodable(f"not a sound in one of the formats {CHOICES}: it looks like {name or 'none that is known'}")
     try:
         with opened(content) as file:
-            _check_header(file, max_seconds)
+            _check_header(file, max_seconds, max_samples)
             frames = 0
             for block in blocks(file):
                 frames += len(block)
+                if frames * file.channels > max_samples:
+                    raise Undecodable(f"more than {max_samples:,} samples, of all channels together")
                 if frames > max_seconds * file.samplerate:
                     raise Undecodable(f"more than {max_seconds:,g} seconds")
                 loudest = float(np.abs(block).max(initial=0))  # not a number if one of them is not
@@ -130,7 +145,7 @@ def check(content: bytes, max_seconds: float) -> None:
         raise Undecodable(f"a broken {name} file: {why}") from error
 
 
-def _check_header(file: "SoundFile", max_seconds: float) -> None:
+def _check_header(file: "SoundFile", max_seconds: float, max_samples: int) -> None:
     low, high = RATES
     if not low <= file.samplerate <= high:
         raise Undecodable(f"{file.samplerate:,} samples per second: {low:,} to {high:,} are allowed")
@@ -138,6 +153,8 @@ def _check_header(file: "SoundFile", max_seconds: float) -> None:
         raise Undecodable(f"{file.channels:,} channels: at most {CHANNELS} are allowed")
     if file.frames < UNKNOWN and file.frames > max_seconds * file.samplerate:
         raise Undecodable(f"{file.frames / file.samplerate:,.0f} seconds: at most {max_seconds:,g} are allowed")
+    if file.frames < UNKNOWN and file.frames * file.channels > max_samples:
+        raise Undecodable(f"{file.frames * file.channels:,} samples, of all channels: at most {max_samples:,} are allowed")
 
 
 def _missing(content: bytes) -> int:

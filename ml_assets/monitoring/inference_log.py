@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.inbox import write_whole
-from ml_assets.monitoring.segments import Segment, is_closed, segments
+from ml_assets.monitoring.segments import Segment, claimed, is_closed, segments
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
 
@@ -54,26 +54,27 @@ class _Mark:
 
 def adopt(store: ProjectStore, folder: Path, at: datetime) -> AdoptResult:
     """Bring what the workers wrote into the tables. May be killed at any moment and called again."""
-    before, marks = _remembered(store, folder), {}
+    before, marks = _remembered(store, folder), dict[str, _Mark]()
     predictions = feedback = bad_lines = 0
     for segment in segments(folder):
-        closed = is_closed(segment, at)  # asked before reading: what is closed now grows no more
-        # a closed one is read whole, whatever is remembered: it is the last chance
-        mark = _Mark(0, 0) if closed else before.get(segment.path.name, _Mark(0, 0))
         try:
-            reading = _Reading(segment, mark, closed)
-            for made, given in reading.batches():
-                predictions += store.table("inference_log").insert(rows("inference_log", made)) if made else 0
-                feedback += _keep_newest(store, given)
+            with claimed(segment, at) as closed:  # before reading: what is closed now grows no more
+                # a closed one is read whole, whatever is remembered: it is the last chance
+                mark = _Mark(0, 0) if closed else before.get(segment.path.name, _Mark(0, 0))
+                reading = _Reading(segment, mark, closed)
+                for made, given in reading.batches():
+                    predictions += store.table("inference_log").insert(rows("inference_log", made)) if made else 0
+                    feedback += _keep_newest(store, given)
+                bad_lines += len(reading.bad)
+                if closed:
+                    if reading.bad:
+                        bad = b"".join(line.rstrip(b"\n") + b"\n" for line in reading.bad)
+                        write_whole(segment.path.with_suffix(".bad"), bad)
+                    segment.path.unlink(missing_ok=True)
+                else:
+                    marks[segment.path.name] = _Mark(reading.end, max(reading.end, mark.size, reading.size))
         except FileNotFoundError:  # another reader adopted and deleted it meanwhile
             continue
-        bad_lines += len(reading.bad)
-        if closed:
-            if reading.bad:
-                write_whole(segment.path.with_suffix(".bad"), b"".join(line.rstrip(b"\n") + b"\n" for line in reading.bad))
-            segment.path.unlink(missing_ok=True)
-        else:
-            marks[segment.path.name] = _Mark(reading.end, max(reading.end, mark.size, reading.size))
     if marks != before:
         _remember(store, folder, marks)
     return AdoptResult(predictions, feedback, bad_lines)

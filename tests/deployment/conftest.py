@@ -60,8 +60,8 @@ def store() -> ProjectStore:
 
 @pytest.fixture(scope="session")
 def secret(state: Path) -> str:
-    """A key that may do everything in the project."""
-    return keys.add(PROJECT, keys.SCOPES, "the app", now(), state / "keys.json")
+    """A key that may do everything in the project, also in the names of a program and of a person."""
+    return keys.add(PROJECT, keys.SCOPES, "the app", now(), state / "keys.json", speaks_for=["crm", "anna@example.org"])
 
 
 @pytest.fixture

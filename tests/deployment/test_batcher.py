@@ -2,13 +2,14 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.deployment.batcher import Batcher, Busy, Finished, TooSlow
+from ml_assets.deployment.batcher import SHORT_RUN, Batcher, Busy, Finished, TooSlow
 
 
 class Model:
@@ -127,3 +128,54 @@ def test_a_late_answer_is_given_up_and_its_waiting_items_are_never_run() -> None
         return [r for r in model.runs if 3 in r or r == [2]]
 
     assert run(work) == [[3]]
+
+
+def test_a_client_does_not_wait_for_all_that_another_one_sends() -> None:
+    async def work(model: Model, make: Any) -> int:
+        batcher = make(max_items=4)
+        model.gate.clear()
+        first = asyncio.create_task(batcher.submit([0], "eager"))
+        while not model.runs:
+            await asyncio.sleep(0.001)
+        eager = [asyncio.create_task(batcher.submit([n] * 4, "eager")) for n in range(1, 12)]
+        other = asyncio.create_task(batcher.submit([20, 21, 22, 23], "other"))
+        await asyncio.sleep(0.01)
+        model.gate.set()
+        await other
+        runs = len(model.runs)
+        await asyncio.gather(first, *eager)
+        return runs
+
+    assert run(work) <= 4, "half of each run is of the other"
+
+
+@settings(deadline=None, max_examples=40)
+@given(clients=st.lists(st.integers(1, 6), min_size=1, max_size=12), max_items=st.integers(1, 5))
+def test_nobody_is_passed_over_more_than_once_by_each_other_one(clients: list[int], max_items: int) -> None:
+    async def work(model: Model, make: Any) -> None:
+        batcher = make(max_items=max_items)
+        model.gate.clear()
+        jobs = [asyncio.create_task(batcher.submit([n] * size, str(n))) for n, size in enumerate(clients)]
+        await asyncio.sleep(0.01)
+        model.gate.set()
+        await asyncio.gather(*jobs)
+        given = [item for items in model.runs[1:] for item in items]
+        for n, size in enumerate(clients):
+            places = [place for place, item in enumerate(given) if item == n]
+            assert all(later - earlier <= 2 * len(clients) for earlier, later in pairwise(places)), (n, size)
+
+    run(work)
+
+
+def test_a_heavy_item_is_run_alone_and_runs_are_short_while_others_wait() -> None:
+    async def work(model: Model, make: Any) -> list[list[int]]:
+        heavy = make(max_items=4, weigh=float)
+        await heavy.submit([9, 9, 1, 1, 2, 1], "a")
+        whole, model.runs = model.runs, []
+        hurried = make(max_items=4, hurried=lambda: True)
+        hurried._pace = SHORT_RUN / 2
+        await hurried.submit([1, 2, 3, 4], "a")
+        assert [len(items) for items in model.runs[:1]] == [2]
+        return whole
+
+    assert run(work) == [[9], [9], [1, 1, 2], [1]]

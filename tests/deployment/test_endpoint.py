@@ -91,11 +91,12 @@ def test_what_serves(client: httpx.Client, live: str) -> None:
         ("predict", [], "the body: Input should be an object"),
         ("samples", {"samples": [" "]}, "samples.0: empty"),
         ("samples", {"samples": [{"content": "a", "label": "nonsense"}]}, "samples.0: unknown class"),
-        ("labels", {"labels": [{"content": "a", "label": "no", "labeler": "me"}]}, "choose one of hockey, space, med, other"),
-        ("labels", {"labels": [{"label": "space", "labeler": "me"}]}, "give either sample_id or content"),
-        ("labels", {"labels": [{"content": "a", "sample_id": "b", "label": "space", "labeler": "me"}]}, "give either"),
+        ("labels", {"labels": [{"content": "a", "label": "no", "labeler": "crm"}]}, "choose one of hockey, space, med, other"),
+        ("labels", {"labels": [{"label": "space", "labeler": "crm"}]}, "give either sample_id or content"),
+        ("labels", {"labels": [{"content": "a", "label": None}]}, "give a label"),
+        ("labels", {"labels": [{"content": "a", "sample_id": "b", "label": "space", "labeler": "crm"}]}, "give either"),
         ("labels", {"labels": [{"content": "a", "label": "space", "labeler": ""}]}, "labels.0.labeler"),
-        ("labels", {"labels": [{"content": "a", "label": "space", "labeler": "me", "labeler_kind": "god"}]}, "'person'"),
+        ("labels", {"labels": [{"content": "a", "label": "space", "labeler": "crm", "labeler_kind": "god"}]}, "'person'"),
         ("feedback", {"prediction_id": "0" * 32, "label": "nonsense"}, "unknown class"),
         ("feedback", {"prediction_id": "../../etc", "label": "space"}, "prediction_id"),
     ],
@@ -196,7 +197,14 @@ def test_a_body_just_below_the_limit_is_read(client: httpx.Client) -> None:
     assert "too long" in refusal(client.post(f"/{PROJECT}/predict", content=body), 422)["error"]
 
 
-def test_pushed_samples_are_stored_once(client: httpx.Client, state: Path) -> None:
+def own_key(secret: str, state: Path) -> str:
+    """The id of the key."""
+    key = keys.verify(secret, state / "keys.json")
+    assert key is not None
+    return key.id
+
+
+def test_pushed_samples_are_stored_once(client: httpx.Client, state: Path, secret: str) -> None:
     body = {"samples": ["pushed once", {"content": "with more", "label": "space", "labeler": "crm", "columns": {"stars": 4}}]}
     before = len(inbox(state, "samples"))
     first, second = (client.post(f"/{PROJECT}/samples", json=body) for _ in range(2))
@@ -206,9 +214,10 @@ def test_pushed_samples_are_stored_once(client: httpx.Client, state: Path) -> No
     files = inbox(state, "samples")
     assert len(files) == before + 1
     [lines] = [f for f in files if f[0]["content"] == "pushed once"]
+    by = {"client": "the app", "key": own_key(secret, state)}
     assert [{k: v for k, v in line.items() if k != "received_at"} for line in lines] == [
-        {"content": "pushed once", "client": "the app"},
-        {"content": "with more", "label": "space", "labeler": "crm", "columns": {"stars": 4}, "client": "the app"},
+        {"content": "pushed once", **by},
+        {"content": "with more", "label": "space", "labeler": "crm", "labeler_kind": "program", "columns": {"stars": 4}, **by},
     ]
 
 
@@ -227,12 +236,13 @@ def test_pushed_samples_are_what_collection_reads(client: httpx.Client) -> None:
     assert (found.label, found.labeler, found.labeler_kind) == ("med", "crm", "program")
 
 
-def test_pushed_labels(client: httpx.Client, state: Path) -> None:
-    body = {"labels": [{"sample_id": "abc", "label": "other", "labeler": "anna", "labeler_kind": "person"}]}
+def test_pushed_labels(client: httpx.Client, state: Path, secret: str) -> None:
+    body = {"labels": [{"sample_id": "abc", "label": "other", "labeler": "anna@example.org", "labeler_kind": "person"}]}
     first, second = (client.post(f"/{PROJECT}/labels", json=body) for _ in range(2))
     assert (first.status_code, first.json(), second.json()) == (202, {"accepted": 1, "ids": None}, first.json())
     [[line]] = [f for f in inbox(state, "labels") if f[0].get("sample_id") == "abc"]
-    assert {k: v for k, v in line.items() if k != "received_at"} == body["labels"][0] | {"client": "the app"}
+    by = {"client": "the app", "key": own_key(secret, state)}
+    assert {k: v for k, v in line.items() if k != "received_at"} == body["labels"][0] | by
 
 
 def test_monitoring_reads_what_the_endpoint_writes(client: httpx.Client, state: Path, live: str, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def apply(folder: Path, labels: bool) -> None:
     """Push samples (with their labels), ask for predictions one by one, and say what would have been right."""
     secret = key(project.NAME)
     plain = [{"content": text} for _, text in project.uploads()]
-    labelled = [{"content": text, "label": topic, "labeler": "application"} for topic, text in project.uploads()]
+    labelled = [{"content": text, "label": topic} for topic, text in project.uploads()]
     _until_answered("samples", {"samples": labelled if labels else plain}, secret)
     known = {entry["text"]: entry for entry in read(folder / "acknowledged.jsonl")}
     for number, (topic, text) in enumerate(project.questions()):

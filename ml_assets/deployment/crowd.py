@@ -1,0 +1,116 @@
+"""How much of a worker one key and one project may have at once: requests, bytes of bodies, and how slowly these may come."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.types import Message
+
+from ml_assets.deployment.gate import BODY_SECONDS, Refused
+from ml_assets.deployment.keys import Key
+
+RETRY = {"Retry-After": "1"}
+
+
+@dataclass(frozen=True)
+class Most:
+    """What is allowed at once, in each worker.
+
+    Args:
+        of_key: Requests with one key.
+        of_project: Requests of one project.
+        project_bytes: Bytes of bodies of one project's requests.
+        all_bytes: Bytes of bodies of all requests.
+        seconds: In which a body has to come.
+        patience: Seconds after which it must have come at `bytes_per_second` on average.
+        bytes_per_second: The slowest body.
+    """
+
+    of_key: int = 96
+    of_project: int = 128
+    project_bytes: int = 64_000_000
+    all_bytes: int = 256_000_000
+    seconds: float = BODY_SECONDS
+    patience: float = 5.0
+    bytes_per_second: float = 20_000.0
+
+
+class Crowd:
+    """Counts what is under way of each key and project.
+
+    Args:
+        most: What is allowed.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, most: Most | None = None, clock: Callable[[], float] = time.monotonic):
+        self.most, self._clock = most or Most(), clock
+        self._keys: Counter[str] = Counter()
+        self._projects: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+
+    @contextmanager
+    def enter(self, key: Key, request: Request) -> Iterator[Request]:
+        """The request, whose body comes bounded, for as long as it is under way. Raises `Refused` (429) if there is no room."""
+        if self._keys[key.id] >= self.most.of_key:
+            raise Refused(429, f"more than {self.most.of_key} requests at once with this key: try again", headers=RETRY)
+        if self._projects[key.project] >= self.most.of_project:
+            raise Refused(429, f"more than {self.most.of_project} requests at once to this project: try again", headers=RETRY)
+        body = _Body(self, key.project, request)
+        self._keys[key.id] += 1
+        self._projects[key.project] += 1
+        try:
+            yield Request(request.scope, body.receive)
+        finally:
+            self.take(key.project, -body.size)
+            for counts, name in ((self._keys, key.id), (self._projects, key.project)):
+                counts[name] -= 1
+                if not counts[name]:
+                    del counts[name]
+
+    def take(self, project: str, size: int) -> None:
+        """Count bytes that have come, or gone. Raises `Refused` (429) if there is no room for them."""
+        if size > 0 and (
+            self._bytes[project] + size > self.most.project_bytes or self._bytes.total() + size > self.most.all_bytes
+        ):
+            raise Refused(429, "too many bytes are under way: wait for the answers, then try again", headers=RETRY)
+        self._bytes[project] += size
+        if not self._bytes[project]:
+            del self._bytes[project]
+
+    def now(self) -> float:
+        """The clock."""
+        return self._clock()
+
+
+class _Body:
+    """The body of one request, counted and timed while it comes."""
+
+    def __init__(self, crowd: Crowd, project: str, request: Request):
+        self._crowd, self._project, self._receive = crowd, project, request.receive
+        self._began: float | None = None
+        self._whole = False
+        self.size = 0
+
+    async def receive(self) -> Message:
+        """What the server says next. Raises `Refused` (408, 429)."""
+        if self._whole:  # what comes now is that the client is gone
+            return await self._receive()
+        most, now = self._crowd.most, self._crowd.now()
+        self._began = now if self._began is None else self._began
+        left = min(most.seconds, most.patience + self.size / most.bytes_per_second) - (now - self._began)
+        try:
+            async with asyncio.timeout(left):
+                message = await self._receive()
+        except TimeoutError as error:
+            seconds = self._crowd.now() - self._began
+            raise Refused(408, f"the body comes too slowly: {self.size:,} bytes in {seconds:.0f} seconds") from error
+        size = len(message.get("body", b""))
+        self._crowd.take(self._project, size)
+        self.size += size
+        self._whole = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
