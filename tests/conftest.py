@@ -65,7 +65,7 @@ class LabelStudioServer:
 
 @pytest.fixture(scope="session")
 def label_studio() -> Iterator[LabelStudioServer]:
-    """A real Label Studio server on a free port, as `ml-assets up` starts it, with a home of its own that is gone afterwards."""
+    """A real Label Studio server on a free port, as `ml-assets up` starts it; its home is gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="label-studio-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("LABEL_STUDIO_URL", raising=False)

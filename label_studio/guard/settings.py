@@ -1,6 +1,6 @@
 """The settings of Label Studio's server as `ml-assets up` runs it: its own, and what is stricter here.
 
-What its variables can say stands in `../settings.env`. This module, which `DJANGO_SETTINGS_MODULE` names, adds what they cannot.
+What its variables can say stands in `../settings.env`; this module, which `DJANGO_SETTINGS_MODULE` names, adds the rest.
 """
 
 # the base stands here too, because the second module asks for settings while it is being read
@@ -12,7 +12,8 @@ LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
 if "*" in ALLOWED_HOSTS:  # what the server takes for "not said"
     ALLOWED_HOSTS = []
 # a host that a team names is reached through its proxy, which speaks HTTPS
-CSRF_TRUSTED_ORIGINS = [*CSRF_TRUSTED_ORIGINS, *(f"https://{host.lstrip('.')}" for host in ALLOWED_HOSTS if host not in LOOPBACK)]
+THEIRS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS if host not in LOOPBACK]
+CSRF_TRUSTED_ORIGINS = [*CSRF_TRUSTED_ORIGINS, *THEIRS]
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, *(host for host in LOOPBACK if host not in ALLOWED_HOSTS)]
 
 MIDDLEWARE = [

@@ -1,4 +1,4 @@
-"""Label Studio as `ml-assets up` runs it, attacked: by pages of other origins, and by annotators who were invited to one question."""
+"""Label Studio as `ml-assets up` runs it, attacked by pages of other origins and by annotators."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,9 +51,7 @@ def scene(owner: LabelStudio) -> Iterator[Scene]:
         fields = {"email": login.email, "password": login.password, "csrfmiddlewaretoken": token}
         assert browser.post("/user/login/", data=fields, headers={"Referer": owner.url}).status_code == 302
         theirs = int(row["annotations"][0]["id"])
-        yield Scene(
-            owner.url, browser, ids[login.email], ids[owner.email], project, task, theirs, int(draft.json()["id"])
-        )
+        yield Scene(owner.url, browser, ids[login.email], ids[owner.email], project, task, theirs, int(draft.json()["id"]))
 
 
 @pytest.fixture
@@ -96,7 +94,11 @@ FORBIDDEN = {
     "make a task": ("POST", "/api/tasks/", {"project": "{project}", "data": {"content": "x"}}),
     "import tasks": ("POST", "/api/projects/{project}/import", [{"data": {"content": "x"}}]),
     "delete all tasks": ("DELETE", "/api/projects/{project}/tasks/", None),
-    "delete all tasks by an action": ("POST", "/api/dm/actions/?id=delete_tasks&project={project}", {"selectedItems": {"all": True}}),
+    "delete all tasks by an action": (
+        "POST",
+        "/api/dm/actions/?id=delete_tasks&project={project}",
+        {"selectedItems": {"all": True}},
+    ),
     "delete all by a doubled action": (
         "POST",
         "/api/dm/actions/?id=next_task&id=delete_tasks&project={project}",
@@ -174,7 +176,10 @@ def test_a_token_of_an_annotator_allows_no_more_than_the_pages(scene: Scene) -> 
     ("kind", "content"),
     [
         ("application/x-www-form-urlencoded", "result=[]&completed_by={owner_id}"),
-        ("application/json; charset=utf-7", '{{"result": [], "a": "+ACI-, +ACI-completed_by+ACI-: {owner_id}, +ACI-b+ACI-: +ACI-"}}'),
+        (
+            "application/json; charset=utf-7",
+            '{{"result": [], "a": "+ACI-, +ACI-completed_by+ACI-: {owner_id}, +ACI-b+ACI-: +ACI-"}}',
+        ),
         ("application/json", '{{"result": [], "completed_by": {my_id}, "completed_by": {owner_id}}}'),
         ("application/json", "[]"),
         ("application/json", "{{"),
@@ -212,7 +217,9 @@ def test_without_a_login_nothing_is_shown(scene: Scene) -> None:
 # ---- pages of other origins ----
 
 
-@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example", "0.0.0.0", "elsewhere.example:8080", "", "a b"])
+@pytest.mark.parametrize(
+    "host", ["elsewhere.example", "127.0.0.1.elsewhere.example", "0.0.0.0", "elsewhere.example:80", "", "a b"]
+)
 @pytest.mark.parametrize("path", ["/user/login/", "/api/version", "/health", "/static/x", "/sw.js"])
 def test_a_foreign_host_is_refused(scene: Scene, host: str, path: str) -> None:
     answer = scene.me.get(path, headers={"Host": host})
