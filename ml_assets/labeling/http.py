@@ -78,7 +78,7 @@ def asking(url: str, what: str, exists_is_fine: bool = False) -> Iterator[None]:
         if code == 409 and exists_is_fine:
             return
         if code < 300:
-            raise _garbled(url, what) from error
+            raise garbled(url, what) from error
         if code in (401, 403):
             raise LabelStudioRefused(
                 f"Label Studio at {url} refuses the token ({code}: {detail}): check LABEL_STUDIO_API_KEY"
@@ -88,7 +88,7 @@ def asking(url: str, what: str, exists_is_fine: bool = False) -> Iterator[None]:
         raise LabelStudioRefused(f"Label Studio at {url} refuses {what} ({code}: {detail})") from error
     except (ParsingError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         # the SDK hands on whatever JSON came; what is read from it is then missing, or of another kind
-        raise _garbled(url, what) from error
+        raise garbled(url, what) from error
 
 
 def silent(url: str, what: str, error: httpx.HTTPError) -> LabelStudioUnavailable:
@@ -99,7 +99,8 @@ def silent(url: str, what: str, error: httpx.HTTPError) -> LabelStudioUnavailabl
     return LabelStudioUnavailable(f"Label Studio at {url} {how}")
 
 
-def _garbled(url: str, what: str) -> LabelStudioUnavailable:
+def garbled(url: str, what: str) -> LabelStudioUnavailable:
+    """The sentence for an answer that is not Label Studio's."""
     return LabelStudioUnavailable(
         f"{url} answers as no Label Studio does when asked for {what}: check LABEL_STUDIO_URL, or its proxy"
     )

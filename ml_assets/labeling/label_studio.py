@@ -80,7 +80,7 @@ class LabelStudio:
     def users(self) -> dict[int, str]:
         """E-mail address of each user, by id."""
         with self._asking("the list of users"):
-            return {int(user.id): str(user.email) for user in self._sdk.users.list()}
+            return {int(user.id): str(user.email) for user in _listed(self._sdk.users.list())}
 
     def invite_link(self) -> str:
         """The address at which somebody who was invited makes an account, as long as no newer one was asked for."""
@@ -128,14 +128,22 @@ class LabelStudio:
         """Let the project show the files of this folder, which lies below the server's folder of local files."""
         with self._asking(f"the files of project {project}"):
             known: Any = self._sdk.import_storage.local.list(project=project)
-            if folder not in {storage.path for storage in known}:
+            if folder not in {storage.path for storage in _listed(known)}:
                 self._sdk.import_storage.local.create(project=project, path=folder, use_blob_urls=True)
 
     def _marked(self, marker: str) -> list[Any]:
         """The projects with that line, oldest first."""
-        listed: Any = self._sdk.projects.list(page_size=100, include="id,description")
-        found = [project for project in listed if marker in (project.description or "")]
-        return sorted(found, key=lambda project: int(project.id))
+        return [project for project in self._projects() if marker in (project.description or "")]
+
+    def _projects(self) -> list[Any]:
+        """All projects, oldest first."""
+        found: dict[int, Any] = {}
+        listed: Any = self._sdk.projects.list(page_size=100, include="id,title,description")
+        for project in listed:
+            if not isinstance(project.id, int) or project.id in found:  # pages without end
+                raise ValueError("no list of projects")
+            found[project.id] = project
+        return [found[number] for number in sorted(found)]
 
     def created_at(self, project: int) -> str:
         """When the project was made, to the microsecond: tells it from one that has the same id on another server."""
@@ -227,6 +235,8 @@ class LabelStudio:
                 yield fresh
             if not page or len(page) >= total:
                 return
+            if not fresh and len(page) < size:
+                raise http.garbled(self.url, f"what changed in project {project}")
             # pages go on from the last time and not by number: what changes meanwhile moves to the end, and all others up
             seen = {(task["id"], task["updated_at"]) for task in page}
             size = size * 2 if after == page[-1]["updated_at"] else PAGE
@@ -292,6 +302,8 @@ class LabelStudio:
             yield from page
             if not page or len(page) >= total:
                 return
+            if page[-1]["id"] <= last:
+                raise http.garbled(self.url, f"the tasks of project {project}")
             last = page[-1]["id"]
 
     def _page(self, project: int, chosen: list[Filter], order: str, fields: str, size: int) -> tuple[list[dict[str, Any]], int]:
@@ -302,12 +314,19 @@ class LabelStudio:
             pager: Any = self._sdk.tasks.list(
                 project=project, query=json.dumps(query), include=fields, fields="all", page_size=size, page=1
             )
-            page = [_readable(item.model_dump(exclude_unset=True)) for item in pager.items or []]
+            page = [_readable(item.model_dump(exclude_unset=True, warnings=False)) for item in _listed(pager.items)]
             return page, int(pager.response.total)
 
     def _asking(self, what: str, exists_is_fine: bool = False) -> AbstractContextManager[None]:
         """Errors of the calls inside as one sentence about `what`."""
         return http.asking(self.url, what, exists_is_fine)
+
+
+def _listed(items: Any) -> list[Any]:
+    """The list, if it is one: nothing at all is not the same as an empty one. Raises `ValueError`."""
+    if not isinstance(items, list):
+        raise ValueError("no list")
+    return items
 
 
 def _invitation(path: Any) -> str:

@@ -1,6 +1,5 @@
 """A server that answers anything but what Label Studio answers: each call fails with one sentence, and nothing else."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,7 @@ from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue, short
 from ml_assets.modalities import Text
 from ml_assets.store import ProjectStore
-from ml_assets.tasks import Boxes, InvalidLabel, MultipleChoice, SingleChoice, Spans, Task
+from ml_assets.tasks import Boxes, MultipleChoice, SingleChoice, Spans, Task
 
 from .animals import AT, CONFIG, TASK, fill, settings, vectors
 
@@ -91,17 +90,24 @@ def calls(client: LabelStudio) -> list[Callable[[], Any]]:
     ]
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 404, 500])
+def said_by(call: Callable[[], Any]) -> str:
+    """The sentence with which it fails; the empty string if it does not."""
+    try:
+        call()
+    except (LabelStudioRefused, LabelStudioUnavailable) as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 500])
 @pytest.mark.parametrize("kind", GARBAGE)
 def test_every_call_answers_or_fails_with_one_sentence(kind: str, status: int, address: str) -> None:
     Garbage.status, Garbage.body = status, b"" if status == 204 else GARBAGE[kind]
     client = LabelStudio(address, "0" * 40, timeout=5)
     for call in calls(client):
-        try:
-            call()
-        except (LabelStudioRefused, LabelStudioUnavailable) as error:
-            assert "\n" not in str(error)
-            assert len(str(error)) < 700
+        said = said_by(call)
+        assert "\n" not in said
+        assert len(said) < 700
     client.close()
 
 
@@ -166,25 +172,13 @@ RESULTS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        TASK,
-        SingleChoice(classes=("a", "b")),
-        MultipleChoice(classes=("a", "b")),
-        Spans(classes=("a", "b")),
-        Boxes(classes=("a", "b")),
-    ],
-)
-@pytest.mark.parametrize(
-    "result", [*RESULTS, [[]], [{"from_name": "label", "value": {"x": float("inf"), "labels": ["a"]}}], ["x" * 9]]
-)
+MORE: list[Any] = [[[]], [{"from_name": "label", "value": {"x": float("inf"), "labels": ["a"]}}], ["x" * 9]]
+TASKS: list[Task] = [kind(classes=("a", "b")) for kind in (SingleChoice, MultipleChoice, Spans, Boxes)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("result", [*RESULTS, *MORE])
 def test_a_result_of_any_shape_is_a_label_or_invalid(task: Task, result: Any) -> None:
-    json.dumps(result)
-    try:
-        task.read(result)
-    except InvalidLabel as error:
-        assert len(str(error)) < 500
     annotation = {"id": 1, "result": result, "completed_by": 1, "created_at": AT, "updated_at": AT}
     table, invalid = read_tasks([{"id": 1, "data": {"item_id": "a"}, "annotations": [annotation]}], task, {})
     assert table.num_rows + len(invalid) == 1
