@@ -19,7 +19,7 @@ import httpx
 from ml_assets.labeling import http
 from ml_assets.labeling.http import LabelStudioRefused, LabelStudioUnavailable
 
-__all__ = ["Answer", "LabelStudio", "LabelStudioRefused", "LabelStudioUnavailable", "stamp"]
+__all__ = ["Answer", "LabelStudio", "LabelStudioRefused", "LabelStudioUnavailable", "is_ours", "stamp"]
 
 CHUNK = 1000
 """Tasks of one import: one bad task fails its whole chunk, and larger chunks gain nothing."""
@@ -100,7 +100,7 @@ class LabelStudio:
         It is found again by a line in its description, whatever people make of its title. What people see is brought up to
         date where it differs: the label configuration, the number of annotators per task, whether an empty answer is one.
         """
-        marker = f'Kept by ml_assets, project "{name}".'
+        marker = _marker(name)
         wanted: dict[str, Any] = {
             "label_config": label_config,
             "maximum_annotations": annotators,
@@ -112,7 +112,7 @@ class LabelStudio:
             if not found:
                 made: Any = self._sdk.projects.create(
                     title=(title or name).ljust(3, "."),  # the server wants three characters
-                    description=f"{marker} Keep this line: the project is found by it.",
+                    description=_description(name),
                     **wanted,
                 )
                 found = self._marked(marker)
@@ -123,6 +123,51 @@ class LabelStudio:
             if changes:
                 self._sdk.projects.update(project.id, **changes)
             return int(project.id)
+
+    def project(self, project: int) -> dict[str, Any] | None:
+        """The project as the server describes it; None if there is none of this id."""
+        answer = self._get(f"/api/projects/{project}/", f"project {project}", may_miss=True)
+        with self._asking(f"project {project}"):
+            return None if answer is None else dict(answer)
+
+    def projects(self) -> dict[int, dict[str, Any]]:
+        """Title and description of each project, by id."""
+        with self._asking("the list of projects"):
+            return {int(p.id): {"title": str(p.title), "description": str(p.description or "")} for p in self._projects()}
+
+    def mark(self, project: int, name: str) -> None:
+        """Write the line into the description by which `ensure_project` finds the project."""
+        with self._asking(f"the project {name!r}"):
+            self._sdk.projects.update(project, description=_description(name))
+
+    def storages(self, project: int) -> dict[str, str]:
+        """What is imported from and exported to, as far as others than `ml_assets` made it: path or bucket by kind and id."""
+        found: dict[str, str] = {}
+        for way in ("", "export"):
+            answer = self._get(f"/api/storages/{way}?project={project}", f"the storages of project {project}")
+            with self._asking(f"the storages of project {project}"):
+                for storage in _listed(answer):
+                    where = storage.get("path") or storage.get("bucket") or storage.get("container") or "?"
+                    found[f"{way or 'import'} {storage['type']} {storage['id']}"] = str(where)
+        return found
+
+    def administrator(self) -> dict[str, Any]:
+        """Id, address and name of the user whose token this is."""
+        found = self._get("/api/current-user/whoami", "who it belongs to")
+        with self._asking("who it belongs to"):
+            return {name: found[name] for name in ("id", "email", "username", "first_name", "last_name")}
+
+    def _get(self, path: str, what: str, may_miss: bool = False) -> Any:
+        """The JSON at a path of the API; None where nothing is, if that may be."""
+        from label_studio_sdk.core.api_error import ApiError
+
+        with self._asking(what):
+            answer = self._http.get(self.url + path, headers=self._sdk._client_wrapper.get_headers())
+            if may_miss and answer.status_code == 404:
+                return None
+            if answer.status_code != 200:
+                raise ApiError(status_code=answer.status_code, body=answer.text)
+            return answer.json()
 
     def ensure_local_files(self, project: int, folder: str) -> None:
         """Let the project show the files of this folder, which lies below the server's folder of local files."""
@@ -350,6 +395,19 @@ def _readable(task: dict[str, Any]) -> dict[str, Any]:
     given = task.get("annotations")
     annotations = [a for a in given if isinstance(a, dict) and isinstance(a.get("id"), int)] if isinstance(given, list) else []
     return task | {"data": data, "annotations": annotations}
+
+
+def _marker(name: str) -> str:
+    return f'Kept by ml_assets, project "{name}".'
+
+
+def _description(name: str) -> str:
+    return f"{_marker(name)} Keep this line: the project is found by it."
+
+
+def is_ours(description: str) -> bool:
+    """Whether this is the description of a project that was made here, of whatever name."""
+    return 'Kept by ml_assets, project "' in description
 
 
 def _where(column: str, operator: str, kind: str, value: Any) -> list[Filter]:

@@ -8,6 +8,7 @@ from ml_assets.labeling.label_studio import LabelStudioRefused, LabelStudioUnava
 from ml_assets.labeling.pull import pending
 from ml_assets.labeling.queue import ls_project_of, short
 from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.labeling.watch import differences
 from ml_assets.resources import key, request
 from ml_assets.store import ProjectStore
 
@@ -27,6 +28,13 @@ def news(project: str, timeout: float = SECONDS) -> str:
     return pending(store, connect(timeout), ls_project) if ls_project is not None else ""
 
 
+def tampered(project: str, timeout: float = SECONDS) -> str:
+    """A sentence about what people changed in Label Studio that is not theirs to change, else the empty string."""
+    store = ProjectStore(project)
+    ls_project = ls_project_of(store)
+    return "; ".join(differences(store, connect(timeout), ls_project)) if ls_project is not None else ""
+
+
 def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.SensorDefinition]:
     """One sensor: one run for all that changed, or one that fills the queue. Training is not started by it."""
 
@@ -39,7 +47,8 @@ def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.Sensor
     def annotations_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """Asks Label Studio for changes and whether its tasks run out; while it does not answer, waits and says so once."""
         try:
-            found, needed = news(project), ""
+            changed = tampered(project)
+            found, needed = changed or news(project), ""
             if not found and context.instance.get_latest_materialization_event(key(project, "embeddings")):
                 # such as when it did not answer at the time when the samples were collected
                 needed = short(ProjectStore(project), connect(SECONDS), settings)
@@ -55,7 +64,9 @@ def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.Sensor
         asked = request(context, project, found or needed)
         if isinstance(asked, dg.SkipReason):
             return asked
-        chosen = [key(project, noun) for noun in (CHAIN if found else [QUEUE])]
+        # whatever was changed is put right before answers are read
+        nouns = [QUEUE, *CHAIN] if changed else CHAIN if found else [QUEUE]
+        chosen = [key(project, noun) for noun in nouns]
         return dg.RunRequest(run_key=asked.run_key, tags=asked.tags, asset_selection=chosen)
 
     return [annotations_sensor]
