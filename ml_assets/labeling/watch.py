@@ -114,12 +114,8 @@ def look(store: ProjectStore, client: LabelStudio, ls_project: int) -> Seen:
         ls_project=ls_project,
         project={name: project.get(name) for name in (*KEPT, *LOOKED_AT)},
         administrator=client.administrator(),
-        projects={
-            str(i): p["title"] for i, p in client.projects().items() if i != ls_project and not is_ours(p["description"])
-        },
-        storages={
-            name: where for name, where in client.storages(ls_project).items() if where != str(media.folder(store.project))
-        },
+        projects={str(number): title for number, title in others.items()},
+        storages={name: where for name, where in client.storages(ls_project).items() if where != files},
         members={str(number): email for number, email in client.users().items()},
     )
 
