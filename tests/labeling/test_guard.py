@@ -1,14 +1,19 @@
 """Label Studio as `ml-assets up` runs it, attacked by pages of other origins and by annotators."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from ml_assets.labeling.accounts import invite
 from ml_assets.labeling.label_studio import Answer, LabelStudio
+from ml_assets.services import catalogue
 
 from .animals import CONFIG, TASK
 
@@ -270,3 +275,76 @@ def test_browsers_obey_the_content_security_policy(scene: Scene, path: str) -> N
     assert "'unsafe-eval'" not in policy["script-src"]
     assert (policy["default-src"].split()[0], policy["object-src"], policy["frame-ancestors"]) == ("'self'", "'none'", "'self'")
     assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+
+
+NAMED = """
+import sys
+from pathlib import Path
+
+import label_studio
+
+sys.path.insert(0, str(Path(label_studio.__file__).parent))  # as the server itself does
+import django
+
+django.setup()
+from django.http import HttpResponse
+from django.test import RequestFactory
+from guard.origin import SameOrigin
+
+asked, let_through = RequestFactory(), SameOrigin(lambda request: HttpResponse())
+for host, origin in (
+    ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+    ("label.example.org", "https://label.example.org"),
+    ("a.teams.example.org", "https://a.teams.example.org"),
+    ("127.0.0.1:8080", "https://label.example.org"),  # a proxy that asks by its own name
+    ("label.example.org", "https://elsewhere.example"),
+    ("elsewhere.example", "https://elsewhere.example"),
+):
+    print(let_through(asked.post("/api/x", HTTP_HOST=host, HTTP_ORIGIN=origin)).status_code)
+"""
+
+
+def test_a_team_names_the_host_by_which_its_proxy_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path))
+    monkeypatch.setenv("LABEL_STUDIO_ALLOWED_HOSTS", "label.example.org,.teams.example.org")
+    service = catalogue.servers()["label_studio"]
+    service.prepare()
+    python = Path(service.command[0]).with_name("python")
+    environment = os.environ | dict(service.environment())
+    done = subprocess.run([python, "-c", NAMED], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split()[-6:] == ["200", "200", "200", "200", "403", "400"], done.stderr[-2000:]
+
+
+# ---- what annotators see, in a real browser ----
+
+
+def test_an_annotator_labels_in_a_browser_and_nothing_that_the_pages_need_is_refused(
+    owner: LabelStudio, scene: Scene, browser: Browser
+) -> None:
+    owner.push(scene.project, [{"data": {"item_id": i, "content": f"text of {i}"}} for i in ("b", "c")])
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    context.set_default_timeout(60_000)
+    page, refused, broken = context.new_page(), list[str](), list[str]()
+    page.on("response", lambda r: refused.append(f"{r.request.method} {r.url}") if r.status in (400, 401, 403) else None)
+    page.on("console", lambda m: broken.append(m.text) if "Content Security Policy" in m.text else None)
+
+    page.goto(f"{scene.url}/user/login")
+    page.locator("input[name=email]").fill("mallory@example.org")
+    page.locator("input[name=password]").fill("a good password")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda url: "/user/login" not in url)
+    page.goto(f"{scene.url}/projects/")
+    page.get_by_text("guarded").first.click()
+    page.get_by_role("button", name="Label All Tasks").click()
+    page.locator("label").filter(has_text="dog").click()
+    with page.expect_response(lambda r: "/annotations" in r.url and r.request.method == "POST") as sent:
+        page.get_by_role("button", name="Submit current annotation").click()
+    assert (sent.value.status, sent.value.json()["completed_by"]) == (201, scene.my_id)
+    page.locator("label").filter(has_text="cat").click()  # of the next task
+    page.goto(f"{scene.url}/user/account")
+    page.get_by_text("mallory@example.org").first.wait_for()
+    context.close()
+
+    ours = [line for line in refused if "/api/organizations" not in line]
+    assert ours == []
+    assert [line for line in broken if "googletagmanager" not in line] == []
