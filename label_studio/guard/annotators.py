@@ -7,6 +7,7 @@ of the server adds. Decided by the name of the view that Django found for the ad
 
 import json
 import logging
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -164,10 +165,21 @@ def _objection_to_answer(request: HttpRequest, user: Any, name: str, named: Mapp
         return "an answer is a JSON object in UTF-8"
     if any(body.get(field, user.pk) != user.pk for field in NAMES_AN_OWNER):
         return "an answer can be given in the own name alone"
+    if (drafted := body.get("annotation")) is not None and not (
+        isinstance(drafted, int) and Annotation.objects.filter(pk=drafted, completed_by=user).exists()
+    ):
+        return others
+    if body.get("unique_id", own := _key(named, user)) != own:
+        return "this name for an answer may be somebody else's"
     task = stored.task_id if stored is not None else named.get("pk")
     if body.get("task", task) != task or (stored is not None and "project" in body and body["project"] != _project(stored)):
         return "an answer stays at its task"
     return "only administrators may say which answer is the truth" if body.get("ground_truth") else ""
+
+
+def _key(named: Mapping[str, Any], user: Any) -> str:
+    """The name that `ml_assets` gives the one answer of a user to a task, so that it is not given twice."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"ml_assets task {named.get('pk')} {user.email}"))
 
 
 def _project(stored: Any) -> int | None:

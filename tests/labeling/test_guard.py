@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class Scene:
     task: int
     theirs: int
     draft: int
+    their_key: str
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,8 @@ def scene(owner: LabelStudio) -> Iterator[Scene]:
         fields = {"email": login.email, "password": login.password, "csrfmiddlewaretoken": token}
         assert browser.post("/user/login/", data=fields, headers={"Referer": owner.url}).status_code == 302
         theirs = int(row["annotations"][0]["id"])
-        yield Scene(owner.url, browser, ids[login.email], ids[owner.email], project, task, theirs, int(draft.json()["id"]))
+        key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"ml_assets task {task} somebody@example.org"))
+        yield Scene(owner.url, browser, ids[login.email], ids[owner.email], project, task, theirs, int(draft.json()["id"]), key)
 
 
 @pytest.fixture
@@ -128,6 +131,12 @@ FORBIDDEN = {
         "/api/tasks/{task}/annotations/",
         {"result": TASK.write("dog"), "completed_by": "{owner_id}"},
     ),
+    "take the name of somebody's next answer": (
+        "POST",
+        "/api/tasks/{task}/annotations/",
+        {"result": TASK.write("dog"), "unique_id": "{their_key}"},
+    ),
+    "draft over somebody's answer": ("POST", "/api/tasks/{task}/drafts", {"result": [], "annotation": "{theirs}"}),
     "answer as the truth": ("POST", "/api/tasks/{task}/annotations/", {"result": TASK.write("dog"), "ground_truth": True}),
     "make a prediction": ("POST", "/api/predictions/", {"task": "{task}", "result": []}),
     "add a storage": ("POST", "/api/storages/localfiles/", {"project": "{project}", "path": "/"}),

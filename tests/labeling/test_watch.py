@@ -1,7 +1,9 @@
 """What people change in Label Studio that is not theirs to change is told and put right."""
 
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import pytest
 
@@ -9,6 +11,7 @@ from ml_assets.labeling.accounts import invite
 from ml_assets.labeling.label_studio import Answer, LabelStudio
 from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue
+from ml_assets.labeling.sensors import labeling_sensors
 from ml_assets.labeling.watch import differences, read, watch
 from ml_assets.modalities import Text
 from ml_assets.store import ProjectStore
@@ -122,12 +125,27 @@ def test_a_deleted_project_is_told_and_begun_anew_and_answers_stay(owner: LabelS
     assert store.table("annotations").read(where="deleted = false")["value"].to_pylist() == ["cat"]
 
 
+def test_the_sensor_has_it_put_right_before_answers_are_read(
+    owner: LabelStudio, store: ProjectStore, queue: int, label_studio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_ASSETS_STORE", store.uri.rsplit("/", 1)[0])
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
+    pull(store, owner, queue, TASK)
+    [sensor] = labeling_sensors(store.project, SETTINGS)
+    with dg.instance_for_test() as instance:
+        quiet: Any = sensor(dg.build_sensor_context(instance=instance, sensor_name=sensor.name))
+        assert isinstance(quiet, dg.SkipReason), quiet
+        put(owner, "PATCH", f"/api/projects/{queue}/", {"label_config": CONFIG.replace("bird", "cow")})
+        asked: Any = sensor(dg.build_sensor_context(instance=instance, sensor_name=sensor.name))
+    assert [chosen.path[-1] for chosen in asked.asset_selection] == ["label_tasks", "annotations", "labels", "dataset"]
+    assert f"label_config of project {queue} was changed" in asked.tags["ml_assets/news"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"ls_project": "x"}', b"\xff"])
 def test_a_damaged_note_of_what_was_seen_is_begun_anew(
     content: bytes, owner: LabelStudio, store: ProjectStore, queue: int
 ) -> None:
-    from pathlib import Path
-
     Path(store.uri, "label_studio_seen.json").write_bytes(content)
     assert look(store, owner, queue) == []
     assert read(store) is not None
