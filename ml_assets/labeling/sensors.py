@@ -18,12 +18,17 @@ QUEUE = "label_tasks"
 CHAIN = ["annotations", "labels", "dataset"]
 
 
+def sent(project: str) -> str:
+    """A sentence about labels that were sent to the API, else the empty string. Label Studio is not asked."""
+    files = sorted(path.name for path in (home() / "inbox" / project / "labels").glob("*.jsonl"))
+    return f"{len(files)} files of labels were sent to the API, the last is {files[-1]}" if files else ""
+
+
 def news(project: str, timeout: float = SECONDS) -> str:
     """A sentence about what people answered since the last pull or sent to the API, else the empty string."""
+    if found := sent(project):
+        return found
     store = ProjectStore(project)
-    sent = sorted(path.name for path in (home() / "inbox" / project / "labels").glob("*.jsonl"))
-    if sent:
-        return f"{len(sent)} files of labels were sent to the API, the last is {sent[-1]}"
     ls_project = ls_project_of(store)
     return pending(store, connect(timeout), ls_project) if ls_project is not None else ""
 
@@ -47,7 +52,7 @@ def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.Sensor
     def annotations_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """Asks Label Studio for changes and whether its tasks run out; while it does not answer, waits and says so once."""
         try:
-            changed = tampered(project)
+            changed = "" if sent(project) else tampered(project)
             found, needed = changed or news(project), ""
             if not found and context.instance.get_latest_materialization_event(key(project, "embeddings")):
                 # such as when it did not answer at the time when the samples were collected
