@@ -38,7 +38,7 @@ def test_each_invitation_ends_the_links_before(server: str) -> None:
     assert first
     assert second
     assert first != second
-    with httpx.Client() as browser, pytest.raises(LinkEnded, match="does not make an account for eve@example.org"):
+    with httpx.Client() as browser, pytest.raises(LinkEnded, match=r"does not make an account for eve@example\.org"):
         _submit(browser, server, first, "eve@example.org", "a good password", "make an account for")
     with httpx.Client() as browser:
         _submit(browser, server, second, "eva@example.org", "a good password", "make an account for")
