@@ -1,10 +1,8 @@
 """Fixtures for all tests."""
 
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,17 +13,18 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
+from installation import free_port
 from xdist.scheduler import LoadScopeScheduling
 
+from ml_assets import credentials
 from ml_assets.cli import hear_interrupts
+from ml_assets.services import catalogue
 
 # how long an example takes says more about what else the machine does than about the code
-settings.register_profile("ml_assets", deadline=None)
-settings.load_profile("ml_assets")
+hypothesis_settings.register_profile("ml_assets", deadline=None)
+hypothesis_settings.load_profile("ml_assets")
 
-SERVER = Path(__file__).parents[1] / "label_studio" / ".venv" / "bin" / "label-studio"
-EMPTY = SERVER.parents[1] / "empty" / "label_studio.sqlite3"
 START_SECONDS = 300.0
 
 
@@ -68,35 +67,23 @@ class LabelStudioServer:
 
 @pytest.fixture(scope="session")
 def label_studio() -> Iterator[LabelStudioServer]:
-    """A real Label Studio server on a free port, with a home of its own that is gone afterwards."""
-    home = tempfile.mkdtemp(prefix="label-studio-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
-    if EMPTY.exists():  # `make setup` ran the migrations once
-        shutil.copyfile(EMPTY, Path(home) / EMPTY.name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = LabelStudioServer(
-        f"http://127.0.0.1:{port}", secrets.token_hex(20), "owner@example.org", secrets.token_urlsafe(12), Path(home)
-    )
-    (server.home / "media").mkdir()
-    command = [str(SERVER), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port), "--data-dir", home]
-    command += ["--username", server.email, "--password", server.password, "--user-token", server.token, "--log-level", "ERROR"]
-    settings = {
-        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-        "LABEL_STUDIO_BASE_DATA_DIR": home,
-        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(server.home / "media"),
-        "COLLECT_ANALYTICS": "false",
-        "LATEST_VERSION_CHECK": "false",
-        "SENTRY_DSN": "",
-        "FRONTEND_SENTRY_DSN": "",
-    }
-    log = Path(home) / "server.log"
+    """A real Label Studio server on a free port, as `ml-assets up` starts it; its home is gone afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="label-studio-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("LABEL_STUDIO_URL", raising=False)
+        environment.setenv("ML_ASSETS_HOME", str(home))
+        environment.setenv("ML_ASSETS_LABEL_STUDIO_PORT", str(free_port()))
+        environment.setenv("LABEL_STUDIO_USERNAME", "owner@example.org")
+        environment.setenv("LOG_LEVEL", "WARNING")
+        account, service = credentials.label_studio(), catalogue.servers()["label_studio"]
+        service.prepare()
+        settings = dict(service.environment())
+    log = home / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=home, env=os.environ | settings, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            service.command, cwd=home, env=os.environ | settings, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
+    server = LabelStudioServer(service.url, account.api_key, str(account.email), str(account.password), home)
     try:
         _wait_until_ready(process, server, log)
         yield server

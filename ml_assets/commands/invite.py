@@ -34,12 +34,13 @@ class Invitation:
         """The same for people."""
         if self.link is not None:
             whoever = "Whoever has the link can make an account: give it to annotators alone."
-            return f"make an account at {self.link}\nthen label at {self.url}\n{whoever}"
+            until = "It is good until `ml-assets invite` is called again, which ends it: do so once they are in."
+            return f"make an account at {self.link}\nthen label at {self.url}\n{whoever} {until}"
         return f"{self.email} can log in at {self.url}\npassword: {self.password}\nIt is shown only now."
 
 
 def invite(project: str, email: str | None = None) -> Invitation:
-    """The installation's invitation link or, with an e-mail address, a new account.
+    """A new invitation link or, with an e-mail address, a new account; links from before are good for nothing any more.
 
     Raises:
         ProjectError: There is no such project.
@@ -49,7 +50,7 @@ def invite(project: str, email: str | None = None) -> Invitation:
     settings.load(project)
     client = connect()
     if email is None:
-        return Invitation(_page(project), link=client.invite_link())
+        return Invitation(_page(project), link=client.new_invite_link())
     login = accounts.invite(client, email)
     return Invitation(_page(project), email=login.email, password=login.password)
 

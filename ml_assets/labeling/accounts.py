@@ -7,9 +7,12 @@ from html import unescape
 
 import httpx
 
-from ml_assets.labeling.label_studio import LabelStudio, LabelStudioRefused, LabelStudioUnavailable
+from ml_assets.labeling import http
+from ml_assets.labeling.http import LabelStudioRefused
+from ml_assets.labeling.label_studio import LabelStudio
 
 TIMEOUT = 30.0
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Login:
 
 
 def invite(client: LabelStudio, email: str, password: str | None = None) -> Login:
-    """Make an account that can log in; the password is made up if none is given.
+    """Make an account that can log in; the password is made up if none is given. Invitation links from before end with it.
 
     Raises:
         LabelStudioRefused: The address has an account already (Label Studio tells nobody its password), is none, or the
@@ -32,8 +35,15 @@ def invite(client: LabelStudio, email: str, password: str | None = None) -> Logi
     if email in {known.lower() for known in client.users().values()}:
         raise LabelStudioRefused(f"{email} has an account already: log in at {client.url}/user/login")
     password = password or secrets.token_urlsafe(12)
-    with httpx.Client(timeout=TIMEOUT) as browser:
-        _submit(browser, client.url, client.invite_link(), email, password, "make an account for")
+    for attempt in range(1, ATTEMPTS + 1):
+        with http.client(client.url, TIMEOUT) as browser:
+            try:
+                _submit(browser, client.url, client.invite_link(), email, password, "make an account for")
+                break
+            except LinkEnded:  # another invitation was made at this moment
+                if attempt == ATTEMPTS:
+                    raise
+    client.new_invite_link()
     return Login(client.url, email, password)
 
 
@@ -44,19 +54,17 @@ def sign_in(url: str, email: str, password: str) -> LabelStudio:
         LabelStudioRefused: The password is wrong, or the user's only token is one that the server shows once.
     """
     url = url.rstrip("/")
-    with httpx.Client(timeout=TIMEOUT, base_url=url) as browser:
+    with http.client(url, TIMEOUT, base_url=url) as browser:
         _submit(browser, url, f"{url}/user/login/", email, password, "log in")
-        try:
+        with http.asking(url, f"a token of {email}"):
             if browser.get("/api/jwt/settings").json().get("legacy_api_tokens_enabled"):
-                return LabelStudio(url, browser.get("/api/current-user/token").json()["token"])
+                return LabelStudio(url, _token(browser.get("/api/current-user/token")))
             made = browser.post("/api/token/")
-        except httpx.HTTPError as error:
-            raise _silent(url, error) from error
-    if made.status_code == 409:
-        raise LabelStudioRefused(
-            f"{email} has a personal access token already, which Label Studio shows only once: revoke it first"
-        )
-    return LabelStudio(url, made.json()["token"])
+            if made.status_code != 409:
+                return LabelStudio(url, _token(made))
+    raise LabelStudioRefused(
+        f"{email} has a personal access token already, which Label Studio shows only once: revoke it first"
+    )
 
 
 def ensure_annotator(client: LabelStudio, email: str, password: str) -> LabelStudio:
@@ -66,6 +74,18 @@ def ensure_annotator(client: LabelStudio, email: str, password: str) -> LabelStu
     return sign_in(client.url, email, password)
 
 
+class LinkEnded(LabelStudioRefused):
+    """The server does not take the invitation link any more."""
+
+
+def _token(answer: httpx.Response) -> str:
+    """The token in the answer. Raises `ValueError` if there is none."""
+    token = answer.json().get("token")
+    if not isinstance(token, str):
+        raise ValueError("no token")
+    return token
+
+
 def _submit(browser: httpx.Client, url: str, form: str, email: str, password: str, what: str) -> None:
     """Fill in the form and send it; a page that comes back instead of a redirect says what is wrong."""
     try:
@@ -73,15 +93,11 @@ def _submit(browser: httpx.Client, url: str, form: str, email: str, password: st
         fields = {"email": email, "password": password, "csrfmiddlewaretoken": token.group(1) if token else ""}
         answer = browser.post(form, data=fields, headers={"Referer": url})
     except httpx.HTTPError as error:
-        raise _silent(url, error) from error
+        raise http.silent(url, "a form", error) from error
     if answer.status_code in (301, 302, 303):
         return
     said = re.findall(r"<li>\s*(.*?)\s*</li>|class=\"error\"[^>]*>\s*(.*?)\s*<", answer.text, re.S)
     reasons = [unescape(re.sub(r"<[^>]+>", "", a or b)).strip() for a, b in said]
     reason = "; ".join(r for r in reasons if r) or f"status {answer.status_code}"
-    raise LabelStudioRefused(f"Label Studio does not {what} {email}: {' '.join(reason.split())}")
-
-
-def _silent(url: str, error: httpx.HTTPError) -> LabelStudioUnavailable:
-    why = type(error).__name__
-    return LabelStudioUnavailable(f"Label Studio at {url} does not answer ({why}): start it with `ml-assets up`")
+    kind = LinkEnded if answer.status_code == 403 else LabelStudioRefused
+    raise kind(f"Label Studio does not {what} {email}: {' '.join(reason.split())}")

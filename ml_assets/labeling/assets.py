@@ -17,6 +17,7 @@ from ml_assets.labeling.given import collect_given
 from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import ls_project_of, push_queue
 from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.labeling.watch import watch
 from ml_assets.modalities import Modality
 from ml_assets.records import now
 from ml_assets.resources import Workspace, result, stage_asset
@@ -32,13 +33,15 @@ def labeling_assets(
     """The assets of the labeling stage."""
 
     @stage_asset(project, "labeling", "label_tasks", deps=["samples", "embeddings"], kinds=["labelstudio"], settings=[settings])
-    def label_tasks(workspace: Workspace) -> dg.MaterializeResult[Any]:
+    def label_tasks(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per sample that people are asked about in Label Studio, with why it was chosen.
 
         Made from `samples` and `embeddings`; when a model serves, tasks show its prediction. However often it runs and
         wherever it is interrupted, a sample gets one task.
         """
         store, client = workspace.store(project), connect()
+        for changed in watch(store, client, ls_project_of(store), settings, modality, "label_tasks"):
+            context.log.warning(changed)
         done = push_queue(store, client, settings, modality, lambda ids: vectors(store, ids), now())
         table = store.table("label_tasks")
         return result(
@@ -61,8 +64,13 @@ def labeling_assets(
         given = collect_given(store, workspace.home / "inbox" / project / "labels", task, modality, now())
         table = store.table("annotations")
         table.upsert(from_given(store.table("given_labels").read()))
-        ls_project = ls_project_of(store)
-        found = pull(store, connect(), ls_project, task) if ls_project is not None else None
+        ls_project, found = ls_project_of(store), None
+        if ls_project is not None:
+            client = connect()
+            for changed in watch(store, client, ls_project, settings, modality, "annotations"):
+                context.log.warning(changed)
+            if client.project(ls_project) is not None:  # else `label_tasks` begins anew
+                found = pull(store, client, ls_project, task)
         for wrong in found.invalid if found else ():
             context.log.warning(f"task {wrong.task_id} in Label Studio: {wrong.reason}")
         return result(

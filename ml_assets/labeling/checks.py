@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.labeling.watch import read
 from ml_assets.resources import Workspace, key
 from ml_assets.tasks import InvalidLabel
 
@@ -30,6 +31,21 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
                 "open": open_,
             },
         )
+
+    def as_it_was(noun: str) -> dg.AssetChecksDefinition:
+        @dg.asset_check(asset=key(project, noun), name=f"{noun}_label_studio_is_as_it_was")
+        def unchanged(workspace: Workspace) -> dg.AssetCheckResult:
+            """Since the look before, nobody changed settings, accounts, projects or storages in Label Studio."""
+            seen = read(workspace.store(project))
+            told = seen.told.get(noun, []) if seen else []
+            return dg.AssetCheckResult(
+                passed=not told,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(told) or "nothing was changed",
+                metadata={"changes": len(told)},
+            )
+
+        return unchanged
 
     @dg.asset_check(asset=key(project, "annotations"))
     def known_classes(workspace: Workspace) -> dg.AssetCheckResult:
@@ -69,4 +85,4 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
             metadata={"rows": len(rows), "wrong": len(wrong)},
         )
 
-    return [one_task_each, known_classes, annotators_agree, samples_exist]
+    return [one_task_each, as_it_was("label_tasks"), as_it_was("annotations"), known_classes, annotators_agree, samples_exist]

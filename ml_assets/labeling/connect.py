@@ -6,5 +6,9 @@ from ml_assets.labeling.label_studio import LabelStudio
 
 
 def connect(timeout: float = 30.0) -> LabelStudio:
-    """Label Studio as `ml-assets up` started it, or the server at `LABEL_STUDIO_URL`, as its administrator."""
+    """Label Studio as `ml-assets up` started it, or the server at `LABEL_STUDIO_URL`, as its administrator.
+
+    Raises:
+        LabelStudioRefused: Another user of the machine listens where the installation's server should.
+    """
     return LabelStudio(url("label_studio"), credentials.label_studio().api_key, timeout)

@@ -8,13 +8,18 @@ import json
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import httpx
+
+from ml_assets.labeling import http
+from ml_assets.labeling.http import LabelStudioRefused, LabelStudioUnavailable
+
+__all__ = ["Answer", "LabelStudio", "LabelStudioRefused", "LabelStudioUnavailable", "is_ours", "stamp"]
 
 CHUNK = 1000
 """Tasks of one import: one bad task fails its whole chunk, and larger chunks gain nothing."""
@@ -29,14 +34,6 @@ that a version per model would put the tasks of every older model last. Which mo
 
 _FIELDS = "id,data,annotations,updated_at,result,completed_by,was_cancelled,created_at,lead_time"  # also of the annotations
 Filter = dict[str, Any]
-
-
-class LabelStudioUnavailable(RuntimeError):
-    """Label Studio does not answer, or answers that it cannot right now: trying again later may help."""
-
-
-class LabelStudioRefused(RuntimeError):
-    """Label Studio answers no: trying again does not help."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class LabelStudio:
         timeout: Limit of each call, in seconds.
 
     Raises:
-        LabelStudioRefused: The token has expired.
+        LabelStudioRefused: The token has expired, or another user of the machine holds the installation's port.
     """
 
     def __init__(self, url: str, token: str, timeout: float = 30.0):
@@ -65,7 +62,7 @@ class LabelStudio:
 
         self.url = url.rstrip("/")
         limits = httpx.Limits(max_connections=16)
-        self._http = httpx.Client(timeout=timeout, follow_redirects=True, limits=limits)
+        self._http = http.client(self.url, timeout, follow_redirects=True, limits=limits)
         sdk: Any = Sdk
         with self._asking("the token"):
             self._sdk: Sdk = sdk(base_url=self.url, api_key=token, httpx_client=self._http, timeout=timeout, max_retries=0)
@@ -83,12 +80,17 @@ class LabelStudio:
     def users(self) -> dict[int, str]:
         """E-mail address of each user, by id."""
         with self._asking("the list of users"):
-            return {int(user.id): str(user.email) for user in self._sdk.users.list()}
+            return {int(user.id): str(user.email) for user in _listed(self._sdk.users.list())}
 
     def invite_link(self) -> str:
-        """The address at which somebody who was invited makes an account."""
+        """The address at which somebody who was invited makes an account, as long as no newer one was asked for."""
         with self._asking("an invitation"):
-            return self.url + str(self._sdk.organizations.invites.get_invite_link().invite_url)
+            return self.url + _invitation(self._sdk.organizations.invites.get_invite_link().invite_url)
+
+    def new_invite_link(self) -> str:
+        """An address like that of `invite_link`; all that were given out before are good for nothing any more."""
+        with self._asking("a new invitation"):
+            return self.url + _invitation(self._sdk.organizations.reset_token().invite_url)
 
     def ensure_project(
         self, name: str, label_config: str, annotators: int = 1, title: str | None = None, may_be_empty: bool = False
@@ -98,7 +100,7 @@ class LabelStudio:
         It is found again by a line in its description, whatever people make of its title. What people see is brought up to
         date where it differs: the label configuration, the number of annotators per task, whether an empty answer is one.
         """
-        marker = f'Kept by ml_assets, project "{name}".'
+        marker = _marker(name)
         wanted: dict[str, Any] = {
             "label_config": label_config,
             "maximum_annotations": annotators,
@@ -110,7 +112,7 @@ class LabelStudio:
             if not found:
                 made: Any = self._sdk.projects.create(
                     title=(title or name).ljust(3, "."),  # the server wants three characters
-                    description=f"{marker} Keep this line: the project is found by it.",
+                    description=_description(name),
                     **wanted,
                 )
                 found = self._marked(marker)
@@ -122,18 +124,71 @@ class LabelStudio:
                 self._sdk.projects.update(project.id, **changes)
             return int(project.id)
 
+    def project(self, project: int) -> dict[str, Any] | None:
+        """The project as the server describes it; None if there is none of this id."""
+        answer = self._get(f"/api/projects/{project}/", f"project {project}", may_miss=True)
+        with self._asking(f"project {project}"):
+            return None if answer is None else dict(answer)
+
+    def projects(self) -> dict[int, dict[str, Any]]:
+        """Title and description of each project, by id."""
+        with self._asking("the list of projects"):
+            return {int(p.id): {"title": str(p.title), "description": str(p.description or "")} for p in self._projects()}
+
+    def mark(self, project: int, name: str) -> None:
+        """Write the line into the description by which `ensure_project` finds the project."""
+        with self._asking(f"the project {name!r}"):
+            self._sdk.projects.update(project, description=_description(name))
+
+    def storages(self, project: int) -> dict[str, str]:
+        """What is imported from and exported to, as far as others than `ml_assets` made it: path or bucket by kind and id."""
+        found: dict[str, str] = {}
+        for way in ("", "export"):
+            answer = self._get(f"/api/storages/{way}?project={project}", f"the storages of project {project}")
+            with self._asking(f"the storages of project {project}"):
+                for storage in _listed(answer):
+                    where = storage.get("path") or storage.get("bucket") or storage.get("container") or "?"
+                    found[f"{way or 'import'} {storage['type']} {storage['id']}"] = str(where)
+        return found
+
+    def administrator(self) -> dict[str, Any]:
+        """Id, address and name of the user whose token this is."""
+        found = self._get("/api/current-user/whoami", "who it belongs to")
+        with self._asking("who it belongs to"):
+            return {name: found[name] for name in ("id", "email", "username", "first_name", "last_name")}
+
+    def _get(self, path: str, what: str, may_miss: bool = False) -> Any:
+        """The JSON at a path of the API; None where nothing is, if that may be."""
+        from label_studio_sdk.core.api_error import ApiError
+
+        with self._asking(what):
+            answer = self._http.get(self.url + path, headers=self._sdk._client_wrapper.get_headers())
+            if may_miss and answer.status_code == 404:
+                return None
+            if answer.status_code != 200:
+                raise ApiError(status_code=answer.status_code, body=answer.text)
+            return answer.json()
+
     def ensure_local_files(self, project: int, folder: str) -> None:
         """Let the project show the files of this folder, which lies below the server's folder of local files."""
         with self._asking(f"the files of project {project}"):
             known: Any = self._sdk.import_storage.local.list(project=project)
-            if folder not in {storage.path for storage in known}:
+            if folder not in {storage.path for storage in _listed(known)}:
                 self._sdk.import_storage.local.create(project=project, path=folder, use_blob_urls=True)
 
     def _marked(self, marker: str) -> list[Any]:
         """The projects with that line, oldest first."""
-        listed: Any = self._sdk.projects.list(page_size=100, include="id,description")
-        found = [project for project in listed if marker in (project.description or "")]
-        return sorted(found, key=lambda project: int(project.id))
+        return [project for project in self._projects() if marker in (project.description or "")]
+
+    def _projects(self) -> list[Any]:
+        """All projects, oldest first."""
+        found: dict[int, Any] = {}
+        listed: Any = self._sdk.projects.list(page_size=100, include="id,title,description")
+        for project in listed:
+            if not isinstance(project.id, int) or project.id in found:  # pages without end
+                raise ValueError("no list of projects")
+            found[project.id] = project
+        return [found[number] for number in sorted(found)]
 
     def created_at(self, project: int) -> str:
         """When the project was made, to the microsecond: tells it from one that has the same id on another server."""
@@ -176,11 +231,11 @@ class LabelStudio:
                         return_task_ids=True,
                         request_options={"timeout_in_seconds": int(IMPORT_SECONDS)},
                     )
+                    ids = [int(number) for number in made.task_ids or []]
             except LabelStudioUnavailable as error:
                 if attempt == ATTEMPTS or isinstance(error.__cause__, httpx.TimeoutException):
                     raise
                 continue
-            ids = list(made.task_ids or [])
             if len(ids) != len(missing):
                 raise LabelStudioRefused(f"Label Studio made {len(ids)} tasks of the {len(missing)} that were pushed")
             known |= dict(zip(missing, ids, strict=True))
@@ -196,8 +251,9 @@ class LabelStudio:
         """The task id of each of these items that has a task; the oldest, should people have copied one."""
         known: dict[str, int] = {}
         for task in self._of_items(project, items, "id,data"):
-            item, task_id = str(task["data"]["item_id"]), int(task["id"])
-            known[item] = min(task_id, known.get(item, task_id))
+            item, task_id = task["data"].get("item_id"), int(task["id"])
+            if item is not None:  # a task that people made may have a number there
+                known[item] = min(task_id, known.get(item, task_id))
         return known
 
     def tasks_of(self, project: int, items: Collection[str]) -> list[dict[str, Any]]:
@@ -224,6 +280,8 @@ class LabelStudio:
                 yield fresh
             if not page or len(page) >= total:
                 return
+            if not fresh and len(page) < size:
+                raise http.garbled(self.url, f"what changed in project {project}")
             # pages go on from the last time and not by number: what changes meanwhile moves to the end, and all others up
             seen = {(task["id"], task["updated_at"]) for task in page}
             size = size * 2 if after == page[-1]["updated_at"] else PAGE
@@ -289,6 +347,8 @@ class LabelStudio:
             yield from page
             if not page or len(page) >= total:
                 return
+            if page[-1]["id"] <= last:
+                raise http.garbled(self.url, f"the tasks of project {project}")
             last = page[-1]["id"]
 
     def _page(self, project: int, chosen: list[Filter], order: str, fields: str, size: int) -> tuple[list[dict[str, Any]], int]:
@@ -299,36 +359,55 @@ class LabelStudio:
             pager: Any = self._sdk.tasks.list(
                 project=project, query=json.dumps(query), include=fields, fields="all", page_size=size, page=1
             )
-            return [item.model_dump(exclude_unset=True) for item in pager.items or []], int(pager.response.total)
+            page = [_readable(item.model_dump(exclude_unset=True, warnings=False)) for item in _listed(pager.items)]
+            return page, int(pager.response.total)
 
-    @contextmanager
-    def _asking(self, what: str, exists_is_fine: bool = False) -> Iterator[None]:
+    def _asking(self, what: str, exists_is_fine: bool = False) -> AbstractContextManager[None]:
         """Errors of the calls inside as one sentence about `what`."""
-        from label_studio_sdk.core.api_error import ApiError
+        return http.asking(self.url, what, exists_is_fine)
 
-        try:
-            yield
-        except httpx.HTTPError as error:
-            how = f"does not answer ({type(error).__name__}) when asked for {what}: start it with `ml-assets up`"
-            if isinstance(error, httpx.TimeoutException):  # it runs, but
-                how = f"is silent ({type(error).__name__}) when asked for {what}: see its log, or try again"
-            raise LabelStudioUnavailable(f"Label Studio at {self.url} {how}") from error
-        except json.JSONDecodeError as error:  # when a personal access token is renewed; elsewhere the SDK sees to it
-            raise LabelStudioUnavailable(
-                f"{self.url} answers as no Label Studio does when asked for {what}: check LABEL_STUDIO_URL, or its proxy"
-            ) from error
-        except ApiError as error:
-            code = error.status_code or 0
-            if code == 409 and exists_is_fine:
-                return
-            detail = _detail(error.body)
-            if code in (401, 403):
-                raise LabelStudioRefused(
-                    f"Label Studio at {self.url} refuses the token ({code}: {detail}): check LABEL_STUDIO_API_KEY"
-                ) from error
-            if code >= 500 or code == 429:
-                raise LabelStudioUnavailable(f"Label Studio at {self.url} fails at {what} ({code}: {detail})") from error
-            raise LabelStudioRefused(f"Label Studio at {self.url} refuses {what} ({code}: {detail})") from error
+
+def _listed(items: Any) -> list[Any]:
+    """The list, if it is one: nothing at all is not the same as an empty one. Raises `ValueError`."""
+    if not isinstance(items, list):
+        raise ValueError("no list")
+    return items
+
+
+def _invitation(path: Any) -> str:
+    """The path of an invitation, if it is one. Raises `ValueError`."""
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise ValueError("no path")
+    return path
+
+
+def _readable(task: dict[str, Any]) -> dict[str, Any]:
+    """A task as all here expect it: who imports tasks by hand may put anything into its data.
+
+    Only a text is an item's id, and only annotations with a number are read. Raises `ValueError` where it has no id or time.
+    """
+    if not isinstance(task.get("id"), int) or not isinstance(task.get("updated_at", datetime.min), datetime):
+        raise ValueError("no task")
+    data = task.get("data")
+    data = dict(data) if isinstance(data, dict) else {}
+    if not isinstance(data.get("item_id"), str):
+        data.pop("item_id", None)
+    given = task.get("annotations")
+    annotations = [a for a in given if isinstance(a, dict) and isinstance(a.get("id"), int)] if isinstance(given, list) else []
+    return task | {"data": data, "annotations": annotations}
+
+
+def _marker(name: str) -> str:
+    return f'Kept by ml_assets, project "{name}".'
+
+
+def _description(name: str) -> str:
+    return f"{_marker(name)} Keep this line: the project is found by it."
+
+
+def is_ours(description: str) -> bool:
+    """Whether this is the description of a project that was made here, of whatever name."""
+    return 'Kept by ml_assets, project "' in description
 
 
 def _where(column: str, operator: str, kind: str, value: Any) -> list[Filter]:
@@ -338,11 +417,3 @@ def _where(column: str, operator: str, kind: str, value: Any) -> list[Filter]:
 def stamp(time: datetime) -> str:
     """A time in UTC as Label Studio's filters need it: microseconds and `Z`. Sorts as text."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _detail(body: Any) -> str:
-    """What the server says, short."""
-    if isinstance(body, dict):
-        body = body.get("validation_errors") or body.get("detail") or body
-    text = body if isinstance(body, str) else json.dumps(body, default=str)
-    return " ".join(text.split())[:300]

@@ -14,6 +14,7 @@ from ml_assets.labeling import media
 from ml_assets.labeling.label_studio import QUEUE, LabelStudio
 from ml_assets.labeling.pull import DELETED, adopt, sweep
 from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.labeling.watch import ensure_project
 from ml_assets.modalities import Modality
 from ml_assets.records import SCHEMAS
 from ml_assets.store import ProjectStore, quote
@@ -68,11 +69,7 @@ def push_queue(
         at: Time of the push.
         title: What people see as the project's name; by default its name.
     """
-    config = settings.task.label_config(modality.label_studio_object(), settings.question)
-    project = client.ensure_project(store.project, config, settings.annotators, title, settings.task.may_be_empty)
-    if modality.has_files:
-        media.folder(store.project).mkdir(parents=True, exist_ok=True)
-        client.ensure_local_files(project, str(media.folder(store.project)))
+    project = ensure_project(store, client, settings, modality, title)
     adopt(store, client, project)
     table = store.table("label_tasks")
     table.delete(f"ls_project != {project}")

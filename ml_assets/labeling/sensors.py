@@ -8,6 +8,7 @@ from ml_assets.labeling.label_studio import LabelStudioRefused, LabelStudioUnava
 from ml_assets.labeling.pull import pending
 from ml_assets.labeling.queue import ls_project_of, short
 from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.labeling.watch import differences
 from ml_assets.resources import key, request
 from ml_assets.store import ProjectStore
 
@@ -17,14 +18,26 @@ QUEUE = "label_tasks"
 CHAIN = ["annotations", "labels", "dataset"]
 
 
+def sent(project: str) -> str:
+    """A sentence about labels that were sent to the API, else the empty string. Label Studio is not asked."""
+    files = sorted(path.name for path in (home() / "inbox" / project / "labels").glob("*.jsonl"))
+    return f"{len(files)} files of labels were sent to the API, the last is {files[-1]}" if files else ""
+
+
 def news(project: str, timeout: float = SECONDS) -> str:
     """A sentence about what people answered since the last pull or sent to the API, else the empty string."""
+    if found := sent(project):
+        return found
     store = ProjectStore(project)
-    sent = sorted(path.name for path in (home() / "inbox" / project / "labels").glob("*.jsonl"))
-    if sent:
-        return f"{len(sent)} files of labels were sent to the API, the last is {sent[-1]}"
     ls_project = ls_project_of(store)
     return pending(store, connect(timeout), ls_project) if ls_project is not None else ""
+
+
+def tampered(project: str, timeout: float = SECONDS) -> str:
+    """A sentence about what people changed in Label Studio that is not theirs to change, else the empty string."""
+    store = ProjectStore(project)
+    ls_project = ls_project_of(store)
+    return "; ".join(differences(store, connect(timeout), ls_project)) if ls_project is not None else ""
 
 
 def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.SensorDefinition]:
@@ -39,7 +52,8 @@ def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.Sensor
     def annotations_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """Asks Label Studio for changes and whether its tasks run out; while it does not answer, waits and says so once."""
         try:
-            found, needed = news(project), ""
+            changed = "" if sent(project) else tampered(project)
+            found, needed = changed or news(project), ""
             if not found and context.instance.get_latest_materialization_event(key(project, "embeddings")):
                 # such as when it did not answer at the time when the samples were collected
                 needed = short(ProjectStore(project), connect(SECONDS), settings)
@@ -55,7 +69,9 @@ def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.Sensor
         asked = request(context, project, found or needed)
         if isinstance(asked, dg.SkipReason):
             return asked
-        chosen = [key(project, noun) for noun in (CHAIN if found else [QUEUE])]
+        # whatever was changed is put right before answers are read
+        nouns = [QUEUE, *CHAIN] if changed else CHAIN if found else [QUEUE]
+        chosen = [key(project, noun) for noun in nouns]
         return dg.RunRequest(run_key=asked.run_key, tags=asked.tags, asset_selection=chosen)
 
     return [annotations_sensor]

@@ -120,8 +120,9 @@ def _label_studio() -> Server:
             "LABEL_STUDIO_USERNAME": str(account.email),
             "LABEL_STUDIO_PASSWORD": str(account.password),
             "LABEL_STUDIO_USER_TOKEN": account.api_key,
-            # its packages are its own
-            "PYTHONPATH": "",
+            # its packages are its own; the folder holds the settings that it runs with, stricter than variables can say
+            "DJANGO_SETTINGS_MODULE": "guard.settings",
+            "PYTHONPATH": str(CHECKOUT / "label_studio"),
         }
 
     return Server(

@@ -50,9 +50,11 @@ def shown(answer: Any) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def regions(result: Sequence[dict[str, Any]], classes: Sequence[str]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def regions(result: Sequence[Any], classes: Sequence[str]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Each region of the control `label`, and its value. Raises `InvalidLabel` if a region has none."""
     for region in result:
+        if not isinstance(region, Mapping):
+            raise refused(f"not a region: {shown(region)}", classes)
         if region.get("from_name") == "label":
             value = region.get("value")
             if not isinstance(value, Mapping):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from ml_assets.commands.invite import Invitation, invite
+from ml_assets.labeling.accounts import LinkEnded, _submit
 from ml_assets.labeling.label_studio import LabelStudioUnavailable
 from ml_assets.settings import ProjectError
 
@@ -30,6 +31,20 @@ def test_a_link_leads_to_the_form_that_makes_an_account(server: str) -> None:
     assert made.link
     assert 'name="password"' in httpx.get(made.link).text
     assert made.link in made.sentences()
+
+
+def test_each_invitation_ends_the_links_before(server: str) -> None:
+    first, second = invite("newsgroups").link, invite("newsgroups").link
+    assert first
+    assert second
+    assert first != second
+    with httpx.Client() as browser, pytest.raises(LinkEnded, match=r"does not make an account for eve@example\.org"):
+        _submit(browser, server, first, "eve@example.org", "a good password", "make an account for")
+    with httpx.Client() as browser:
+        _submit(browser, server, second, "eva@example.org", "a good password", "make an account for")
+    invite("newsgroups", "ina@example.org")
+    with httpx.Client() as browser, pytest.raises(LinkEnded):
+        _submit(browser, server, second, "eve@example.org", "a good password", "make an account for")
 
 
 def test_an_address_gets_an_account_with_a_password(server: str) -> None:

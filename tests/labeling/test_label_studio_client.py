@@ -134,6 +134,8 @@ def test_without_legacy_tokens_an_annotator_gets_a_personal_one(owner: LabelStud
     invite(owner, "jwt@example.org", "a good password")
     headers = owner._sdk._client_wrapper.get_headers()
     switch = f"{owner.url}/api/jwt/settings"
+    made = httpx.post(f"{owner.url}/api/token/", headers=headers, timeout=10)
+    back = LabelStudio(owner.url, made.json()["token"])  # what still works when the other kind is switched off
     both = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
     httpx.post(switch, headers=headers, json=both | {"legacy_api_tokens_enabled": False}, timeout=10).raise_for_status()
     try:
@@ -144,7 +146,7 @@ def test_without_legacy_tokens_an_annotator_gets_a_personal_one(owner: LabelStud
         with pytest.raises(LabelStudioRefused, match="has a personal access token already"):
             sign_in(owner.url, "jwt@example.org", "a good password")
     finally:
-        modern._http.post(switch, headers=modern._sdk._client_wrapper.get_headers(), json=both).raise_for_status()
+        back._http.post(switch, headers=back._sdk._client_wrapper.get_headers(), json=both).raise_for_status()
 
 
 def test_a_server_that_is_down_is_named_with_what_starts_it() -> None:

@@ -18,13 +18,11 @@ from ml_assets.store import ProjectStore
 
 from .animals import CONFIG, TASK
 
-MODERN = "modern@example.org"
-
 
 @pytest.fixture(scope="module")
 def personal_token(owner: LabelStudio) -> str:
-    """A personal access token as people make it on their account page; the server shows it once."""
-    return _new(ensure_annotator(owner, MODERN, "a good password"))
+    """The owner's personal access token as people make it on their account page; the server shows it once."""
+    return _new(owner)
 
 
 def _headers(client: LabelStudio) -> dict[str, str]:
@@ -52,8 +50,10 @@ def client(
     made.close()
 
 
-def test_a_project_is_made_filled_answered_and_pulled(client: LabelStudio, tmp_path: Any) -> None:
-    store = ProjectStore(f"by_{client.email.split('@')[0]}", tmp_path)
+def test_a_project_is_made_filled_answered_and_pulled(
+    client: LabelStudio, tmp_path: Any, request: pytest.FixtureRequest
+) -> None:
+    store = ProjectStore(f"by_{request.node.callspec.params['client']}", tmp_path)
     project = client.ensure_project(store.project, CONFIG)
     pushed = client.push(project, [{"data": {"item_id": item, "content": f"text of {item}"}} for item in ("a", "b")])
     assert client.add_annotations([Answer(pushed["a"], TASK.write("cat")), Answer(pushed["b"], TASK.write("dog"))]) == 2
