@@ -1,0 +1,122 @@
+"""Who may speak as whom: the names under which an API key labels samples, and those that no key may claim.
+
+A key speaks in its own name, or in a name that the owner of the installation gave it (`ml-assets keys add --speaks-for`). The
+endpoint binds the labeler to the key before it writes to the inbox; collection asks again, whatever stands there.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+Kind = Literal["person", "program"]
+
+RESERVED = ("published", "monitoring", "production", "admin", "administrator", "unknown user")
+"""Names of the installation itself: labels that came with the data, samples from monitoring and production, Label Studio."""
+LONGEST = 100
+"""Characters of a name."""
+_USER = re.compile(r"user \d+")
+"""How somebody is called whose account in Label Studio is gone."""
+
+
+class BadName(ValueError):
+    """A name that cannot be kept or shown; the message is one sentence."""
+
+
+class MayNotSpeak(ValueError):
+    """A name that is not the speaker's to use; the message is one sentence."""
+
+
+def checked(name: str, what: str = "a key") -> str:
+    """The name without spaces around it. Raises `BadName` if it is empty, too long, or cannot be written on one line.
+
+    Args:
+        name: Any text, also one that a command line made of bytes which are no UTF-8.
+        what: Whose name it is, for the message.
+    """
+    found = name.strip()
+    if not found:
+        raise BadName(f"{what} cannot be named {name!r}: say who will use it")
+    if len(found) > LONGEST:
+        raise BadName(f"{what} cannot have a name of {len(found):,} characters: at most {LONGEST}")
+    if bad := next((c for c in found if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")), None):
+        raise BadName(f"{what} cannot be named {found[:40]!r}: {bad!r} is no character of a name")
+    return found
+
+
+def is_person(name: str) -> bool:
+    """Whether the name is somebody's address, or what Label Studio calls somebody whose account is gone."""
+    plain = _plain(name)
+    return "@" in plain or _USER.fullmatch(plain) is not None
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the installation itself goes by that name, however it is written."""
+    return _plain(name) in RESERVED
+
+
+def check_own(name: str) -> str:
+    """The name for a key that speaks in it. Raises `BadName`, `MayNotSpeak` if it is reserved or a person's."""
+    found = checked(name)
+    if is_reserved(found):
+        raise MayNotSpeak(f"a key cannot be named {found!r}: {', '.join(RESERVED)} are names of the installation itself")
+    if is_person(found):
+        raise MayNotSpeak(
+            f"a key cannot be named {found!r}, which is a person's name: name the program, and give it --speaks-for {found!r} "
+            "if it carries that person's answers"
+        )
+    return found
+
+
+def check_given(name: str) -> str:
+    """The name for a list of those that a key may speak for. Raises `BadName`, `MayNotSpeak`. Persons may stand there."""
+    found = checked(name, "a labeler")
+    if is_reserved(found):
+        raise MayNotSpeak(f"no key may speak for {found!r}: {', '.join(RESERVED)} are names of the installation itself")
+    return found
+
+
+def bound(labeler: str | None, kind: str | None, client: str, speaks_for: Sequence[str] = ()) -> tuple[str, Kind]:
+    """The labeler and the kind of what a key sends. Raises `MayNotSpeak`.
+
+    Args:
+        labeler: The name that the request claims; None is the key's own.
+        kind: The kind that it claims; None follows from the name.
+        client: The key's name.
+        speaks_for: The other names that the key was given.
+    """
+    name = client if labeler is None else labeler
+    allowed = (client, *speaks_for)
+    if is_reserved(name) or name not in allowed or (is_person(name) and name not in speaks_for):
+        others = [other for other in allowed if not is_reserved(other) and (other in speaks_for or not is_person(other))]
+        raise MayNotSpeak(
+            f"this key may not speak as {name[:LONGEST]!r}: it speaks as {', '.join(map(repr, others)) or 'nobody'}"
+        )
+    person = is_person(name)
+    if kind not in (None, "program", *(["person"] if person else [])):
+        raise MayNotSpeak(f"this key may not speak as a {kind}: {name!r} is {'a person' if person else 'a program'}")
+    return name, "person" if person and kind != "program" else "program"
+
+
+def of_line(line: Mapping[str, Any]) -> tuple[str, Kind]:
+    """The labeler and the kind of a label that stands in the inbox. Raises `BadName`, `MayNotSpeak`.
+
+    The endpoint writes `client` and `key` (name and id of the API key), `labeler` and `labeler_kind` (bound to it). Whatever
+    else may have written the line: no reserved name is taken, a person's only from the endpoint, and no kind but these two.
+    """
+    claimed = line.get("labeler") or line.get("client")
+    if not isinstance(claimed, str):
+        raise BadName("the label has no labeler: say who or what gave it")
+    name = checked(claimed, "a labeler")
+    if is_reserved(name):
+        raise MayNotSpeak(f"nobody may push labels as {name!r}")
+    person = is_person(name)
+    if person and not line.get("key"):
+        raise MayNotSpeak(f"labels of {name!r} can be pushed only by a key that was made to speak for that person")
+    return name, "person" if person and line.get("labeler_kind") != "program" else "program"
+
+
+def _plain(name: str) -> str:
+    """The name as people read it: one form of each letter, no case, no characters that cannot be seen."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c)[0] != "C")
+    return " ".join(unicodedata.normalize("NFKC", seen.casefold()).split())
