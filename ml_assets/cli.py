@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.plain import plain
 
 app = typer.Typer(
@@ -29,7 +30,10 @@ Project = Annotated[str, typer.Argument(help="Name of the project: its folder in
 
 
 def main() -> None:
-    """The entry point: every expected error is one sentence on standard error and exit code 1."""
+    """The entry point: every expected error is one sentence on standard error and exit code 1.
+
+    Any other is a mistake in the program, and whoever mends it needs its traceback.
+    """
     hear_interrupts()
     try:
         app()
@@ -52,8 +56,7 @@ def hear_interrupts() -> None:
 
 def _expected(error: Exception) -> bool:
     """Whether the error's message was written for people: ours are, those of the operating system and of databases."""
-    package = type(error).__module__.partition(".")[0]
-    return package in ("ml_assets", "sqlalchemy") or isinstance(error, OSError | ValueError | LookupError)
+    return isinstance(error, MLAssetsError | OSError) or type(error).__module__.partition(".")[0] == "sqlalchemy"
 
 
 @app.command()
@@ -169,7 +172,7 @@ def predict(
 
     asked = samples or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not asked:
-        raise ValueError("there is nothing to predict: give texts or files, or lines on standard input")
+        raise InvalidValue("there is nothing to predict: give texts or files, or lines on standard input")
     media = settings.load(project).collection.modality.column == "media"
     answer = ask(project, [_content(path) for path in asked] if media else asked)
     if as_json:
@@ -251,7 +254,7 @@ def _content(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidValue(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _print_json(value: Any) -> None:

@@ -54,10 +54,9 @@ def _project_of(context: dg.InitResourceContext) -> str | None:
     run = context.run
     if run is None:
         return None
-    if "ml_assets/project" in run.tags:
-        return run.tags["ml_assets/project"]
+    # what it writes says whose lock it needs; a tag says what whoever started the run wrote into it
     keys = list(run.asset_selection or ()) + [check.asset_key for check in run.asset_check_selection or ()]
-    return keys[0].path[0] if keys else None
+    return keys[0].path[0] if keys else run.tags.get("ml_assets/project")
 
 
 def key(project: str, noun: str) -> dg.AssetKey:

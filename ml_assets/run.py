@@ -16,12 +16,16 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ml_assets.dead_runs import boot_id, fail_runs_of_dead_processes
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.lock import project_lock
 from ml_assets.plain import plain
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's log goes to its UI; on the terminal it would drown what people read."""
+
+MISTAKES = ("AssertionError", "AttributeError", "IndexError", "KeyError", "NameError", "TypeError", "ZeroDivisionError")
+"""What is raised by a mistake in the program, and never with a sentence for people."""
 
 Probe = Callable[[], str | None]
 """Says what is new for an asset in a few words, or None."""
@@ -74,11 +78,11 @@ class Step:
     metadata: Mapping[str, Any]
 
 
-class InstanceError(RuntimeError):
+class InstanceError(MLAssetsError, RuntimeError):
     """Dagster's `dagster.yaml` is wrong; the message is Dagster's own first line."""
 
 
-class Busy(RuntimeError):
+class Busy(MLAssetsError, RuntimeError):
     """Another run of the project is writing."""
 
 
@@ -323,6 +327,8 @@ def _message(error: Any) -> str:
         error = error.cause  # Dagster wraps what was raised; what that in turn came from says less
     if error is None:
         return "failed"
+    if error.cls_name in MISTAKES:  # its message alone, such as 'x', says nothing
+        return f"{error.message.strip()}: a mistake in the program, its traceback stands on the run's page in Dagster"
     # Dagster puts the class, with its module, before the message
     return plain(re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip()))
 

@@ -21,6 +21,8 @@ BOTTOM = {
     "inbox",
     "plain",
     "speakers",
+    "errors",
+    "interrupts",
 }
 LAYERS: list[set[str]] = [
     BOTTOM,

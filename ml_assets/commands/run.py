@@ -19,13 +19,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.progress import Listener, listening
 from ml_assets.run import Outcome, Step
 
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
 
 
-class UnknownStage(ValueError):
+class UnknownStage(MLAssetsError, ValueError):
     """The name is no stage's."""
 
 

@@ -8,17 +8,19 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from ml_assets.errors import MLAssetsError
+
 T = TypeVar("T")  # an item
 R = TypeVar("R")  # what the model says of one item
 C = TypeVar("C")  # what the caller wants to know again of a request
 A = TypeVar("A")  # the answer to a request
 
 
-class Busy(RuntimeError):
+class Busy(MLAssetsError, RuntimeError):
     """Too much is waiting already."""
 
 
-class TooSlow(RuntimeError):
+class TooSlow(MLAssetsError, RuntimeError):
     """The answer did not come in time."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ml_assets.errors import InvalidValue, Missing, MLAssetsError
 from ml_assets.home import home
 from ml_assets.inbox import write_whole
 from ml_assets.store import PROJECT_NAME, UnknownProject
@@ -22,11 +23,11 @@ RESERVED = "monitoring"
 """The client of samples that monitoring sends back to people: no key may speak in its name."""
 
 
-class UnknownScope(ValueError):
+class UnknownScope(MLAssetsError, ValueError):
     """A scope that keys cannot have."""
 
 
-class UnreadableKeys(ValueError):
+class UnreadableKeys(MLAssetsError, ValueError):
     """The file of the keys is damaged."""
 
 
@@ -60,7 +61,7 @@ def add(project: str, scopes: Iterable[str], name: str, at: datetime, path: Path
     if unknown or not chosen:
         raise UnknownScope(f"unknown scope {unknown[0] if unknown else ''!r}: choose one of {', '.join(SCOPES)}")
     if not name.strip() or name.strip() == RESERVED:
-        raise ValueError(f"a key cannot be named {name!r}: say who will use it")
+        raise InvalidValue(f"a key cannot be named {name!r}: say who will use it")
     secret = PREFIX + secrets.token_urlsafe(32)
     key = Key(secrets.token_hex(6), project, chosen, name.strip(), _digest(secret), at.isoformat())
     path = path or default_path()
@@ -82,7 +83,7 @@ def revoke(key_id: str, path: Path | None = None) -> Key:
         keys = _read(path)
         gone = next((k for k in keys if k.id == key_id), None)
         if gone is None:
-            raise LookupError(f"no key {key_id!r}: there are {', '.join(k.id for k in keys) or 'none'}")
+            raise Missing(f"no key {key_id!r}: there are {', '.join(k.id for k in keys) or 'none'}")
         _write(path, [k for k in keys if k.id != key_id])
     return gone
 

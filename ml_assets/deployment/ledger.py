@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
@@ -18,7 +19,7 @@ from ml_assets.store import ProjectStore
 State = Literal["requested", "live", "failed", "replaced"]
 
 
-class UnknownDeployment(LookupError):
+class UnknownDeployment(MLAssetsError, LookupError):
     """The ledger has no such row."""
 
 

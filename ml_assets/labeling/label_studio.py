@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from ml_assets.errors import MLAssetsError
+
 CHUNK = 1000
 """Tasks of one import: one bad task fails its whole chunk, and larger chunks gain nothing."""
 LOOKUP = 100
@@ -31,11 +33,11 @@ _FIELDS = "id,data,annotations,updated_at,result,completed_by,was_cancelled,crea
 Filter = dict[str, Any]
 
 
-class LabelStudioUnavailable(RuntimeError):
+class LabelStudioUnavailable(MLAssetsError, RuntimeError):
     """Label Studio does not answer, or answers that it cannot right now: trying again later may help."""
 
 
-class LabelStudioRefused(RuntimeError):
+class LabelStudioRefused(MLAssetsError, RuntimeError):
     """Label Studio answers no: trying again does not help."""
 
 

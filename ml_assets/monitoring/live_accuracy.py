@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import pyarrow as pa
 
+from ml_assets.errors import InvalidValue
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
@@ -44,7 +45,7 @@ def interval(alike: Sequence[float]) -> tuple[float, float]:
     It is that of a share. Figures in between vary less than ones and zeros of the same mean: for them it is rather too wide.
     """
     if not alike:
-        raise ValueError("no interval from 0 answers: at least one is needed")
+        raise InvalidValue("no interval from 0 answers: at least one is needed")
     n, mean, z = len(alike), fsum(alike) / len(alike), NormalDist().inv_cdf(0.975)
     middle = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Modality
 from ml_assets.monitoring.profiles import merge, profile
 from ml_assets.records import rows
@@ -18,7 +19,7 @@ from ml_assets.store import ProjectStore, quote
 BATCH = 1024
 
 
-class NoReference(LookupError):
+class NoReference(MLAssetsError, LookupError):
     """The model has no predictions on held-out data to compare traffic with."""
 
 

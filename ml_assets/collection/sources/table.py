@@ -63,7 +63,10 @@ class TableSource(Source):
         """What a row says, if it says it well."""
         if isinstance(row, BadRecord):
             return BadRecord(origin, row.reason, row.excerpt)
-        content = content_of(row, self.content)
+        try:
+            content = content_of(row, self.content)
+        except RecursionError:
+            return BadRecord(origin, "nested too deeply", "")
         if content is None:
             return BadRecord(origin, f"no text in column {self.content!r}", repr(row.get(str(self.content)))[:200])
         label = row.get(self.label) if self.label else None
