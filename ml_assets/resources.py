@@ -12,7 +12,7 @@ from ml_assets.home import home
 from ml_assets.lock import project_lock
 from ml_assets.progress import note
 from ml_assets.records import content_id, now
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, named
 
 LOCK_NOTICE_SECONDS = 30.0
 
@@ -43,6 +43,10 @@ class Workspace(dg.ConfigurableResource[Any]):
     def store(self, project: str) -> ProjectStore:
         """The tables of the project."""
         return ProjectStore(project)
+
+    def folder(self, kind: str, project: str) -> Any:
+        """The project's folder of that kind in the home (`Path`). Raises `UnknownProject`."""
+        return home() / kind / named(project)
 
     @property
     def home(self) -> Any:

@@ -73,6 +73,8 @@ class Table:
 
     def _grown(self, dataset: Any, tag: str | None) -> Any:
         """The dataset with the columns that the schema has gained since it was written, as nulls."""
+        if self.key not in dataset.schema.names:  # what Lance makes of a file of zeros
+            raise _damaged(self.uri, "it has no columns")
         new = [field for field in self.schema if field.name not in dataset.schema.names]
         if new and tag is None:
             dataset.add_columns(pa.schema(new))
@@ -314,10 +316,7 @@ def _reached(uri: str) -> Iterator[None]:
             raise
         said = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
         if (damage := DAMAGE.search(said)) and "(os error" not in said and "was not found" not in said and "<Code>" not in said:
-            raise TableDamaged(
-                f"the table {uri} is damaged ({damage[0].strip()[:80]}): put it back from a copy, or move it away and run the "
-                f"project again, which makes anew what can be made"
-            ) from error
+            raise _damaged(uri, damage[0].strip()[:80]) from error
         # a table or a tag that is not there passes, too
         if "://" not in uri or (
             isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said)
@@ -328,6 +327,13 @@ def _reached(uri: str) -> Iterator[None]:
         raise StoreUnavailable(
             f"the tables at {uri} cannot be reached ({short}): check ML_ASSETS_STORE, AWS_ENDPOINT_URL and the credentials"
         ) from error
+
+
+def _damaged(uri: str, why: str) -> TableDamaged:
+    return TableDamaged(
+        f"the table {uri} is damaged ({why}): put it back from a copy, or move it away and run the project again, "
+        f"which makes anew what can be made"
+    )
 
 
 def quote(value: str) -> str:

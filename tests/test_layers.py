@@ -22,6 +22,7 @@ BOTTOM = {
     "plain",
     "speakers",
     "errors",
+    "cells",
     "interrupts",
 }
 LAYERS: list[set[str]] = [

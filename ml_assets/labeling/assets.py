@@ -8,6 +8,7 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_assets import inbox
 from ml_assets.home import url
 from ml_assets.labeling import dataset as datasets
 from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given
@@ -58,7 +59,7 @@ def labeling_assets(
         Made from Label Studio, where people answer, from labels that came with the data and from those sent to the API.
         """
         store, task = workspace.store(project), settings.task
-        given = collect_given(store, workspace.home / "inbox" / project / "labels", task, modality, now())
+        given = collect_given(store, inbox.folder(project, "labels"), task, modality, now())
         table = store.table("annotations")
         came = from_given(store.table("given_labels").read())
         table.upsert(came)

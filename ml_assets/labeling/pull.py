@@ -199,7 +199,7 @@ def read_mark(store: ProjectStore) -> Mark | None:
     try:
         stored = TypeAdapter(Mark).validate_json(content)
         _since(stored.until)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         kind = "is empty" if not content.strip() else "is damaged"
         logger.warning("%s %s (%s): all answers are read again", path, kind, type(error).__name__)
         return None
