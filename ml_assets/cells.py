@@ -1,4 +1,4 @@
-"""Cells of tables that people open in a spreadsheet: text that a spreadsheet would calculate is made harmless, and read back."""
+"""Cells of tables that people open in a spreadsheet: what it would calculate is made harmless, and comes back as it was."""
 
 import re
 

@@ -25,6 +25,8 @@ keys_app = typer.Typer(help="API keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 console = Console(stderr=True)
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended, as shells have it."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Project = Annotated[str, typer.Argument(help="Name of the project: its folder in ml_assets/defs/.", show_default=False)]
 
@@ -146,11 +148,18 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is stale, level by level. What did not change does not run."""
-    from ml_assets.commands.run import follow
+    from ml_assets import interrupts
 
-    outcome = follow(project, console, stages or [], wait_seconds=wait, log=log)
-    if as_json:
-        _print_json(outcome.as_json())
+    try:
+        with interrupts.heard():
+            from ml_assets.commands.run import follow  # takes seconds, in which people may press Ctrl-C
+
+            outcome = follow(project, console, stages or [], wait_seconds=wait, log=log)
+            if as_json:
+                _print_json(outcome.as_json())
+    except KeyboardInterrupt:
+        console.print("  interrupted: what is made stays, and the next run goes on from there", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
     if not outcome.succeeded:
         raise typer.Exit(1)
 

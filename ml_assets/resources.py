@@ -8,6 +8,7 @@ import dagster as dg
 from filelock import Timeout
 from pydantic import BaseModel
 
+from ml_assets import interrupts
 from ml_assets.home import home
 from ml_assets.lock import project_lock
 from ml_assets.progress import note
@@ -41,7 +42,8 @@ class Workspace(dg.ConfigurableResource[Any]):
             lock.release()
 
     def store(self, project: str) -> ProjectStore:
-        """The tables of the project."""
+        """The tables of the project; whatever begins after Ctrl-C was pressed ends here."""
+        interrupts.check()
         return ProjectStore(project)
 
     def folder(self, kind: str, project: str) -> Any:

@@ -15,6 +15,7 @@ import dagster as dg
 import yaml
 from filelock import FileLock, Timeout
 
+from ml_assets import interrupts
 from ml_assets.dead_runs import boot_id, fail_runs_of_dead_processes
 from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
@@ -122,7 +123,7 @@ class Runner:
         """
         started = time.monotonic()
         try:
-            with project_lock(self.project).acquire(timeout=wait_seconds):
+            with interrupts.heard(), project_lock(self.project).acquire(timeout=wait_seconds):
                 outcome = self._run(
                     [
                         key
@@ -141,6 +142,7 @@ class Runner:
         before, unevaluated = self._checks_from_before()
         bad = {check.asset_key for check in before}
         while True:
+            interrupts.check()
             blocked = {key for key in chosen if self._ancestors(key) & bad}
             waiting = [key for key in chosen if key not in done and key not in blocked]
             reasons = {key: why for key in waiting if (why := self._stale(key) or unevaluated.get(key))}
@@ -179,6 +181,7 @@ class Runner:
                 tags={"ml_assets/project": self.project, "ml_assets/pid": str(os.getpid()), "ml_assets/boot": boot_id()},
                 raise_on_error=False,
             )
+            interrupts.check()
             bad |= self._record(result, batch, outcome)
             if any(_interrupted(event.step_failure_data) for event in result.get_step_failure_events()):
                 raise KeyboardInterrupt  # Dagster makes a failed step of it: what comes after it would still run

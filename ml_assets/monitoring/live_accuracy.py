@@ -31,7 +31,7 @@ def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
 
 
 def accuracy_since(store: ProjectStore, task: Task, model: str, since: datetime, until: datetime) -> tuple[int, float | None]:
-    """The answers to the predictions that the model made from `since` to `until`, and its accuracy by them; None without any."""
+    """How many predictions that the model made from `since` to `until` have an answer, and its accuracy by these; or None."""
     alike = [each for when, made_by, each in _answered(store, task) if made_by == model and since <= when <= until]
     return len(alike), fsum(alike) / len(alike) if alike else None
 
