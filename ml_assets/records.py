@@ -275,8 +275,8 @@ def why_not(row: dict[str, Any]) -> str | None:
                 return f"a zero character in its {name}"
             if name in NAMES and len(value) > LONGEST_NAME:
                 return f"its {name} is longer than {LONGEST_NAME:,} characters"
-        elif isinstance(value, datetime) and value.tzinfo is None:
-            return f"no time zone in its {name}"
+        elif isinstance(value, datetime) and (value.tzinfo is None or not 1970 <= value.year < 9999):
+            return f"its {name} is no time at which it can have come: {value.isoformat()}"
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             return f"too large a number in its {name}"
     return None
