@@ -178,10 +178,13 @@ def predict(
     """Ask the endpoint, as an application would."""
     from ml_assets import settings
     from ml_assets.commands.predict import predict as ask
+    from ml_assets.records import is_text
 
     asked = samples or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not asked:
         raise InvalidValue("there is nothing to predict: give texts or files, or lines on standard input")
+    if bad := next((text for text in asked if not is_text(text)), None):
+        raise InvalidValue(f"{bad[:40]!r} is not UTF-8 text")
     media = settings.load(project).collection.modality.column == "media"
     answer = ask(project, [_content(path) for path in asked] if media else asked)
     if as_json:

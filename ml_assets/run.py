@@ -273,7 +273,7 @@ class Runner:
         """What the asset's probe says. One that cannot ask lets the asset run: it fails by itself, and the others go on."""
         try:
             return self.probes[noun]()
-        except (OSError, RuntimeError, ValueError) as error:
+        except (MLAssetsError, OSError, RuntimeError, ValueError) as error:
             return str(error)
 
     def _latest(self, key: dg.AssetKey) -> "_Made | None":

@@ -74,6 +74,6 @@ def _known(path: Path) -> dict[str, str]:
         known = json.loads(path.read_text()) if path.exists() else {}
     except ValueError:
         known = None
-    if not isinstance(known, dict):
+    if not isinstance(known, dict) or not all(isinstance(secret, str) for secret in known.values()):
         raise EndpointError(f"{path} is damaged: delete it, new keys are made when they are needed")
     return known

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_assets import settings
+from ml_assets.errors import MLAssetsError
 from ml_assets.monitoring.live_accuracy import accuracy_since
 from ml_assets.plain import plain
 from ml_assets.records import now
@@ -61,10 +62,7 @@ def _project(name: str) -> dict[str, Any]:
         return {"broken": str(error)}
     try:
         return _standing(ProjectStore(name), task)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # the servers and the other projects are told all the same
+    except (MLAssetsError, OSError, ValueError) as error:  # the servers and the other projects are told all the same
         return {"broken": plain(str(error))}
 
 
