@@ -123,7 +123,7 @@ class _Reading:
         again: It was read before.
         seen: Ids of the samples that it held so far.
         rejects: Ids of its rejects.
-        labels: Ids of the labels that stand in it.
+        labels: Of a file that is read again: ids of the labels that stand in it.
         complete: It was read to its end.
         problem: Why it could not be.
         written: Its receipt is there.
@@ -220,7 +220,7 @@ def _keep_labels(
     _, contradicting = given.keep(store, [label for _, label, _ in labels])
     wrong, rejects = {id(label) for label in contradicting}, []
     for reading, label, record in labels:
-        if label["file"] is not None:
+        if reading.again and label["file"] is not None:
             reading.labels.add(label["id"])
         if id(label) in wrong and isinstance(record, Record):
             reason = f"contradicts another label of the same push by {label['labeler']!r}: {record.label!r} and others"
