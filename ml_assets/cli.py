@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.plain import plain
 from ml_assets.private import keep_private
 
@@ -25,12 +26,17 @@ keys_app = typer.Typer(help="API keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 console = Console(stderr=True)
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended, as shells have it."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Project = Annotated[str, typer.Argument(help="Name of the project: its folder in ml_assets/defs/.", show_default=False)]
 
 
 def main() -> None:
-    """The entry point: every expected error is one sentence on standard error and exit code 1."""
+    """The entry point: every expected error is one sentence on standard error and exit code 1.
+
+    Any other is a mistake in the program, and whoever mends it needs its traceback.
+    """
     hear_interrupts()
     try:
         if not {"-h", "--help"} & set(sys.argv[1:]):
@@ -55,8 +61,7 @@ def hear_interrupts() -> None:
 
 def _expected(error: Exception) -> bool:
     """Whether the error's message was written for people: ours are, those of the operating system and of databases."""
-    package = type(error).__module__.partition(".")[0]
-    return package in ("ml_assets", "sqlalchemy") or isinstance(error, OSError | ValueError | LookupError)
+    return isinstance(error, MLAssetsError | OSError) or type(error).__module__.partition(".")[0] == "sqlalchemy"
 
 
 @app.command()
@@ -146,11 +151,18 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is stale, level by level. What did not change does not run."""
-    from ml_assets.commands.run import follow
+    from ml_assets import interrupts
 
-    outcome = follow(project, console, stages or [], wait_seconds=wait, log=log)
-    if as_json:
-        _print_json(outcome.as_json())
+    try:
+        with interrupts.heard():
+            from ml_assets.commands.run import follow  # takes seconds, in which people may press Ctrl-C
+
+            outcome = follow(project, console, stages or [], wait_seconds=wait, log=log)
+            if as_json:
+                _print_json(outcome.as_json())
+    except KeyboardInterrupt:
+        console.print("  interrupted: what is made stays, and the next run goes on from there", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
     if not outcome.succeeded:
         raise typer.Exit(1)
 
@@ -169,10 +181,13 @@ def predict(
     """Ask the endpoint, as an application would."""
     from ml_assets import settings
     from ml_assets.commands.predict import predict as ask
+    from ml_assets.records import is_text
 
     asked = samples or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not asked:
-        raise ValueError("there is nothing to predict: give texts or files, or lines on standard input")
+        raise InvalidValue("there is nothing to predict: give texts or files, or lines on standard input")
+    if bad := next((text for text in asked if not is_text(text)), None):
+        raise InvalidValue(f"{bad[:40]!r} is not UTF-8 text")
     media = settings.load(project).collection.modality.column == "media"
     answer = ask(project, [_content(path) for path in asked] if media else asked)
     if as_json:
@@ -266,7 +281,7 @@ def _content(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidValue(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _print_json(value: Any) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ml_assets.errors import InvalidValue
 from ml_assets.home import home
 
 
@@ -33,7 +34,7 @@ def label_studio() -> LabelStudioAccount:
     """
     if url := os.environ.get("LABEL_STUDIO_URL"):
         if not (key := os.environ.get("LABEL_STUDIO_API_KEY")):
-            raise ValueError(f"LABEL_STUDIO_URL={url} needs LABEL_STUDIO_API_KEY: copy it from that server's account page")
+            raise InvalidValue(f"LABEL_STUDIO_URL={url} needs LABEL_STUDIO_API_KEY: copy it from that server's account page")
         return LabelStudioAccount(api_key=key)
     stored = _stored()
     return LabelStudioAccount(
@@ -59,7 +60,7 @@ def _stored() -> dict[str, str]:
         return {name: str(stored[name]) for name in ("label_studio_email", "label_studio_password", "label_studio_api_key")}
     except (ValueError, KeyError, TypeError) as error:
         # `from None`: the chained error would show the file's content, which is secret
-        raise ValueError(
+        raise InvalidValue(
             f"{path} is damaged ({type(error).__name__}): restore it from a copy, Label Studio knows its old content"
         ) from None
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from ml_assets.errors import InvalidValue
+
 PORTS = {"dagster": 3000, "label_studio": 8080, "mlflow": 5000, "endpoint": 8000, "explorer": 8501}
 
 
@@ -19,7 +21,7 @@ def store_root() -> str:
     """
     value = os.path.expanduser(os.environ.get("ML_ASSETS_STORE") or str(home() / "store"))
     if "://" not in value and not os.path.isabs(value):
-        raise ValueError(
+        raise InvalidValue(
             f"ML_ASSETS_STORE={value!r} is a relative path: give an absolute one, or a URI such as s3://bucket/folder"
         )
     return value
@@ -30,7 +32,7 @@ def port(service: str) -> int:
     name = f"ML_ASSETS_{service.upper()}_PORT"
     value = os.environ.get(name) or str(PORTS[service])
     if not value.isdigit() or not 0 < int(value) < 65536:
-        raise ValueError(f"{name}={value!r} is not a port: choose a number from 1 to 65535")
+        raise InvalidValue(f"{name}={value!r} is not a port: choose a number from 1 to 65535")
     return int(value)
 
 

@@ -10,6 +10,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import port, url
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
@@ -19,7 +20,7 @@ Address = tuple[str, int]
 """An address without brackets, and a port."""
 
 
-class StrangerListens(OSError):
+class StrangerListens(MLAssetsError, OSError):
     """A port that should be ours is held by another user of the machine; the message says what to do."""
 
 

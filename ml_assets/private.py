@@ -9,6 +9,7 @@ from contextlib import suppress
 from grp import getgrgid
 from pathlib import Path
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.guard import SHARED
 from ml_assets.home import home
 
@@ -19,7 +20,7 @@ NAME_BYTES = 20
 """Room for the names that programs give their sockets in a temporary folder."""
 
 
-class NotPrivate(OSError):
+class NotPrivate(MLAssetsError, OSError):
     """The home is not this user's alone; the message says what to do."""
 
 

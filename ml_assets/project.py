@@ -31,7 +31,7 @@ from ml_assets.monitoring.sensors import monitoring_schedules
 from ml_assets.monitoring.traffic import stale_days
 from ml_assets.records import now
 from ml_assets.settings import ProjectSettings
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, named
 from ml_assets.training.assets import training_assets, training_jobs
 from ml_assets.training.checks import training_checks
 from ml_assets.visualization.assets import visualization_assets
@@ -54,7 +54,7 @@ class MLProject(dg.Component):
     """A machine-learning project. Its name is that of the folder that holds its `defs.yaml`."""
 
     def __init__(self, name: str, settings: ProjectSettings):
-        self.name, self.settings = name, settings
+        self.name, self.settings = named(name), settings
 
     @classmethod
     def declared(cls, name: str) -> tuple[Self, dg.Definitions]:
@@ -133,7 +133,7 @@ class MLProject(dg.Component):
     def partitions(self) -> dict[str, Callable[[], list[str]]]:
         """For the partitioned assets: the partitions whose data changed."""
         store = ProjectStore(self.name)
-        return {"profiles": lambda: stale_days(store)}
+        return {"profiles": lambda: stale_days(store, now())}
 
     def vectors(self, store: ProjectStore, ids: Sequence[str]) -> NDArray[np.float32]:
         """`(n, d) float32` embeddings of these samples, as the label queue needs them."""

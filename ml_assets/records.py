@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from ml_assets.errors import InvalidValue
+
 TIME = pa.timestamp("us", tz="UTC")
 
 _TYPES: dict[str, pa.DataType] = {
@@ -56,8 +58,19 @@ SCHEMAS: dict[str, pa.Schema] = {
         rejected="int",
         at="time",
     ),
-    # one row per label that came with the data or through the API, before it becomes an annotation
-    "given_labels": _schema(id="text", sample_id="text", labeler="text", labeler_kind="text", value="text", at="time"),
+    # one row per label that came with the data or through the API, before it becomes an annotation. `file`: of a label that
+    # came with the data, where it stands; it says one thing per sample and labeler, or contradicts itself. `arrival`: of a
+    # label that was pushed, its place in the order of all pushes; the newest of each labeler counts
+    "given_labels": _schema(
+        id="text",
+        sample_id="text",
+        labeler="text",
+        labeler_kind="text",
+        value="text",
+        at="time",
+        file="text",
+        arrival="int",
+    ),
     # labeling: one row per sample that was pushed to Label Studio
     "label_tasks": _schema(
         id="text",
@@ -69,7 +82,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         model="text",
         pushed_at="time",
     ),
-    # one row per annotation, whoever made it. `deleted`: taken back in Label Studio. labeler_kind: person, program, published
+    # one row per annotation, whoever made it. `origin`: label_studio, given (came with the data) or pushed (through the API).
+    # `deleted`: taken back. labeler_kind: person, program, published
     "annotations": _schema(
         id="text",
         sample_id="text",
@@ -225,9 +239,53 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def moment(text: Any) -> datetime:
+    """The time that an ISO text says, in UTC; without a time zone it is UTC. Raises `InvalidValue`."""
+    try:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidValue(f"{str(text)[:40]!r} is no time: write it as 2026-01-31T12:00:00Z") from error
+
+
 def rows(name: str, values: list[dict[str, Any]]) -> pa.Table:
     """The values as an Arrow table with the schema of table `name`; missing columns become null."""
     return pa.Table.from_pylist(values, schema=SCHEMAS[name])
+
+
+def is_text(text: str) -> bool:
+    """Whether a table can hold it: bytes that are no UTF-8 come through readers as halves of surrogate pairs."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def why_not(row: dict[str, Any]) -> str | None:
+    """Why a table cannot hold this row, which came from outside, in a few words; None if it can.
+
+    The one place that decides it, asked of every row before it goes among others: one that cannot be held would stop them all.
+    """
+    for name, value in row.items():
+        if isinstance(value, str):
+            if not is_text(value):
+                return f"not UTF-8 text in its {name}"
+            if name in NAMES and "\x00" in value:
+                return f"a zero character in its {name}"
+            if name in NAMES and len(value) > LONGEST_NAME:
+                return f"its {name} is longer than {LONGEST_NAME:,} characters"
+        elif isinstance(value, datetime) and (value.tzinfo is None or not 1970 <= value.year < 9999):
+            return f"its {name} is no time at which it can have come: {value.isoformat()}"
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return f"too large a number in its {name}"
+    return None
+
+
+NAMES = ("group", "labeler", "sample_id", "client", "source")
+"""Columns that hold names, which people read and which other systems get."""
+LONGEST_NAME = 1000
+"""Characters of a name."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +300,9 @@ class Record:
         label: A label that came with it, not yet validated; with `labeler` and `labeler_kind`.
         columns: Everything else that the source knows, as JSON-able values.
         source: Another source name than that of the source that yields it.
+        arrival: Of what was pushed: its place in the order of all pushes, 0 if it came before they were counted.
+        given_at: When it was pushed.
+        refused: Why its label cannot be taken, whatever it is.
     """
 
     content: str | bytes
@@ -253,3 +314,6 @@ class Record:
     labeler_kind: str = "published"
     columns: dict[str, Any] | None = None
     source: str | None = None
+    arrival: int | None = None
+    given_at: datetime | None = None
+    refused: str | None = None

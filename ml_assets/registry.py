@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from ml_assets.errors import InvalidValue
+
 
 class Settings(BaseModel):
     """Typed options of a part, as they stand in the YAML. Unknown options are errors."""
@@ -47,7 +49,7 @@ class Registry(Generic[P]):
 
     def __getitem__(self, name: str) -> type[P]:
         if name not in self.classes:
-            raise ValueError(f"unknown {self.kind} {name!r}: choose one of {', '.join(sorted(self.classes))}")
+            raise InvalidValue(f"unknown {self.kind} {name!r}: choose one of {', '.join(sorted(self.classes))}")
         return self.classes[name]
 
     def parse(self, value: Any) -> P:
@@ -58,7 +60,7 @@ class Registry(Generic[P]):
             value = {"type": value}
         if not isinstance(value, dict) or "type" not in value:
             article = "an" if self.kind[0] in "aeiou" else "a"
-            raise ValueError(f"{article} {self.kind} needs a type: choose one of {', '.join(sorted(self.classes))}")
+            raise InvalidValue(f"{article} {self.kind} needs a type: choose one of {', '.join(sorted(self.classes))}")
         cls, options = self[str(value["type"])], {k: v for k, v in value.items() if k != "type"}
         if unknown := [name for name in options if name not in cls.model_fields]:
             text = f"unknown option {unknown[0]!r}: choose one of {', '.join(cls.model_fields) or '(it has none)'}"

@@ -8,11 +8,12 @@ import dagster as dg
 from filelock import Timeout
 from pydantic import BaseModel
 
+from ml_assets import interrupts
 from ml_assets.home import home
 from ml_assets.lock import project_lock
 from ml_assets.progress import note
 from ml_assets.records import content_id, now
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, named
 
 LOCK_NOTICE_SECONDS = 30.0
 
@@ -41,8 +42,13 @@ class Workspace(dg.ConfigurableResource[Any]):
             lock.release()
 
     def store(self, project: str) -> ProjectStore:
-        """The tables of the project."""
+        """The tables of the project; whatever begins after Ctrl-C was pressed ends here."""
+        interrupts.check()
         return ProjectStore(project)
+
+    def folder(self, kind: str, project: str) -> Any:
+        """The project's folder of that kind in the home (`Path`). Raises `UnknownProject`."""
+        return home() / kind / named(project)
 
     @property
     def home(self) -> Any:
@@ -54,10 +60,9 @@ def _project_of(context: dg.InitResourceContext) -> str | None:
     run = context.run
     if run is None:
         return None
-    if "ml_assets/project" in run.tags:
-        return run.tags["ml_assets/project"]
+    # what it writes says whose lock it needs; a tag says what whoever started the run wrote into it
     keys = list(run.asset_selection or ()) + [check.asset_key for check in run.asset_check_selection or ()]
-    return keys[0].path[0] if keys else None
+    return keys[0].path[0] if keys else run.tags.get("ml_assets/project")
 
 
 def key(project: str, noun: str) -> dg.AssetKey:

@@ -15,13 +15,18 @@ import dagster as dg
 import yaml
 from filelock import FileLock, Timeout
 
+from ml_assets import interrupts
 from ml_assets.dead_runs import boot_id, fail_runs_of_dead_processes
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.lock import project_lock
 from ml_assets.plain import plain
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's log goes to its UI; on the terminal it would drown what people read."""
+
+MISTAKES = ("AssertionError", "AttributeError", "IndexError", "KeyError", "NameError", "TypeError", "ZeroDivisionError")
+"""What is raised by a mistake in the program, and never with a sentence for people."""
 
 Probe = Callable[[], str | None]
 """Says what is new for an asset in a few words, or None."""
@@ -74,11 +79,11 @@ class Step:
     metadata: Mapping[str, Any]
 
 
-class InstanceError(RuntimeError):
+class InstanceError(MLAssetsError, RuntimeError):
     """Dagster's `dagster.yaml` is wrong; the message is Dagster's own first line."""
 
 
-class Busy(RuntimeError):
+class Busy(MLAssetsError, RuntimeError):
     """Another run of the project is writing."""
 
 
@@ -118,7 +123,7 @@ class Runner:
         """
         started = time.monotonic()
         try:
-            with project_lock(self.project).acquire(timeout=wait_seconds):
+            with interrupts.heard(), project_lock(self.project).acquire(timeout=wait_seconds):
                 outcome = self._run(
                     [
                         key
@@ -137,6 +142,7 @@ class Runner:
         before, unevaluated = self._checks_from_before()
         bad = {check.asset_key for check in before}
         while True:
+            interrupts.check()
             blocked = {key for key in chosen if self._ancestors(key) & bad}
             waiting = [key for key in chosen if key not in done and key not in blocked]
             reasons = {key: why for key in waiting if (why := self._stale(key) or unevaluated.get(key))}
@@ -175,6 +181,7 @@ class Runner:
                 tags={"ml_assets/project": self.project, "ml_assets/pid": str(os.getpid()), "ml_assets/boot": boot_id()},
                 raise_on_error=False,
             )
+            interrupts.check()
             bad |= self._record(result, batch, outcome)
             if any(_interrupted(event.step_failure_data) for event in result.get_step_failure_events()):
                 raise KeyboardInterrupt  # Dagster makes a failed step of it: what comes after it would still run
@@ -266,7 +273,7 @@ class Runner:
         """What the asset's probe says. One that cannot ask lets the asset run: it fails by itself, and the others go on."""
         try:
             return self.probes[noun]()
-        except (OSError, RuntimeError, ValueError) as error:
+        except (MLAssetsError, OSError, RuntimeError, ValueError) as error:
             return str(error)
 
     def _latest(self, key: dg.AssetKey) -> "_Made | None":
@@ -323,6 +330,8 @@ def _message(error: Any) -> str:
         error = error.cause  # Dagster wraps what was raised; what that in turn came from says less
     if error is None:
         return "failed"
+    if error.cls_name in MISTAKES:  # its message alone, such as 'x', says nothing
+        return f"{error.message.strip()}: a mistake in the program, its traceback stands on the run's page in Dagster"
     # Dagster puts the class, with its module, before the message
     return plain(re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip()))
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.deployment.settings import DeploymentSettings
+from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.modalities import Modality
@@ -37,7 +38,7 @@ MEANT = {
 """What pydantic calls by the names of Python's types, as it stands in a YAML."""
 
 
-class ProjectError(ValueError):
+class ProjectError(MLAssetsError, ValueError):
     """A project's YAML is wrong; the message is one sentence with the file, the line and the choices."""
 
 
@@ -66,7 +67,7 @@ class ProjectSettings(Settings):
             choices = ", ".join(
                 sorted(n for n, t in TASKS.classes.items() if modality.type in (t.modalities or [modality.type]))
             )
-            raise ValueError(
+            raise InvalidValue(
                 f"the task {task.type!r} cannot be asked of samples that are {modality.type}: choose one of {choices}"
             )
         for made in self.training.architectures:
@@ -74,31 +75,31 @@ class ProjectSettings(Settings):
                 choices = ", ".join(
                     sorted(name for name, other in ARCHITECTURES.classes.items() if reads(other, modality, task))
                 )
-                raise ValueError(
+                raise InvalidValue(
                     f"the architecture {made.type!r} does not answer {task.type} of samples that are {modality.type}: "
                     f"name one of {choices} under training.architecture"
                 )
         for options in self.features.each().values():
             for name in options.inputs:
                 if name not in modality.input_names:
-                    raise ValueError(f"features.inputs names {name!r}: choose one of {', '.join(modality.input_names)}")
+                    raise InvalidValue(f"features.inputs names {name!r}: choose one of {', '.join(modality.input_names)}")
         learnt = {name: options.targets(task.classes) for name, options in self.features.each().items()}
         for targets in learnt.values():
             least = 1 if task.may_be_empty else 2
             if (left := len(set(targets.values()))) < least:
-                raise ValueError(f"features leaves {left} class{'' if left == 1 else 'es'} to learn: keep at least {least}")
+                raise InvalidValue(f"features leaves {left} class{'' if left == 1 else 'es'} to learn: keep at least {least}")
         names = [name_of(name, made.type) for name in learnt for made in self.training.architectures]
         if self.training.serve is not None and self.training.serve not in names:
-            raise ValueError(f"training.serve names {self.training.serve!r}: choose one of {', '.join(names)}")
+            raise InvalidValue(f"training.serve names {self.training.serve!r}: choose one of {', '.join(names)}")
         if self.training.serve is None and len({json.dumps(targets, sort_keys=True) for targets in learnt.values()}) > 1:
-            raise ValueError(
+            raise InvalidValue(
                 f"the feature sets learn different classes, so that their scores cannot be compared: "
                 f"say with training.serve which model may serve, one of {', '.join(names)}"
             )
         metrics = task.metric_names
         for name in self.training.minimum:
             if name not in metrics:
-                raise ValueError(f"training.minimum names the metric {name!r}: choose one of {', '.join(metrics)}")
+                raise InvalidValue(f"training.minimum names the metric {name!r}: choose one of {', '.join(metrics)}")
         return self
 
 

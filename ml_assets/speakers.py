@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from ml_assets.errors import MLAssetsError
+
 Kind = Literal["person", "program"]
 
 RESERVED = ("published", "monitoring", "production", "admin", "administrator", "unknown user")
@@ -19,11 +21,11 @@ _USER = re.compile(r"user \d+")
 """How somebody is called whose account in Label Studio is gone."""
 
 
-class BadName(ValueError):
+class BadName(MLAssetsError, ValueError):
     """A name that cannot be kept or shown; the message is one sentence."""
 
 
-class MayNotSpeak(ValueError):
+class MayNotSpeak(MLAssetsError, ValueError):
     """A name that is not the speaker's to use; the message is one sentence."""
 
 

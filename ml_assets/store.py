@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import store_root
 from ml_assets.records import SCHEMAS, content_id, embedding_schema
 
@@ -23,13 +24,26 @@ os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is n
 if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # whoever names such an address means it
     os.environ.setdefault("AWS_ALLOW_HTTP", "true")
 PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+DAMAGE = re.compile(
+    r"(Invalid range|file size is too small|does not appear to be a Lance file|Not found|EOF while parsing|decode|orrupt|magic)"
+    r"[^,\n/]*"
+)
+"""What Lance says of files that are torn, empty or gone."""
 
 
-class UnknownProject(ValueError):
+class UnknownProject(MLAssetsError, ValueError):
     """The name is no project's."""
 
 
-class StoreUnavailable(OSError):
+class UnknownVersion(MLAssetsError, KeyError):
+    """The table has no version with that tag."""
+
+
+class TableDamaged(MLAssetsError, OSError):
+    """A file of a table is torn, empty or gone; the message names the table and says what to do."""
+
+
+class StoreUnavailable(MLAssetsError, OSError):
     """The tables cannot be reached or may not be read; the message is one sentence."""
 
 
@@ -52,13 +66,15 @@ class Table:
             if tag is None and "was not found" in str(error):
                 return None
             if tag is not None:
-                raise KeyError(
+                raise UnknownVersion(
                     f"{self.uri} has no version tagged {tag!r}: it has {', '.join(self.tags()) or 'none'}"
                 ) from error
             raise
 
     def _grown(self, dataset: Any, tag: str | None) -> Any:
         """The dataset with the columns that the schema has gained since it was written, as nulls."""
+        if self.key not in dataset.schema.names:  # what Lance makes of a file of zeros
+            raise _damaged(self.uri, "it has no columns")
         new = [field for field in self.schema if field.name not in dataset.schema.names]
         if new and tag is None:
             dataset.add_columns(pa.schema(new))
@@ -74,7 +90,8 @@ class Table:
         if dataset is None:
             schema = self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
             return schema.remove_metadata().empty_table()
-        return dataset.to_table(columns=None if columns is None else list(columns), filter=where)
+        with _reached(self.uri):
+            return dataset.to_table(columns=None if columns is None else list(columns), filter=where)
 
     def batches(
         self, columns: Sequence[str] | None = None, where: str | None = None, size: int = 1024
@@ -82,7 +99,8 @@ class Table:
         """The rows in batches of at most `size`, so that a table larger than memory can pass through."""
         dataset = self._open()
         if dataset is not None:
-            yield from dataset.to_batches(columns=None if columns is None else list(columns), filter=where, batch_size=size)
+            with _reached(self.uri):
+                yield from dataset.to_batches(columns=None if columns is None else list(columns), filter=where, batch_size=size)
 
     def take(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """The rows with these keys, in the order of `ids`; keys that are not there are left out."""
@@ -91,10 +109,11 @@ class Table:
             return self.read(columns).slice(0, 0)
         names = list(columns or self.schema.names)
         wanted = names if self.key in names else [self.key, *names]
-        parts = [
-            dataset.to_table(columns=wanted, filter=f"{self.key} IN ({', '.join(map(quote, ids[i : i + 2000]))})")
-            for i in range(0, len(ids), 2000)
-        ]
+        with _reached(self.uri):
+            parts = [
+                dataset.to_table(columns=wanted, filter=f"{self.key} IN ({', '.join(map(quote, ids[i : i + 2000]))})")
+                for i in range(0, len(ids), 2000)
+            ]
         found = pa.concat_tables(parts)
         order = pc.index_in(pa.array(ids, pa.string()), value_set=found[self.key].combine_chunks())
         return found.take(order.drop_null()).select(names)
@@ -102,7 +121,8 @@ class Table:
     def count(self, where: str | None = None) -> int:
         """Number of rows that match."""
         dataset = self._open()
-        return 0 if dataset is None else dataset.count_rows(filter=where)
+        with _reached(self.uri):
+            return 0 if dataset is None else int(dataset.count_rows(filter=where))
 
     def ids(self, where: str | None = None) -> set[str]:
         """The keys of the rows that match."""
@@ -134,8 +154,9 @@ class Table:
         merge = dataset.merge_insert(self.key).when_not_matched_insert_all()
         if update:
             merge = merge.when_matched_update_all()
-        merge.conflict_retries(20).execute(rows)
-        self._compact()
+        with _reached(self.uri):
+            merge.conflict_retries(20).execute(rows)
+            self._compact()
         return int(rows.num_rows)
 
     def _create(self, rows: pa.Table) -> bool:
@@ -193,13 +214,15 @@ class Table:
         dataset = self._open()
         if dataset is None:
             return []
-        return [name for name, _ in sorted(dataset.tags.list().items(), key=lambda item: item[1]["version"])]
+        with _reached(self.uri):
+            return [name for name, _ in sorted(dataset.tags.list().items(), key=lambda item: item[1]["version"])]
 
     def delete(self, where: str) -> int:
         """Delete the rows that match; return how many."""
         count = self.count(where)
         if count:
-            self._open().delete(where)
+            with _reached(self.uri):
+                self._open().delete(where)
         return count
 
     def digest(self, columns: Sequence[str] | None = None, where: str | None = None, tag: str | None = None) -> str:
@@ -237,9 +260,7 @@ class ProjectStore:
     """The tables of one project."""
 
     def __init__(self, project: str, root: str | Path | None = None):
-        if not PROJECT_NAME.fullmatch(project):
-            raise UnknownProject(f"{project!r} is not a project's name: use a-z, 0-9 and _, starting with a letter, at most 40")
-        self.project = project
+        self.project = named(project)
         self.uri = f"{str(root or store_root()).rstrip('/')}/{project}"
 
     def table(self, name: str) -> Table:
@@ -254,6 +275,15 @@ class ProjectStore:
         if safe != encoder:  # another encoder's name may look the same then
             safe = f"{safe}-{content_id(encoder)[:8]}"
         return Table(f"{self.uri}/embeddings/{safe}.lance", embedding_schema(dimensions))
+
+
+def named(project: str) -> str:
+    """The name, before a path is made of it. Raises `UnknownProject` if it is no project's."""
+    if not PROJECT_NAME.fullmatch(project):
+        raise UnknownProject(
+            f"{project[:80]!r} is not a project's name: use a-z, 0-9 and _, starting with a letter, at most 40"
+        )
+    return project
 
 
 def projects(root: str | Path | None = None) -> list[str]:
@@ -273,23 +303,37 @@ def projects(root: str | Path | None = None) -> list[str]:
 
 @contextmanager
 def _reached(uri: str) -> Iterator[None]:
-    """Errors of an object store as one sentence; those of a local disk pass as they are."""
-    if "://" not in uri:
-        yield
-        return
-    from botocore.exceptions import BotoCoreError  # of fsspec's S3: no connection, no credentials
+    """Errors of an object store, and of a table that is damaged, as one sentence; those of a local disk pass as they are."""
+    foreseen: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
+    if "://" in uri:
+        from botocore.exceptions import BotoCoreError  # of fsspec's S3: no connection, no credentials
 
+        foreseen = (*foreseen, BotoCoreError, ImportError)
     try:
         yield
-    except (BotoCoreError, ImportError, OSError, ValueError) as error:
+    except foreseen as error:
+        if isinstance(error, MLAssetsError):
+            raise
         said = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
-        if isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said):
-            raise  # a table or a tag that is not there
+        if (damage := DAMAGE.search(said)) and "(os error" not in said and "was not found" not in said and "<Code>" not in said:
+            raise _damaged(uri, damage[0].strip()[:80]) from error
+        # a table or a tag that is not there passes, too
+        if "://" not in uri or (
+            isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said)
+        ):
+            raise
         known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", said)
         short = (known[1] or known[2]) if known else said.rsplit(" - ", 1)[-1][:200]
         raise StoreUnavailable(
             f"the tables at {uri} cannot be reached ({short}): check ML_ASSETS_STORE, AWS_ENDPOINT_URL and the credentials"
         ) from error
+
+
+def _damaged(uri: str, why: str) -> TableDamaged:
+    return TableDamaged(
+        f"the table {uri} is damaged ({why}): put it back from a copy, or move it away and run the project again, "
+        f"which makes anew what can be made"
+    )
 
 
 def quote(value: str) -> str:

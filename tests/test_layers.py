@@ -11,7 +11,7 @@ STAGES = ("collection", "labeling", "visualization", "features", "training", "de
 BOTTOM = {
     *("home", "private", "listeners", "guard", "http_limits", "credentials"),
     *("records", "registry", "store", "lock", "compute", "progress", "inbox", "plain"),
-    *("speakers",),
+    *("cells", "errors", "interrupts", "speakers"),
 }
 LAYERS: list[set[str]] = [
     BOTTOM,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ml_assets import inbox
 from ml_assets import store as stores
 from ml_assets.features.embeddings import as_rows
+from ml_assets.labeling import media
+from ml_assets.lock import project_lock
 from ml_assets.records import SCHEMAS, rows
-from ml_assets.store import ProjectStore, Table, UnknownProject, projects, quote
+from ml_assets.resources import Workspace
+from ml_assets.store import ProjectStore, Table, TableDamaged, UnknownProject, projects, quote
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
 KEYS = st.sampled_from(["a", "b", "c", "it's", "\\", "%_", "é\u2028", "\n", "x--", "🙂"])
@@ -342,3 +347,69 @@ def test_an_object_store_uri_works_as_a_folder_does(tmp_path: Path) -> None:
     assert table.delete("id = 'c'") == 1
     assert table.read(["id"], tag="ds-c")["id"].to_pylist() == ["c"]
     assert (tmp_path / "reviews" / "dataset.lance").is_dir()
+
+
+# ---- what is damaged ----
+
+
+@pytest.mark.parametrize("kind", ["_versions/*.manifest", "data/*.lance"])
+@pytest.mark.parametrize("how", ["empty", "half", "other", "zeros"])
+def test_a_damaged_table_is_one_sentence_that_names_it(tmp_path: Path, kind: str, how: str) -> None:
+    store = ProjectStore("reviews", tmp_path)
+    table = store.table("samples")
+    table.upsert(rows("samples", [{"id": str(i), "text": "a text"} for i in range(100)]))
+    for path in Path(table.uri).glob(kind):
+        content = path.read_bytes()
+        changed = {"empty": b"", "half": content[: len(content) // 2], "other": b"other" * 100, "zeros": bytes(len(content))}
+        path.write_bytes(changed[how])
+    for use in (table.read, lambda: table.take(["7"]), lambda: table.count("text = 'x'"), lambda: list(table.batches())):
+        with pytest.raises(TableDamaged) as caught:
+            use()
+        assert str(caught.value).startswith(f"the table {table.uri} is damaged (")
+        assert str(caught.value).endswith("run the project again, which makes anew what can be made")
+        assert "\n" not in str(caught.value)
+        assert ".rs" not in str(caught.value)
+    other = ProjectStore("other", tmp_path).table("samples")
+    other.upsert(rows("samples", [{"id": "1"}]))
+    assert other.count() == 1
+
+
+# ---- names ----
+
+STRANGE = [
+    "../../out/x",
+    "..",
+    ".",
+    "",
+    "a/b",
+    "/etc",
+    "A",
+    "a b",
+    "a\x00",
+    "a\n",
+    "x" * 41,
+    "1a",
+    "a.b",
+    "\ud800",
+    "a\\b",
+    "c:",
+]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize(
+    "use",
+    [
+        ProjectStore, project_lock, lambda name: inbox.folder(name, "samples"), media.folder,
+        lambda name: inbox.write(name, "samples", [{"content": "a"}]), lambda name: Workspace().folder("inference", name),
+    ],
+    ids=["store", "lock", "inbox", "media", "push", "folder"],
+)  # fmt: skip
+def test_a_name_that_is_no_projects_makes_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, use: Callable[[str], object]
+) -> None:
+    monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path / "deep" / "home"))
+    with pytest.raises(UnknownProject) as caught:
+        use(name)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """What becomes of one record: a sample with its label, or a reject with the reason."""
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,10 +9,15 @@ from typing import Any
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord
 from ml_assets.modalities import Modality, Undecodable
-from ml_assets.records import Record, content_id, split_of
+from ml_assets.records import Record, content_id, split_of, why_not
 from ml_assets.tasks import InvalidLabel, Task
 
 EXCERPT = 200
+DEEP = "nested too deeply"
+LABEL = "#label"
+"""Ends the origin of a reject that is of a record's label alone."""
+REASON = 500
+"""Characters of a reason: it may quote what is wrong, and that may be large."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,11 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
         content = record.content
         item = settings.modality.decode(settings.modality.from_json(content) if isinstance(content, str) else content)
         _check_length(settings, item)
-        _check_text(record)
+        columns = _columns(record)
     except Undecodable as error:
         return Verdict(reject=reject(source, record.origin, str(error), record.content, at))
+    except RecursionError:
+        return Verdict(reject=reject(source, record.origin, DEEP, record.content, at))
     key = sample_id(settings.modality, item)
     sample = {
         "id": key,
@@ -55,28 +63,42 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
         "split": record.split or split_of(key, record.group, settings.test_share),
         "split_by": "source" if record.split else "hash",
         "group": record.group,
-        "columns": json.dumps(record.columns, ensure_ascii=False, default=str) if record.columns else None,
+        "columns": columns,
         "collected_at": at,
     }
+    if wrong := why_not(sample):
+        return Verdict(reject=reject(source, record.origin, wrong, record.content, at))
     if record.label is None:
         return Verdict(sample)
     try:
-        value = task.check(record.label)
-    except InvalidLabel as error:
-        return Verdict(sample, reject=reject(source, record.origin + "#label", str(error), record.content, at))
-    labeler = record.labeler or source
-    label = {"id": content_id(key, labeler), "sample_id": key, "labeler": labeler, "labeler_kind": record.labeler_kind,
-             "value": value, "at": at}  # fmt: skip
+        label = _label(record, key, record.labeler or source, task.check(record.label), at)
+    except (InvalidLabel, RecursionError) as error:
+        error = InvalidLabel(DEEP) if isinstance(error, RecursionError) else error
+        return Verdict(sample, reject=reject(source, record.origin + LABEL, str(error), record.content, at))
     return Verdict(sample, label)
 
 
-def is_text(text: str) -> bool:
-    """Whether a table can hold it: bytes that are no UTF-8 come through readers as halves of surrogate pairs."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _label(record: Record, key: str, labeler: str, value: str, at: datetime) -> dict[str, Any]:
+    """A row of `given_labels`. Raises `InvalidLabel`.
+
+    What a file says of a sample is its own, beside what other files say; of what is pushed each labeler has one answer.
+    """
+    if record.refused:
+        raise InvalidLabel(record.refused)
+    file = None if record.arrival is not None else record.origin.rpartition("#")[0] or record.origin
+    label = {
+        "id": content_id(key, labeler) if file is None else content_id(key, labeler, file, value),
+        "sample_id": key,
+        "labeler": labeler,
+        "labeler_kind": record.labeler_kind,
+        "value": value,
+        "at": record.given_at or at,
+        "file": file,
+        "arrival": record.arrival,
+    }
+    if wrong := why_not(label):
+        raise InvalidLabel(wrong)
+    return label
 
 
 def _check_length(settings: CollectionSettings, item: str | bytes) -> None:
@@ -87,16 +109,33 @@ def _check_length(settings: CollectionSettings, item: str | bytes) -> None:
         raise Undecodable(f"too long: {length:g} {settings.modality.unit}, above {longest:g}")
 
 
-def _check_text(record: Record) -> None:
-    columns = json.dumps(record.columns, ensure_ascii=False, default=str)
-    for name, text in (("group", record.group), ("labeler", record.labeler), ("columns", columns)):
-        if text is not None and not is_text(text):
-            raise Undecodable(f"not UTF-8 text in its {name}")
+def _columns(record: Record) -> str | None:
+    """What else is known of the record, as JSON; a number that is not there is NaN in many tables. Raises `Undecodable`."""
+    if not record.columns:
+        return None
+    try:
+        return json.dumps(_known(record.columns), ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError as error:  # infinity, or a whole number of thousands of digits
+        raise Undecodable("a number in its columns that JSON cannot hold") from error
+
+
+def _known(value: Any) -> Any:
+    """The value with null for each number that is not there."""
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def reject(source: str, origin: str, reason: str, content: str | bytes, at: datetime) -> dict[str, Any]:
     """A row of `rejects`."""
-    excerpt = content[:EXCERPT]
-    data = excerpt.encode("utf-8", "replace") if isinstance(excerpt, str) else excerpt
+    reason = shown(reason)
+    reason = reason if len(reason) <= REASON else reason[:REASON] + " …"
     return {"id": content_id(source, origin, reason), "source": source, "origin": origin, "reason": reason,
-            "excerpt": data.decode("utf-8", "replace"), "at": at}  # fmt: skip
+            "excerpt": shown(content[:EXCERPT]), "at": at}  # fmt: skip
+
+
+def shown(text: str | bytes) -> str:
+    """The text as a table can hold it, whatever it is."""
+    return (text.encode("utf-8", "replace") if isinstance(text, str) else text).decode("utf-8", "replace")

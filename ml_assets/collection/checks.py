@@ -8,6 +8,7 @@ import dagster as dg
 from ml_assets.collection.accept import sample_id
 from ml_assets.collection.collect import new_files, unreadable
 from ml_assets.collection.expectations import failures
+from ml_assets.collection.labels import contradictions
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.modalities import Modality, Undecodable
 from ml_assets.records import now
@@ -74,7 +75,15 @@ def collection_checks(project: str, settings: CollectionSettings, task: Task) ->
         said = "; ".join(problems) or "all sources were read"
         return dg.AssetCheckResult(passed=not problems, severity=dg.AssetCheckSeverity.WARN, description=said)
 
-    return [clean, nothing_lost, within_bounds, sources_readable]
+    @dg.asset_check(asset=key(project, "samples"))
+    def labels_agree(workspace: Workspace) -> dg.AssetCheckResult:
+        """No sample has contradicting labels in the sources. One that has is in conflict, and has no label."""
+        found = contradictions(workspace.store(project).table("given_labels").read(), task)
+        said = f"{len(found)} samples have contradicting labels: {found[0]}" if found else "no sample has contradicting labels"
+        severity = dg.AssetCheckSeverity.WARN
+        return dg.AssetCheckResult(passed=not found, severity=severity, description=said, metadata={"samples": len(found)})
+
+    return [clean, nothing_lost, within_bounds, sources_readable, labels_agree]
 
 
 def _of_each(table: Table, modality: Modality, found: Callable[[str, Any], T]) -> dict[str, T]:

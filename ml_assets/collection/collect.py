@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ml_assets.collection.accept import is_text, judge, reject
+from ml_assets.collection import labels as given
+from ml_assets.collection.accept import LABEL, judge, reject
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, SourceError, SourceFile, Upload
 from ml_assets.collection.sources.base import BATCH, fingerprint
-from ml_assets.records import Record, content_id, rows
+from ml_assets.records import Record, content_id, is_text, rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
 
@@ -122,6 +123,7 @@ class _Reading:
         again: It was read before.
         seen: Ids of the samples that it held so far.
         rejects: Ids of its rejects.
+        labels: Of a file that is read again: ids of the labels that stand in it.
         complete: It was read to its end.
         problem: Why it could not be.
         written: Its receipt is there.
@@ -133,6 +135,7 @@ class _Reading:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     seen: set[str] = field(default_factory=set)
     rejects: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)
     complete: bool = False
     problem: str = ""
     written: bool = False
@@ -171,7 +174,7 @@ def _write(
         else:
             reading.counts["rejected"] += 1
         if verdict.label:
-            labels.append(verdict.label)
+            labels.append((reading, verdict.label, record))
         if verdict.reject:
             rejects.append(verdict.reject)
             reading.rejects.add(verdict.reject["id"])
@@ -180,11 +183,13 @@ def _write(
             rejects.append(reject(reading.source.name, f"{reading.file.uri}#file", reading.problem, "", at))
             reading.rejects.add(rejects[-1]["id"])
     _merge(store, good)
-    store.table("given_labels").upsert(rows("given_labels", labels), ignore=["at"])
+    rejects += _keep_labels(store, labels, at)
     store.table("rejects").insert(rows("rejects", rejects))
     for reading in ended:
         if reading.again:
             _forget_mended(store, reading)
+            if reading.complete and reading.labels:
+                given.take_back(store, reading.file.uri, reading.labels)
     receipts = [
         {
             "id": r.id,
@@ -201,10 +206,27 @@ def _write(
         r.written = True
         r.seen.clear()
         r.rejects.clear()
+        r.labels.clear()
     if complete := [r for r in ended if r.complete]:
         total = {name: sum(r.counts[name] for r in complete) for name in COUNTS}
         which = complete[0].file.uri if len(complete) == 1 else f"{len(complete)} files from {complete[0].file.uri} on"
         progress(f"{which}: {total['received']} received, {total['accepted']} accepted, {total['rejected']} rejected")
+
+
+def _keep_labels(
+    store: ProjectStore, labels: list[tuple[_Reading, dict[str, Any], Record | BadRecord]], at: datetime
+) -> list[dict[str, Any]]:
+    """Store the labels; the rejects of those that contradict another one of the same push."""
+    _, contradicting = given.keep(store, [label for _, label, _ in labels])
+    wrong, rejects = {id(label) for label in contradicting}, []
+    for reading, label, record in labels:
+        if reading.again and label["file"] is not None:
+            reading.labels.add(label["id"])
+        if id(label) in wrong and isinstance(record, Record):
+            reason = f"contradicts another label of the same push by {label['labeler']!r}: {record.label!r} and others"
+            rejects.append(reject(reading.source.name, record.origin + LABEL, reason, record.content, at))
+            reading.rejects.add(rejects[-1]["id"])
+    return rejects
 
 
 def _forget_mended(store: ProjectStore, reading: _Reading) -> None:

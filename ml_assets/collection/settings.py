@@ -5,6 +5,7 @@ from collections import Counter
 from pydantic import Field, field_validator, model_validator
 
 from ml_assets.collection.sources import SourceField
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities import ModalityField
 from ml_assets.registry import Settings
 
@@ -39,10 +40,10 @@ class CollectionSettings(Settings):
     def _distinct(cls, sources: tuple[SourceField, ...]) -> tuple[SourceField, ...]:
         twice = [name for name, count in Counter(s.name for s in sources).items() if count > 1]
         if twice:
-            raise ValueError(f"two sources have the name {twice[0]!r}: give each its own")
+            raise InvalidValue(f"two sources have the name {twice[0]!r}: give each its own")
         reserved = {"upload", "production"} & {s.name for s in sources}
         if reserved:
-            raise ValueError(f"a source cannot have the name {sorted(reserved)[0]!r}: choose another")
+            raise InvalidValue(f"a source cannot have the name {sorted(reserved)[0]!r}: choose another")
         return sources
 
     @model_validator(mode="after")
@@ -52,12 +53,12 @@ class CollectionSettings(Settings):
             for name in content if isinstance(content := getattr(source, "content", ""), tuple) else ():
                 if name not in parts:
                     choices = f"choose from {', '.join(parts)}" if parts else f"{self.modality.type} has none, name one column"
-                    raise ValueError(f"the source {source.name!r} names the part {name!r} under content: {choices}")
+                    raise InvalidValue(f"the source {source.name!r} names the part {name!r} under content: {choices}")
         return self
 
     @model_validator(mode="after")
     def _bounds(self) -> "CollectionSettings":
         shortest, longest = self.bounds
         if shortest > longest:
-            raise ValueError(f"min_length {shortest:g} is above max_length {longest:g}")
+            raise InvalidValue(f"min_length {shortest:g} is above max_length {longest:g}")
         return self

@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 from ml_assets import settings
+from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.store import PROJECT_NAME
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-class ProjectExists(ValueError):
+class ProjectExists(MLAssetsError, ValueError):
     """There is a project of that name already."""
 
 
-class ScaffoldFailed(RuntimeError):
+class ScaffoldFailed(MLAssetsError, RuntimeError):
     """`dg` could not make the project; the message is its last line."""
 
 
@@ -27,7 +28,7 @@ def scaffold(name: str) -> Path:
         ValueError: The name cannot be a project's.
     """
     if not PROJECT_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be a project's name: use a-z, 0-9 and _, starting with a letter, at most 40")
+        raise InvalidValue(f"{name!r} cannot be a project's name: use a-z, 0-9 and _, starting with a letter, at most 40")
     path = settings.DEFS / name / "defs.yaml"
     if path.parent.exists():
         raise ProjectExists(f"there is a project {name!r} already: choose another name, or edit {path}")

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from ml_assets.deployment import keys
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home, url
 from ml_assets.listeners import refuse_stranger
 from ml_assets.records import now
@@ -17,7 +18,7 @@ TIMEOUT = 40.0
 """Seconds; the endpoint itself gives a request 30."""
 
 
-class EndpointError(RuntimeError):
+class EndpointError(MLAssetsError, RuntimeError):
     """The endpoint does not answer, or answers no; the message is its own sentence."""
 
 

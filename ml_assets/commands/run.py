@@ -19,13 +19,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ml_assets import interrupts
+from ml_assets.errors import MLAssetsError
 from ml_assets.progress import Listener, listening
 from ml_assets.run import Outcome, Step
 
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
 
 
-class UnknownStage(ValueError):
+class UnknownStage(MLAssetsError, ValueError):
     """The name is no stage's."""
 
 
@@ -39,11 +41,20 @@ def follow(
 ) -> Outcome:
     """Run what is stale and tell it on the console, with the log of the steps if `log`.
 
-    Raises `Busy`, `ProjectError`, `UnknownStage`.
+    Raises `Busy`, `ProjectError`, `UnknownStage`, and `KeyboardInterrupt` if Ctrl-C was pressed, whoever swallowed it.
     """
     for stage in stages:
         if stage not in STAGES:
             raise UnknownStage(f"unknown stage {stage!r}: choose from {', '.join(STAGES)}")
+    with interrupts.heard():
+        outcome = _followed(project, console, stages, only, wait_seconds, log)
+        tell(outcome, console)
+    return outcome
+
+
+def _followed(
+    project: str, console: Console, stages: Sequence[str], only: Collection[str], wait_seconds: float, log: bool
+) -> Outcome:
     with bar(console, f"{project}: looking for what is new") as (tick, title):
         from ml_assets.run import runner
 
@@ -58,13 +69,7 @@ def follow(
                 console.print(f"[dim]    {escape(text)}[/dim]", highlight=False, soft_wrap=True)
 
         with listening(tick, read):
-            try:
-                outcome = runner(project, on_start=start, on_step=step).run(stages, only, wait_seconds)
-            except KeyboardInterrupt:
-                console.print("  interrupted: what is made stays, and the next run goes on from there", highlight=False)
-                raise
-    tell(outcome, console)
-    return outcome
+            return runner(project, on_start=start, on_step=step).run(stages, only, wait_seconds)
 
 
 def line(console: Console, stage: str, what: str, seconds: float) -> None:

@@ -10,10 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_assets import settings
+from ml_assets.errors import MLAssetsError
+from ml_assets.monitoring.live_accuracy import accuracy_since
 from ml_assets.plain import plain
 from ml_assets.records import now
 from ml_assets.services import supervisor
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
 
 SHORT = 24
@@ -60,10 +62,7 @@ def _project(name: str) -> dict[str, Any]:
         return {"broken": str(error)}
     try:
         return _standing(ProjectStore(name), task)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # the servers and the other projects are told all the same
+    except (MLAssetsError, OSError, ValueError) as error:  # the servers and the other projects are told all the same
         return {"broken": plain(str(error))}
 
 
@@ -71,6 +70,7 @@ def _standing(store: ProjectStore, task: Task) -> dict[str, Any]:
     labels = store.table("labels").read(["value"], "conflict = false")["value"].to_pylist()
     answered = set(store.table("annotations").read(["sample_id"], "deleted = false")["sample_id"].to_pylist())
     tags = store.table("dataset").tags()
+    serving = _serving(store)
     return {
         "samples": store.table("samples").count(),
         "labelled": len(labels),
@@ -78,8 +78,8 @@ def _standing(store: ProjectStore, task: Task) -> dict[str, Any]:
         "waiting": len(store.table("label_tasks").ids() - answered),
         "rejects": store.table("rejects").count(),
         "dataset": tags[-1] if tags else None,
-        "serving": _serving(store),
-        "last_day": _last_day(store),
+        "serving": serving,
+        "last_day": _last_day(store, task, serving["model"] if serving else None),
     }
 
 
@@ -92,15 +92,18 @@ def _serving(store: ProjectStore) -> dict[str, Any] | None:
     return {"model": row["model"], "since": row["live_at"], "metrics": json.loads(metrics[0]) if metrics else {}}
 
 
-def _last_day(store: ProjectStore) -> dict[str, Any]:
-    since = now() - timedelta(days=1)
-    where = f"at >= timestamp '{since:%Y-%m-%d %H:%M:%S}'"
-    feedback = store.table("live_accuracy").read(["feedback", "accuracy", "day"], f"day >= '{since:%Y-%m-%d}'").to_pylist()
-    answers = sum(row["feedback"] for row in feedback)
-    drift = store.table("drift").read(["day", "column"], "drifted = true").to_pylist()
-    newest = max((row["day"] for row in store.table("drift").read(["day"]).to_pylist()), default=None)
+def _last_day(store: ProjectStore, task: Task, model: str | None) -> dict[str, Any]:
+    """The last 24 hours: all predictions, and how good those of the model that serves were; its newest measure of drift."""
+    until = now()
+    since = until - timedelta(days=1)
+    where = f"at >= timestamp '{since:%Y-%m-%d %H:%M:%S.%f}' AND at <= timestamp '{until:%Y-%m-%d %H:%M:%S.%f}'"
+    answers, accuracy = accuracy_since(store, task, model, since, until) if model else (0, None)
+    measured = store.table("drift").read(["day", "column", "drifted"], f"model = {quote(model or '')}").to_pylist()
+    measured = [row for row in measured if f"{since:%Y-%m-%d}" <= row["day"] <= f"{until:%Y-%m-%d}"]
+    newest = max((row["day"] for row in measured), default=None)
     return {
         "predictions": store.table("inference_log").count(where),
-        "accuracy": sum(row["accuracy"] * row["feedback"] for row in feedback) / answers if answers else None,
-        "drift": sorted({row["column"] for row in drift if row["day"] == newest}),
+        "answers": answers,
+        "accuracy": accuracy,
+        "drift": sorted({row["column"] for row in measured if row["day"] == newest and row["drifted"]}),
     }

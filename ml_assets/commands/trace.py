@@ -3,16 +3,24 @@
 from ml_assets import settings
 from ml_assets.home import home
 from ml_assets.monitoring.trace import Trace, UnknownPrediction, trace
-from ml_assets.store import ProjectStore, projects
+from ml_assets.records import is_text
+from ml_assets.store import ProjectStore, TableDamaged, projects
 
 
 def find(prediction_id: str) -> Trace:
-    """The trace, whichever project the prediction belongs to. Raises `UnknownPrediction`."""
+    """The trace, whichever project the prediction belongs to. Raises `UnknownPrediction`.
+
+    A project whose tables are damaged is passed over, and named if no other one has the prediction.
+    """
     names = [name for name in settings.project_names() if name in projects()]
-    for name in names:
+    unread: list[str] = []
+    for name in names if is_text(prediction_id) else ():
         try:
             modality = settings.load(name).collection.modality
             return trace(ProjectStore(name), prediction_id, home() / "inference" / name, modality)
         except (UnknownPrediction, settings.ProjectError):
             continue
-    raise UnknownPrediction(f"no prediction {prediction_id!r} in any project: {', '.join(names) or 'there are none yet'}")
+        except TableDamaged as error:
+            unread.append(str(error))
+    where = "; ".join([", ".join(names) or "there are none yet", *unread])
+    raise UnknownPrediction(f"no prediction {prediction_id[:80]!r} in any project: {where}")

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ml_assets.errors import MLAssetsError
 
-class NoData(RuntimeError):
+
+class NoData(MLAssetsError, RuntimeError):
     """The data cannot be fetched; the message says what to do."""
 
 

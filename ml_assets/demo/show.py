@@ -16,6 +16,7 @@ from ml_assets.commands.status import collect
 from ml_assets.commands.up import pages, start, stay
 from ml_assets.demo import EXAMPLES, Example, annotators, traffic
 from ml_assets.demo.example import Wave
+from ml_assets.errors import MLAssetsError
 from ml_assets.lock import project_lock
 from ml_assets.run import Outcome
 from ml_assets.services import supervisor
@@ -25,11 +26,11 @@ QUEUE = ("samples", "embeddings", "label_tasks")
 LOCK_SECONDS = 180.0
 
 
-class DemoFailed(RuntimeError):
+class DemoFailed(MLAssetsError, RuntimeError):
     """A part of the loop did not do what it is there for; the message says which."""
 
 
-class UnknownExample(ValueError):
+class UnknownExample(MLAssetsError, ValueError):
     """The name is no example's."""
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.collection.sources.base import BadRecord
-from ml_assets.collection.sources.table import columns_of, content_of, rows_of
+from ml_assets.collection.sources.table import PREDICTED, columns_of, content_of, rows_of
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
 from ml_assets.home import expand
@@ -27,15 +27,7 @@ from ml_assets.training.trained import TrainedModel
 
 SIZE = 1024
 """Samples per batch."""
-ADDED = pa.schema(
-    {
-        "predicted_label": pa.string(),
-        "predicted_confidence": pa.float64(),
-        "predicted_scores": pa.string(),
-        "predicted_by": pa.string(),
-        "problem": pa.string(),
-    }
-)
+ADDED = pa.schema(zip(PREDICTED, [pa.string(), pa.float64(), pa.string(), pa.string(), pa.string()], strict=True))
 """What stands beside each row of a predicted table. `problem` says why a row has no prediction."""
 
 Progress = Callable[[int], None]

@@ -8,6 +8,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from ml_assets.errors import MLAssetsError
+
 T = TypeVar("T")  # an item
 R = TypeVar("R")  # what the model says of one item
 C = TypeVar("C", bound=Hashable)  # who asks: what the caller wants to know again of a request
@@ -18,11 +20,11 @@ SHORT_RUN = 0.05
 """Seconds that a run should take while several clients or projects need the model's thread."""
 
 
-class Busy(RuntimeError):
+class Busy(MLAssetsError, RuntimeError):
     """Too much is waiting already."""
 
 
-class TooSlow(RuntimeError):
+class TooSlow(MLAssetsError, RuntimeError):
     """The answer did not come in time."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ml_assets.deployment.predictor import LIMITS_FILE, Limits
 from ml_assets.deployment.settings import DeploymentSettings
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.records import content_id
 from ml_assets.tasks import Task
@@ -27,7 +28,7 @@ REQUIREMENTS = (
 """What the packaged code imports. They are pinned to what is installed here, which is what was tested."""
 
 
-class BuildFailed(RuntimeError):
+class BuildFailed(MLAssetsError, RuntimeError):
     """BentoML could not build it; the message is its last line."""
 
 

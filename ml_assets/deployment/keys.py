@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from ml_assets import speakers
+from ml_assets.errors import InvalidValue, Missing, MLAssetsError
 from ml_assets.home import home
 from ml_assets.inbox import write_whole
 from ml_assets.store import PROJECT_NAME, UnknownProject
@@ -24,11 +25,11 @@ MOST_NAMES = 100
 """Names for which one key may speak."""
 
 
-class UnknownScope(ValueError):
+class UnknownScope(MLAssetsError, ValueError):
     """A scope that keys cannot have."""
 
 
-class UnreadableKeys(ValueError):
+class UnreadableKeys(MLAssetsError, ValueError):
     """The file of the keys is damaged."""
 
 
@@ -100,7 +101,7 @@ def revoke(key_id: str, path: Path | None = None) -> Key:
         keys = _read(path)
         gone = next((k for k in keys if k.id == key_id), None)
         if gone is None:
-            raise LookupError(f"no key {key_id!r}: there are {', '.join(k.id for k in keys) or 'none'}")
+            raise Missing(f"no key {key_id!r}: there are {', '.join(k.id for k in keys) or 'none'}")
         _write(path, [k for k in keys if k.id != key_id])
     return gone
 
@@ -163,7 +164,7 @@ def _key(entry: dict[str, Any]) -> Key:
     key = Key(**{**entry, "scopes": tuple(entry["scopes"]), "speaks_for": tuple(entry.get("speaks_for") or ())})
     texts = (key.id, key.project, key.name, key.digest, key.created_at, *key.scopes, *key.speaks_for)
     if not all(isinstance(text, str) for text in texts) or not key.digest.isascii():
-        raise ValueError("a key consists of texts")
+        raise InvalidValue("a key consists of texts")
     # the version before took any name; what cannot be written on a line would fail each record that carries it
     name = "".join(c if c.isprintable() else "\ufffd" for c in _utf8(key.name))[: speakers.LONGEST]
     return replace(key, name=name, speaks_for=tuple(filter(speakers.may_be_given, key.speaks_for)))

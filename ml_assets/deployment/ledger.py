@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
@@ -22,7 +23,7 @@ logger = logging.getLogger("ml_assets.endpoint")
 State = Literal["requested", "live", "failed", "replaced"]
 
 
-class UnknownDeployment(LookupError):
+class UnknownDeployment(MLAssetsError, LookupError):
     """The ledger has no such row."""
 
 

@@ -14,6 +14,7 @@ from ml_assets.compute import limit_threads
 from ml_assets.deployment.batcher import Finished
 from ml_assets.deployment.segments import SegmentWriter
 from ml_assets.deployment.settings import DeploymentSettings
+from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Encoder, Undecodable
 from ml_assets.records import content_id
 from ml_assets.registry import Settings
@@ -45,7 +46,7 @@ class Limits(Settings):
     """The project's label task. Its classes may be more than those that the model tells apart."""
 
 
-class BadSample(ValueError):
+class BadSample(MLAssetsError, ValueError):
     """A sample that cannot be predicted; the message is the reason."""
 
 

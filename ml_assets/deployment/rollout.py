@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_assets.deployment import heartbeat, ledger
 from ml_assets.deployment.heartbeat import Report
 from ml_assets.deployment.ledger import Deployment
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.records import now
 from ml_assets.store import ProjectStore
@@ -15,7 +16,7 @@ from ml_assets.store import ProjectStore
 POLL_SECONDS = 0.2
 
 
-class DeploymentFailed(RuntimeError):
+class DeploymentFailed(MLAssetsError, RuntimeError):
     """The model does not serve, and what served before still does; the message says why, in one sentence."""
 
 

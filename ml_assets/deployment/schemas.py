@@ -12,6 +12,8 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from ml_assets.errors import InvalidValue
+
 MOST = 4096
 """Entries in a list at most, whatever the project allows."""
 FILES = {
@@ -133,9 +135,9 @@ class NewLabel(Shape):
     @model_validator(mode="after")
     def _one_name(self) -> "NewLabel":
         if (self.sample_id is None) == (self.content is None):
-            raise ValueError("give either sample_id or content")
+            raise InvalidValue("give either sample_id or content")
         if self.label is None:
-            raise ValueError("give a label, not null")
+            raise InvalidValue("give a label, not null")
         return self
 
 

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from pydantic import Field, field_validator
 
 from ml_assets.collection.sources.table import Content
+from ml_assets.errors import InvalidValue
 from ml_assets.registry import Settings
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -24,7 +25,7 @@ class BatchSettings(Settings):
     @classmethod
     def _table(cls, path: str | None) -> str | None:
         if path is not None and PurePosixPath(path).suffix.lower() not in TABLES:
-            raise ValueError(f"{path!r} is not a table: its name must end in one of {', '.join(TABLES)}")
+            raise InvalidValue(f"{path!r} is not a table: its name must end in one of {', '.join(TABLES)}")
         return path
 
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ml_assets.errors import Failed
+
 R = TypeVar("R")
 RECENT = 2.0
 """Seconds for which a project counts as one that uses the threads: its next request may come at any moment."""
@@ -80,7 +82,7 @@ class SharedThreads:
         future: Future[R] = Future()
         with self._changed:
             if self._ended:
-                raise RuntimeError("the threads have ended")
+                raise Failed("the threads have ended")
             line = self._lines.setdefault(project, _Line())
             own = line.keys.setdefault(key, _Line())
             if not line.waiting and not line.running:

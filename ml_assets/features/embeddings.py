@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.errors import Missing
 from ml_assets.modalities import Encoder, Modality
 from ml_assets.store import ProjectStore, Table
 
@@ -49,7 +50,7 @@ def vectors_of(table: Table, ids: Sequence[str]) -> NDArray[np.float32]:
         return np.zeros((0, table.schema.field("vector").type.list_size), np.float32)
     found = table.take(ids, ["id", "vector"])
     if found.num_rows != len(ids):
-        raise LookupError(f"{len(ids) - found.num_rows} of {len(ids)} samples have no embedding yet: run the asset embeddings")
+        raise Missing(f"{len(ids) - found.num_rows} of {len(ids)} samples have no embedding yet: run the asset embeddings")
     return as_vectors(found)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ml_assets.errors import Missing
 from ml_assets.features.settings import FeatureSetSettings
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore
@@ -91,7 +92,7 @@ def load(store: ProjectStore, feature_set: str) -> FeatureSet:
     """A feature set by its id. Raises `LookupError` if there is none."""
     found = store.table("feature_sets").take([feature_set]).to_pylist()
     if not found:
-        raise LookupError(f"there is no feature set {feature_set!r} in project {store.project!r}")
+        raise Missing(f"there is no feature set {feature_set!r} in project {store.project!r}")
     recipe = json.loads(found[0]["recipe"])
     table = store.table("feature_set").read(tag=feature_set).sort_by("id")
     return FeatureSet(

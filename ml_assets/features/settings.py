@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ml_assets.errors import InvalidValue
 from ml_assets.registry import Settings
 
 SET_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -27,7 +28,7 @@ class FeatureSetSettings(Settings):
         merged = [name for names in self.merge.values() for name in names]
         twice = sorted({name for name in merged if merged.count(name) > 1})
         if twice:
-            raise ValueError(f"the class {twice[0]!r} is merged twice")
+            raise InvalidValue(f"the class {twice[0]!r} is merged twice")
         return self
 
     def targets(self, classes: tuple[str, ...]) -> dict[str, str]:
@@ -38,7 +39,7 @@ class FeatureSetSettings(Settings):
         named = [*(self.keep or ()), *(name for names in self.merge.values() for name in names)]
         for name in named:
             if name not in classes:
-                raise ValueError(f"features names the class {name!r}: choose one of {', '.join(classes)}")
+                raise InvalidValue(f"features names the class {name!r}: choose one of {', '.join(classes)}")
         new_name = {old: new for new, olds in self.merge.items() for old in olds}
         kept = classes if self.keep is None else self.keep
         return {name: new_name.get(name, name) for name in classes if name in kept}
@@ -54,11 +55,11 @@ class FeaturesSettings(FeatureSetSettings):
     def _named(self) -> "FeaturesSettings":
         for name in self.sets:
             if not SET_NAME.fullmatch(name):
-                raise ValueError(f"the feature set {name!r} needs another name: use a-z, 0-9 and _, starting with a letter")
+                raise InvalidValue(f"the feature set {name!r} needs another name: use a-z, 0-9 and _, starting with a letter")
         seen: dict[str, str] = {}
         for name, options in self.each().items():
             if (other := seen.setdefault(options.model_dump_json(), name)) != name:
-                raise ValueError(f"the feature sets {other!r} and {name!r} are the same")
+                raise InvalidValue(f"the feature sets {other!r} and {name!r} are the same")
         return self
 
     def each(self) -> dict[str, FeatureSetSettings]:

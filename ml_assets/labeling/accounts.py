@@ -7,6 +7,7 @@ from html import unescape
 
 import httpx
 
+from ml_assets.errors import InvalidValue
 from ml_assets.labeling import http
 from ml_assets.labeling.http import LabelStudioRefused
 from ml_assets.labeling.label_studio import LabelStudio
@@ -82,7 +83,7 @@ def _token(answer: httpx.Response) -> str:
     """The token in the answer. Raises `ValueError` if there is none."""
     token = answer.json().get("token")
     if not isinstance(token, str):
-        raise ValueError("no token")
+        raise InvalidValue("no token")
     return token
 
 

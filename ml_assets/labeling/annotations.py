@@ -8,10 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_assets.records import rows
+from ml_assets.records import content_id, rows, why_not
 from ml_assets.tasks import InvalidLabel, Task
 
 ORIGIN = "label_studio"
+GIVEN = "given"
+"""Origin of annotations that came with the data."""
+PUSHED = "pushed"
+"""Origin of annotations that came through the API."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ def read_tasks(
                 if not annotation.get("result") and not task.may_be_empty:
                     raise InvalidLabel("the answer is empty")
                 value = task.read(annotation.get("result") or [])
+                if wrong := why_not({"sample_id": sample, "labeler": labeler, "value": value}):
+                    raise InvalidLabel(wrong)
             except InvalidLabel as error:
                 invalid.append(Invalid(annotation["id"], item["id"], sample, f"{where}: {error}"))
                 continue
@@ -68,25 +74,34 @@ def read_tasks(
 
 
 def from_given(given: pa.Table) -> pa.Table:
-    """Rows of `annotations` of rows of `given_labels`."""
-    return rows(
-        "annotations",
-        [
+    """Rows of `annotations` of rows of `given_labels`: what several files say alike is one annotation."""
+    made: dict[str, dict[str, Any]] = {}
+    for row in given.sort_by("id").to_pylist():
+        # in a file one labeler may say several things; of what is pushed the newest counts
+        key = row["id"] if row["file"] is None else content_id(row["sample_id"], row["labeler"], row["value"])
+        made.setdefault(
+            f"given-{key}",
             {
-                "id": f"given-{row['id']}",
+                "id": f"given-{key}",
                 "sample_id": row["sample_id"],
                 "labeler": row["labeler"],
                 "labeler_kind": row["labeler_kind"],
                 "value": row["value"],
-                "origin": "given",
+                "origin": GIVEN if row["arrival"] is None else PUSHED,
                 "created_at": row["at"],
                 "updated_at": row["at"],
                 "lead_seconds": None,
                 "deleted": False,
-            }
-            for row in given.to_pylist()
-        ],
-    )
+            },
+        )
+    return rows("annotations", list(made.values()))
+
+
+def not_given(stored: pa.Table, given: pa.Table) -> pa.Table:
+    """The stored annotations that came with the data or through the API and are not among `from_given` any more."""
+    came = pc.is_in(stored["origin"], pa.array([GIVEN, PUSHED]))
+    gone = pc.invert(pc.is_in(stored["id"], given["id"].combine_chunks()))
+    return stored.filter(pc.and_(pc.and_(came, gone), pc.invert(stored["deleted"])))
 
 
 def vanished(stored: pa.Table, samples: Collection[str], alive: Collection[str]) -> pa.Table:

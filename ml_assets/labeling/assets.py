@@ -8,11 +8,12 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_assets import inbox
 from ml_assets.home import url
 from ml_assets.labeling import dataset as datasets
-from ml_assets.labeling.annotations import from_given
+from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given
 from ml_assets.labeling.connect import connect
-from ml_assets.labeling.consensus import consolidate
+from ml_assets.labeling.consensus import consolidate, overruled
 from ml_assets.labeling.given import collect_given
 from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import ls_project_of, push_queue
@@ -61,9 +62,11 @@ def labeling_assets(
         Made from Label Studio, where people answer, from labels that came with the data and from those sent to the API.
         """
         store, task = workspace.store(project), settings.task
-        given = collect_given(store, workspace.home / "inbox" / project / "labels", task, modality, now())
+        given = collect_given(store, inbox.folder(project, "labels"), task, modality, now())
         table = store.table("annotations")
-        table.upsert(from_given(store.table("given_labels").read()))
+        came = from_given(store.table("given_labels").read())
+        table.upsert(came)
+        table.upsert(mark_deleted(not_given(table.read(where=f"origin IN ('{GIVEN}', '{PUSHED}')"), came)))
         ls_project, found = ls_project_of(store), None
         if ls_project is not None:
             client = connect()
@@ -87,10 +90,12 @@ def labeling_assets(
     def labels(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """One row per annotated sample: the answer on which its annotators agree, and how far they do.
 
-        Made from `annotations`; where they are tied there is a conflict and no label.
+        Made from `annotations`; where they are tied there is a conflict and no label. Of a test sample whose label came with
+        the data, what is pushed through the API does not count.
         """
         store = workspace.store(project)
-        found = consolidate(store.table("annotations").read(), settings.task)
+        given, test = store.table("annotations").read(), store.table("samples").ids("split = 'test'")
+        found = consolidate(given, settings.task, test)
         table = store.table("labels")
         gone = table.ids() - set(found["id"].to_pylist())
         for start in range(0, len(gone), 1000):
@@ -103,6 +108,7 @@ def labeling_assets(
             labels=table.count("conflict = false"),
             conflicts=table.count("conflict = true"),
             mean_agreement=round(mean, 4),
+            pushed_not_counted=overruled(given, test).num_rows,
         )
 
     @stage_asset(project, "labeling", "dataset", deps=["labels", "samples"], kinds=["lance"])

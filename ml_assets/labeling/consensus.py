@@ -2,20 +2,30 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ml_assets.labeling.annotations import GIVEN, PUSHED
 from ml_assets.records import rows
 from ml_assets.tasks import InvalidLabel, Task
 
 
-def consolidate(annotations: pa.Table, task: Task) -> pa.Table:
+def consolidate(annotations: pa.Table, task: Task, test: Collection[str] = ()) -> pa.Table:
     """One row of `labels` per annotated sample, by ascending id. The order of the annotations does not matter.
 
-    Each labeler has one voice per sample, the newest. Annotations that were taken back do not count, nor those whose class
-    the task does not have any more. A sample whose annotations conflict has no value.
+    Each labeler has one voice per sample, the newest; none if the data that he labelled say several things of it, until he says
+    it anew. Annotations that were taken back do not count, nor those whose class the task does not have any more. A sample
+    whose annotations conflict has no value.
+
+    Args:
+        annotations: Rows of `annotations`.
+        task: Says which answers there are, and joins them.
+        test: Ids of the samples by which models are measured. If their labels came with the data, what is pushed of them
+            through the API does not count: only people in Label Studio may differ.
     """
 
     @cache
@@ -25,30 +35,47 @@ def consolidate(annotations: pa.Table, task: Task) -> pa.Table:
         except InvalidLabel:
             return False
 
-    voices: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    said: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    out = {row["id"] for row in overruled(annotations, test).to_pylist()} if test else set()
     for row in annotations.to_pylist():
-        if row["deleted"] or row["value"] is None or not allowed(row["value"]):
-            continue
-        known = voices[row["sample_id"]].get(row["labeler"])
-        if known is None or _age(row) > _age(known):
-            voices[row["sample_id"]][row["labeler"]] = row
-    return rows("labels", [_label(sample, voices[sample], task) for sample in sorted(voices)])
+        if not row["deleted"] and row["value"] is not None and allowed(row["value"]) and row["id"] not in out:
+            said[row["sample_id"]][row["labeler"]].append(row)
+    return rows("labels", [_label(sample, said[sample], task) for sample in sorted(said)])
+
+
+def overruled(annotations: pa.Table, test: Collection[str]) -> pa.Table:
+    """The annotations that were pushed of test samples whose labels came with the data."""
+    live = annotations.filter(pc.invert(pc.fill_null(annotations["deleted"], False)))
+    of_test = live.filter(pc.is_in(live["sample_id"], pa.array(list(test), pa.string())))
+    fixed = of_test.filter(pc.equal(of_test["origin"], GIVEN))["sample_id"].combine_chunks()
+    return of_test.filter(pc.and_(pc.equal(of_test["origin"], PUSHED), pc.is_in(of_test["sample_id"], fixed)))
 
 
 def _age(row: dict[str, Any]) -> tuple[Any, str]:
     return row["updated_at"], row["id"]
 
 
-def _label(sample: str, voices: dict[str, dict[str, Any]], task: Task) -> dict[str, Any]:
+def _voice(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A labeler's voice: his newest answer, or all that the data say in his name where they contradict each other."""
+    newest = max(answers, key=_age)
+    came = [row for row in answers if row["origin"] == GIVEN]
+    return came if newest["origin"] == GIVEN and len({row["value"] for row in came}) > 1 else [newest]
+
+
+def _label(sample: str, said: dict[str, list[dict[str, Any]]], task: Task) -> dict[str, Any]:
     """One label; ids and labelers stand in the same order."""
-    chosen = [voices[labeler] for labeler in sorted(voices)]
+    voices = [_voice(said[labeler]) for labeler in sorted(said)]
+    clear = [voice[0] for voice in voices if len(voice) == 1]
+    # with nobody else to ask, the contradiction is all that there is
+    chosen = clear or sorted((row for voice in voices for row in voice), key=lambda row: row["id"])
     joint = task.consensus([row["value"] for row in chosen])
+    value = joint.value if clear else None
     return {
         "id": sample,
-        "value": joint.value,
-        "annotators": len(chosen),
+        "value": value,
+        "annotators": len(clear) or len(voices),
         "agreement": joint.agreement,
-        "conflict": joint.value is None,
+        "conflict": value is None,
         "annotation_ids": json.dumps([row["id"] for row in chosen]),
         "labelers": json.dumps([row["labeler"] for row in chosen], ensure_ascii=False),
     }

@@ -4,20 +4,21 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from ml_assets import speakers
+from ml_assets.collection.accept import DEEP, reject
+from ml_assets.collection.labels import keep
+from ml_assets.errors import InvalidValue
+from ml_assets.inbox import DONE, arrival_of, in_order
 from ml_assets.modalities import Modality, Undecodable
-from ml_assets.records import content_id, rows
+from ml_assets.records import content_id, moment, rows, why_not
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import InvalidLabel, Task
 
-KINDS = ("published", "person", "program")
 SOURCE = "labels"
-EXCERPT = 200
 
 
 @dataclass(frozen=True)
@@ -35,80 +36,88 @@ def collect_given(store: ProjectStore, inbox: Path, task: Task, modality: Modali
 
     A crash in between reads a file again, which changes nothing. An answer that was given later is never replaced.
     """
-    paths = sorted(inbox.glob("*.jsonl"))
+    paths = [path for path in in_order(inbox.glob("*.jsonl")) if path.is_file()]
     if not paths:
         return GivenResult(0, 0, 0, 0)
     given, rejects, received = read_labels(paths, task, modality, at)
-    table = store.table("given_labels")
-    stored = {row["id"]: row["at"] for row in table.take(given["id"].to_pylist()).to_pylist()}
-    newer = [row["id"] not in stored or row["at"] >= stored[row["id"]] for row in given.to_pylist()]
-    changed = table.upsert(given.filter(pa.array(newer, pa.bool_())), ignore=["at"])
-    store.table("rejects").insert(rejects)
-    done = inbox / "done"
+    changed, contradicting = keep(store, (row for row, _, _ in given))
+    wrong = {id(row) for row in contradicting}
+    for row, origin, line in given:
+        if id(row) in wrong:
+            reason = f"contradicts another label of the same push by {row['labeler']!r}: {row['value']!r} and others"
+            rejects.append(reject(SOURCE, origin, reason, line, at))
+    store.table("rejects").insert(rows("rejects", rejects))
+    done = inbox / DONE
     done.mkdir(exist_ok=True)
     for path in paths:
         os.replace(path, done / path.name)
-    return GivenResult(received, changed, received - rejects.num_rows - changed, rejects.num_rows)
+    return GivenResult(received, changed, received - len(rejects) - changed, len(rejects))
 
 
-def read_labels(paths: Iterable[Path], task: Task, modality: Modality, at: datetime) -> tuple[pa.Table, pa.Table, int]:
-    """Rows of `given_labels`, rows of `rejects`, and how many lines were read.
+def read_labels(
+    paths: Iterable[Path], task: Task, modality: Modality, at: datetime
+) -> tuple[list[tuple[dict[str, Any], str, bytes]], list[dict[str, Any]], int]:
+    """Rows of `given_labels`, each with where it stood and its line; rows of `rejects`; and how many lines were read.
 
-    A line is JSON: `label`, `labeler`, optionally `labeler_kind`, `received_at`, and either `sample_id` or `content`. One
-    labeler has one answer per sample: the one received last.
+    A line is JSON: `label`, the `labeler` or the `client` who speaks (`ml_assets.speakers`), optionally `labeler_kind` and
+    `received_at`, and either `sample_id` or `content`.
 
     Args:
-        paths: JSON Lines files.
+        paths: JSON Lines files, whose names say in which order they came.
         task: Says which labels there are.
         modality: Decodes `content`, from which the sample's id follows.
         at: Time of what has no `received_at`, and of the rejects.
     """
-    given: dict[str, dict[str, Any]] = {}
+    given: list[tuple[dict[str, Any], str, bytes]] = []
     rejects: list[dict[str, Any]] = []
     received = 0
-    for origin, line in _lines(paths):
+    for path, origin, line in _lines(paths):
         received += 1
         try:
-            row = _read(line, task, modality, at)
-        except (InvalidLabel, Undecodable) as error:
-            excerpt = line[:EXCERPT].encode("utf-8", "replace").decode()
-            key = content_id(SOURCE, origin, str(error))
-            rejects.append({"id": key, "source": SOURCE, "origin": origin, "reason": str(error), "excerpt": excerpt, "at": at})
-            continue
-        if row["id"] not in given or row["at"] >= given[row["id"]]["at"]:
-            given[row["id"]] = row
-    return rows("given_labels", list(given.values())), rows("rejects", rejects), received
+            row = _read(line, task, modality, at) | {"arrival": arrival_of(path.name) or 0}
+            given.append((row, origin, line))
+        except (InvalidLabel, Undecodable, speakers.BadName, speakers.MayNotSpeak) as error:
+            rejects.append(reject(SOURCE, origin, str(error), line, at))
+    return given, rejects, received
 
 
-def _lines(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+def _lines(paths: Iterable[Path]) -> Iterator[tuple[Path, str, bytes]]:
     for path in paths:
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
+        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
             if line.strip():
-                yield f"{path.name}#{number}", line
+                yield path, f"{path.name}#{number}", line
 
 
-def _read(line: str, task: Task, modality: Modality, at: datetime) -> dict[str, Any]:
-    """One label. Raises `InvalidLabel` or `Undecodable`."""
+def _read(line: bytes, task: Task, modality: Modality, at: datetime) -> dict[str, Any]:
+    """One label. Raises `InvalidLabel`, `Undecodable`, `BadName` or `MayNotSpeak`."""
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise InvalidLabel(f"not JSON: {error.msg} at character {error.pos}") from error
+    except ValueError as error:  # bytes that are no text, or a number of thousands of digits
+        raise InvalidLabel(f"not JSON: {error}") from error
+    except RecursionError as error:
+        raise InvalidLabel(DEEP) from error
     if not isinstance(record, dict):
         raise InvalidLabel(f"a label is an object, not {type(record).__name__}")
-    labeler, kind = record.get("labeler"), record.get("labeler_kind") or "published"
-    if not isinstance(labeler, str) or not labeler.strip():
-        raise InvalidLabel("the label has no labeler: say who or what gave it")
-    if kind not in KINDS:
-        raise InvalidLabel(f"unknown labeler_kind {kind!r}: choose one of {', '.join(KINDS)}")
-    sample = _sample(record, modality)
-    return {
+    labeler, kind = speakers.of_line(record)
+    sample, said = _sample(record, modality), record.get("received_at")
+    try:
+        given_at = at if said is None else moment(said)
+    except InvalidValue as error:
+        raise InvalidLabel(f"received_at {error}") from error
+    row = {
         "id": content_id(sample, labeler),
         "sample_id": sample,
         "labeler": labeler,
         "labeler_kind": kind,
         "value": task.check(record.get("label")),
-        "at": _time(record.get("received_at"), at),
+        "at": given_at,
+        "file": None,
     }
+    if wrong := why_not(row):
+        raise InvalidLabel(wrong)
+    return row
 
 
 def _sample(record: dict[str, Any], modality: Modality) -> str:
@@ -118,13 +127,3 @@ def _sample(record: dict[str, Any], modality: Modality) -> str:
     if not isinstance(content, str | dict):
         raise InvalidLabel("the label names no sample: give sample_id or content")
     return content_id(modality.type, modality.decode(modality.from_json(content)))
-
-
-def _time(text: Any, default: datetime) -> datetime:
-    if text is None:
-        return default
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError) as error:
-        raise InvalidLabel(f"received_at {text!r} is no time: write it as 2026-01-31T12:00:00Z") from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

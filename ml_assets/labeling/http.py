@@ -8,14 +8,15 @@ from typing import Any
 import httpx
 
 from ml_assets import home
+from ml_assets.errors import MLAssetsError
 from ml_assets.listeners import StrangerListens, refuse_stranger
 
 
-class LabelStudioUnavailable(RuntimeError):
+class LabelStudioUnavailable(MLAssetsError, RuntimeError):
     """Label Studio does not answer, or answers that it cannot right now: trying again later may help."""
 
 
-class LabelStudioRefused(RuntimeError):
+class LabelStudioRefused(MLAssetsError, RuntimeError):
     """Label Studio answers no, or must not be asked: trying again does not help."""
 
 

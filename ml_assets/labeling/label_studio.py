@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from ml_assets.errors import InvalidValue
 from ml_assets.labeling import http
 from ml_assets.labeling.http import LabelStudioRefused, LabelStudioUnavailable
 
@@ -186,7 +187,7 @@ class LabelStudio:
         listed: Any = self._sdk.projects.list(page_size=100, include="id,title,description")
         for project in listed:
             if not isinstance(project.id, int) or project.id in found:  # pages without end
-                raise ValueError("no list of projects")
+                raise InvalidValue("no list of projects")
             found[project.id] = project
         return [found[number] for number in sorted(found)]
 
@@ -370,14 +371,14 @@ class LabelStudio:
 def _listed(items: Any) -> list[Any]:
     """The list, if it is one: nothing at all is not the same as an empty one. Raises `ValueError`."""
     if not isinstance(items, list):
-        raise ValueError("no list")
+        raise InvalidValue("no list")
     return items
 
 
 def _invitation(path: Any) -> str:
     """The path of an invitation, if it is one. Raises `ValueError`."""
     if not isinstance(path, str) or not path.startswith("/"):
-        raise ValueError("no path")
+        raise InvalidValue("no path")
     return path
 
 
@@ -387,7 +388,7 @@ def _readable(task: dict[str, Any]) -> dict[str, Any]:
     Only a text is an item's id, and only annotations with a number are read. Raises `ValueError` where it has no id or time.
     """
     if not isinstance(task.get("id"), int) or not isinstance(task.get("updated_at", datetime.min), datetime):
-        raise ValueError("no task")
+        raise InvalidValue("no task")
     data = task.get("data")
     data = dict(data) if isinstance(data, dict) else {}
     if not isinstance(data.get("item_id"), str):

@@ -8,13 +8,14 @@ from typing import Any
 from ml_assets.home import home
 from ml_assets.inbox import write_whole
 from ml_assets.modalities import Modality
+from ml_assets.store import named
 
 ADDRESS = "/data/local-files/?d="
 
 
 def folder(project: str) -> Path:
-    """Where the project's files are."""
-    return home() / "media" / project
+    """Where the project's files are. Raises `UnknownProject`."""
+    return home() / "media" / named(project)
 
 
 def shown(project: str, items: Mapping[str, Any], modality: Modality) -> dict[str, str]:

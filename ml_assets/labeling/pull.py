@@ -6,19 +6,22 @@ shortcut only: without it, or after a crash before it is written, more is read a
 """
 
 import json
+import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from ml_assets.labeling.annotations import ORIGIN, Invalid, mark_deleted, read_tasks, vanished
 from ml_assets.labeling.label_studio import LabelStudio, stamp
 from ml_assets.records import SCHEMAS, content_id
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
+
+logger = logging.getLogger("ml_assets.labeling")
 
 EARLIER = "label_studio_earlier"
 """Origin of annotations from a Label Studio project that is gone: they stay, and nothing in Label Studio changes them."""
@@ -185,15 +188,22 @@ def _since(until: str | None) -> datetime | None:
 
 
 def read_mark(store: ProjectStore) -> Mark | None:
-    """Where the last pull stopped; None before the first."""
+    """Where the last pull stopped; None before the first, and where the file is damaged: then all is read again."""
     import fsspec
 
     fs, path = fsspec.url_to_fs(_mark_uri(store))
     try:  # instead of asking whether it exists: an object store's listing may be an old one
-        stored: Mapping[str, Any] = json.loads(fs.cat_file(path))
+        content = fs.cat_file(path)
     except FileNotFoundError:
         return None
-    return Mark(**{**stored, "invalid": tuple(Invalid(**i) for i in stored["invalid"])})
+    try:
+        stored = TypeAdapter(Mark).validate_json(content)
+        _since(stored.until)
+    except (ValueError, OverflowError) as error:
+        kind = "is empty" if not content.strip() else "is damaged"
+        logger.warning("%s %s (%s): all answers are read again", path, kind, type(error).__name__)
+        return None
+    return stored
 
 
 def _write_mark(store: ProjectStore, mark: Mark) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.errors import InvalidValue
 from ml_assets.labeling import media
 from ml_assets.labeling.label_studio import QUEUE, LabelStudio
 from ml_assets.labeling.pull import DELETED, adopt, sweep
@@ -109,7 +110,7 @@ def choose(
         first: Ids that come before all others, the least certain first.
     """
     if strategy not in ("diverse", "random", "uncertain"):
-        raise ValueError(f"unknown strategy {strategy!r}: choose one of diverse, random, uncertain")
+        raise InvalidValue(f"unknown strategy {strategy!r}: choose one of diverse, random, uncertain")
     unsure = uncertainty or {}
     order = sorted(range(len(candidates)), key=lambda i: candidates[i])
     urgent = sorted((candidates[i] for i in order if candidates[i] in first), key=lambda c: -unsure.get(c, 0.0))[:size]

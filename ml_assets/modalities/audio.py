@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities.audio_encoders import BUILT_IN, audio_encoder
 from ml_assets.modalities.base import Encoder, Modality, Undecodable
 from ml_assets.modalities.signatures import signature
@@ -98,7 +99,7 @@ class Audio(Modality):
             return audio_encoder(name)
         except (OSError, ValueError, KeyError) as error:
             why = f" ({error})" if str(error).startswith("the ") and "\n" not in str(error) else ""
-            raise ValueError(
+            raise InvalidValue(
                 f"cannot load the audio encoder {name!r}: choose {BUILT_IN}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
 

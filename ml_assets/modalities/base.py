@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.registry import Plugin, Settings
 
 if TYPE_CHECKING:
     import torch
 
 
-class Undecodable(ValueError):
+class Undecodable(MLAssetsError, ValueError):
     """The content is not what the modality expects; the message is the reason a person reads."""
 
 

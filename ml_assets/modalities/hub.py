@@ -1,5 +1,7 @@
 """The Hugging Face Hub, asked once whether it has a model, because a download tries for minutes."""
 
+from ml_assets.errors import InvalidValue
+
 HUB_SECONDS = 10.0
 
 
@@ -12,6 +14,6 @@ def ask_hub(name: str) -> None:
     try:
         HfApi().model_info(name, timeout=HUB_SECONDS)
     except HfHubHTTPError as error:
-        raise ValueError(f"the Hugging Face Hub has no public model {name!r}") from error
+        raise InvalidValue(f"the Hugging Face Hub has no public model {name!r}") from error
     except (HTTPError, OfflineModeIsEnabled) as error:
-        raise ValueError(f"the model {name!r} is not on this machine, and the Hugging Face Hub cannot be reached") from error
+        raise InvalidValue(f"the model {name!r} is not on this machine, and the Hugging Face Hub cannot be reached") from error

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Backbone, Modality, Undecodable
 from ml_assets.modalities.image_encoders import PACKAGED, image_encoder
 from ml_assets.modalities.pictures import FORMATS, arrays, check, opened, pixels, size_upright, work
@@ -78,7 +79,7 @@ class Image(Modality):
                 raise
             why = f" ({error})" if str(error).startswith("the ") and "\n" not in str(error) else ""
             choices = ", ".join(sorted(PACKAGED))
-            raise ValueError(
+            raise InvalidValue(
                 f"cannot load the image encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_assets.compute import limit_threads
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Backbone
 from ml_assets.modalities.hub import ask_hub
 from ml_assets.modalities.pictures import arrays
@@ -64,7 +65,7 @@ def image_encoder(name: str) -> ImageEncoder:
         import importlib.util
 
         if importlib.util.find_spec(PACKAGED[name]) is None:
-            raise ValueError(f"the weights of encoder {name!r} are not installed: run `make setup`")
+            raise InvalidValue(f"the weights of encoder {name!r} are not installed: run `make setup`")
         return ImageEncoder(name=name, dimensions=1280, size=224)
     network = _loaded(name)
     return ImageEncoder(name=name, dimensions=int(network.dimensions), size=int(network.size))

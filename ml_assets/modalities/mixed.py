@@ -12,8 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, create_model, field_validator
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Encoder, Modality, Undecodable
 from ml_assets.modalities.parts import PLAIN, Content, File, Part
+from ml_assets.records import is_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -92,7 +94,7 @@ class Mixed(Modality):
     def _known(cls, parts: dict[str, str]) -> dict[str, str]:
         for name, kind in parts.items():
             if not NAME.fullmatch(name):
-                raise ValueError(f"the part {name!r} needs another name: use a-z, 0-9 and _, starting with a letter")
+                raise InvalidValue(f"the part {name!r} needs another name: use a-z, 0-9 and _, starting with a letter")
             part_of(kind)
         return parts
 
@@ -109,7 +111,7 @@ class Mixed(Modality):
     def only(self, inputs: Sequence[str]) -> Self:
         """The same samples, of which models see these parts. Raises `ValueError` if one is no part."""
         if unknown := [name for name in inputs if name not in self.input_names]:
-            raise ValueError(f"unknown input {unknown[0]!r}: choose one of {', '.join(self.input_names)}")
+            raise InvalidValue(f"unknown input {unknown[0]!r}: choose one of {', '.join(self.input_names)}")
         return self.model_copy(update={"inputs": () if "content" in inputs else tuple(n for n in self.parts if n in inputs)})
 
     def decode(self, content: str | bytes) -> str:
@@ -132,6 +134,8 @@ class Mixed(Modality):
                 raise Undecodable(f"{name}: {error}") from error
         if not read:
             raise Undecodable(f"empty: it has none of the parts {', '.join(self.parts)}")
+        if bad := [name for name, value in read.items() if isinstance(value, str) and not is_text(value)]:
+            raise Undecodable(f"{bad[0]}: not UTF-8 text")
         return json.dumps(read, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     def work(self, content: str | bytes) -> float:
@@ -173,7 +177,7 @@ class Mixed(Modality):
             for pair in name.split(","):
                 part, _, chosen = (word.strip() for word in pair.partition("="))
                 if part not in self.parts or not chosen:
-                    raise ValueError(
+                    raise InvalidValue(
                         f"cannot read the encoder {name!r} of mixed samples: use {self.default_encoder}, or name one for a "
                         f"part, such as {next(iter(encoders))}={next(iter(encoders.values()))}"
                     )
@@ -222,7 +226,7 @@ def part_of(kind: str) -> Part:
     if kind in PLAIN:
         return PLAIN[kind]()
     if kind not in others:
-        raise ValueError(f"unknown kind of part {kind!r}: choose one of {', '.join([*PLAIN, *others])}")
+        raise InvalidValue(f"unknown kind of part {kind!r}: choose one of {', '.join([*PLAIN, *others])}")
     return Content(MODALITIES.parse(kind))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Encoder, Modality, Undecodable
 
 SCALES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -88,7 +89,7 @@ class Fixed(Part):
     def dimensions(self, encoder: str) -> int:
         """Always the same."""
         if encoder != self.encoder():
-            raise ValueError(f"it has one encoder only: {self.encoder()}, not {encoder!r}")
+            raise InvalidValue(f"it has one encoder only: {self.encoder()}, not {encoder!r}")
         return self.size
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.compute import has_bfloat16, limit_threads
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
 from ml_assets.modalities.hub import ask_hub
 from ml_assets.modalities.weights import PACKAGED, folder_of
@@ -157,7 +158,7 @@ class Text(Modality):
         except (OSError, ValueError) as error:
             choices = ", ".join(sorted(PACKAGED))
             why = f" ({error})" if str(error).startswith("the ") else ""
-            raise ValueError(
+            raise InvalidValue(
                 f"cannot load the text encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
         return TextEncoder(name=name, dimensions=int(dimensions or 0), weights=name)

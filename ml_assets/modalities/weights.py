@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from ml_assets.errors import InvalidValue
 from ml_assets.home import home
 
 
@@ -54,7 +55,7 @@ def folder_of(name: str) -> Path:
             if not folder.exists():
                 _join(found, folder)
     except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"the weights of encoder {name!r} cannot be unpacked to {folder}: {error}") from error
+        raise InvalidValue(f"the weights of encoder {name!r} cannot be unpacked to {folder}: {error}") from error
     return folder
 
 
@@ -63,7 +64,7 @@ def _file(name: str, distribution: str, inside: str) -> Path:
     try:
         found = Path(str(metadata.distribution(distribution).locate_file(inside)))
     except metadata.PackageNotFoundError as error:
-        raise ValueError(f"the weights of encoder {name!r} are not installed: run `{PACKAGED[name].install}`") from error
+        raise InvalidValue(f"the weights of encoder {name!r} are not installed: run `{PACKAGED[name].install}`") from error
     return found
 
 

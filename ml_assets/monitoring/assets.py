@@ -11,14 +11,14 @@ from ml_assets.monitoring.drift import measure, reference_profile, traffic_profi
 from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.live_accuracy import live_accuracy as accuracy_rows
 from ml_assets.monitoring.settings import MonitoringSettings
-from ml_assets.monitoring.traffic import profile_day, profile_reference
+from ml_assets.monitoring.traffic import FIRST_DAY, profile_day, profile_reference
 from ml_assets.monitoring.uncertain import pick, picks
 from ml_assets.records import now
 from ml_assets.resources import Workspace, result, stage_asset
 from ml_assets.tasks import Task
 from ml_assets.training.evaluation import serving_model
 
-DAYS = dg.DailyPartitionsDefinition(start_date="2025-01-01", end_offset=1)
+DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
 """One partition a day (UTC), today included."""
 
 
@@ -32,7 +32,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         Made from the append-only files that the endpoint's workers write; nothing is lost when one of them is killed.
         """
         store = workspace.store(project)
-        done = adopt(store, workspace.home / "inference" / project, now())
+        done = adopt(store, workspace.folder("inference", project), now())
         log, feedback = store.table("inference_log"), store.table("feedback")
         return result(
             log.digest(["id"]) + feedback.digest(["id", "label"]),

@@ -5,8 +5,9 @@ import dagster as dg
 from ml_assets.monitoring.drift import verdict
 from ml_assets.monitoring.live_accuracy import promised
 from ml_assets.monitoring.settings import MonitoringSettings
-from ml_assets.monitoring.traffic import stale_days
+from ml_assets.monitoring.traffic import stale_days, undated
 from ml_assets.monitoring.uncertain import picks
+from ml_assets.records import now
 from ml_assets.resources import Workspace, key
 from ml_assets.store import quote
 from ml_assets.tasks import Task
@@ -28,16 +29,18 @@ def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) ->
 
     @dg.asset_check(asset=key(project, "inference_log"))
     def every_line_readable(workspace: Workspace) -> dg.AssetCheckResult:
-        """No line of the endpoint's files had to be set aside."""
-        bad = sorted(path.name for path in (workspace.home / "inference" / project).glob("*.bad"))
+        """No line of the endpoint's files had to be set aside, and every prediction has its day."""
+        bad = sorted(path.name for path in workspace.folder("inference", project).glob("*.bad"))
+        outside, said = undated(workspace.store(project), now())
+        told = [f"lines that are no predictions were set aside in {', '.join(bad)}"] * bool(bad) + [said] * bool(outside)
         return dg.AssetCheckResult(
-            passed=not bad, severity=dg.AssetCheckSeverity.WARN, description=", ".join(bad) or "all lines are readable"
+            passed=not told, severity=dg.AssetCheckSeverity.WARN, description="; ".join(told) or "all lines are readable"
         )
 
     @dg.asset_check(asset=key(project, "profiles"))
     def every_day_profiled(workspace: Workspace) -> dg.AssetCheckResult:
         """The profiles are made of all predictions of their days."""
-        behind = stale_days(workspace.store(project))
+        behind = stale_days(workspace.store(project), now())
         return dg.AssetCheckResult(
             passed=not behind, severity=dg.AssetCheckSeverity.WARN, description=", ".join(behind) or "no day is behind"
         )

@@ -1,12 +1,14 @@
 """Accuracy in production: what feedback says of the predictions, per model and day."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from math import fsum, sqrt
 from statistics import NormalDist
 
 import pyarrow as pa
 
+from ml_assets.errors import InvalidValue
+from ml_assets.monitoring.traffic import is_day
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
@@ -20,15 +22,27 @@ def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
     predictions that are not in the log is left out. Feedback that people give as they please is no random sample: it says how
     often they were content, not more.
     """
+    alike: dict[tuple[str, str], list[float]] = {}
+    for when, model, each in _answered(store, task):
+        day = f"{when.astimezone(UTC):%Y-%m-%d}"
+        if is_day(day, at):
+            alike.setdefault((day, model), []).append(each)
+    return rows("live_accuracy", [_row(day, model, each, at) for (day, model), each in sorted(alike.items())])
+
+
+def accuracy_since(store: ProjectStore, task: Task, model: str, since: datetime, until: datetime) -> tuple[int, float | None]:
+    """How many predictions that the model made from `since` to `until` have an answer, and its accuracy by these; or None."""
+    alike = [each for when, made_by, each in _answered(store, task) if made_by == model and since <= when <= until]
+    return len(alike), fsum(alike) / len(alike) if alike else None
+
+
+def _answered(store: ProjectStore, task: Task) -> Iterator[tuple[datetime, str, float]]:
+    """Each prediction that has feedback: when it was made, by which model, and how like the newest answer it is."""
     newest = {
         f["prediction_id"]: f for f in sorted(store.table("feedback").read().to_pylist(), key=lambda f: (f["at"], f["id"]))
     }
-    predictions = store.table("inference_log").take(list(newest), ["id", "at", "model", "label"]).to_pylist()
-    alike: dict[tuple[str, str], list[float]] = {}
-    for p in predictions:
-        day = f"{p['at'].astimezone(UTC):%Y-%m-%d}"
-        alike.setdefault((day, p["model"]), []).append(task.alike(p["label"], newest[p["id"]]["label"]))
-    return rows("live_accuracy", [_row(day, model, each, at) for (day, model), each in sorted(alike.items())])
+    for p in store.table("inference_log").take(list(newest), ["id", "at", "model", "label"]).to_pylist():
+        yield p["at"], p["model"], task.alike(p["label"], newest[p["id"]]["label"])
 
 
 def promised(store: ProjectStore, task: Task, model: str) -> tuple[float, float] | None:
@@ -44,7 +58,7 @@ def interval(alike: Sequence[float]) -> tuple[float, float]:
     It is that of a share. Figures in between vary less than ones and zeros of the same mean: for them it is rather too wide.
     """
     if not alike:
-        raise ValueError("no interval from 0 answers: at least one is needed")
+        raise InvalidValue("no interval from 0 answers: at least one is needed")
     n, mean, z = len(alike), fsum(alike) / len(alike), NormalDist().inv_cdf(0.975)
     middle = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)

@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.errors import InvalidValue
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -110,7 +112,7 @@ def read(serialised: bytes) -> Profile:
 def merge(parts: Sequence[bytes]) -> bytes:
     """The profile of all rows of the parts together; at least one part."""
     if not parts:
-        raise ValueError("no profiles to merge: give at least one")
+        raise InvalidValue("no profiles to merge: give at least one")
     if len(parts) == 1:
         return parts[0]
     view = read(parts[0]).view

@@ -34,7 +34,7 @@ def monitoring_schedules(project: str, settings: MonitoringSettings) -> tuple[li
     def monitor(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         """Today's partition, and those of earlier days whose predictions came in after their profile was made."""
         at = context.scheduled_execution_time or now()
-        days = {f"{at:%Y-%m-%d}", *stale_days(ProjectStore(project))}
+        days = {f"{at:%Y-%m-%d}", *stale_days(ProjectStore(project), at)}
         return [dg.RunRequest(partition_key=day, run_key=f"{at.isoformat()} {day}") for day in sorted(days)]
 
     return [monitor], [job]

@@ -2,6 +2,7 @@
 
 from pydantic import Field, field_validator
 
+from ml_assets.errors import InvalidValue
 from ml_assets.monitoring.monitors import InputDrift, MonitorField, PredictionDrift
 from ml_assets.registry import Settings
 
@@ -35,7 +36,7 @@ class MonitoringSettings(Settings):
         names = [monitor.type for monitor in monitors]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"the monitor {name!r} stands {names.count(name)} times in monitors: name each once")
+                raise InvalidValue(f"the monitor {name!r} stands {names.count(name)} times in monitors: name each once")
         return monitors
 
     @field_validator("schedule")
@@ -43,7 +44,7 @@ class MonitoringSettings(Settings):
     def _cron(cls, schedule: str) -> str:
         # a cron text has five fields; Dagster, which is not imported here, checks what stands in them
         if len(schedule.split()) != 5 and not schedule.startswith("@"):
-            raise ValueError(
+            raise InvalidValue(
                 f"the schedule {schedule!r} is not cron text: write five fields, such as '0 * * * *' for every hour"
             )
         return schedule

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Encoder, Modality
 from ml_assets.monitoring.inference_log import find
 from ml_assets.store import ProjectStore, quote
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
-class UnknownPrediction(LookupError):
+class UnknownPrediction(MLAssetsError, LookupError):
     """Neither the log nor a segment holds a prediction with that id."""
 
 

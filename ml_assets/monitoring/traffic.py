@@ -10,15 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Modality
 from ml_assets.monitoring.profiles import merge, profile
+from ml_assets.records import now as clock
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
 
 BATCH = 1024
+FIRST_DAY = "2025-01-01"
+"""Before it nothing was predicted: an earlier time comes from a clock that was wrong."""
 
 
-class NoReference(LookupError):
+class NoReference(MLAssetsError, LookupError):
     """The model has no predictions on held-out data to compare traffic with."""
 
 
@@ -68,10 +72,33 @@ def _uncertainty(values: Sequence[Sequence[float]]) -> tuple[pa.Array, pa.Array]
     return pa.array(-(table * logs).sum(1), mask=missing), pa.array(ranked[:, -1] - ranked[:, -2], mask=missing)
 
 
-def stale_days(store: ProjectStore) -> list[str]:
-    """Days (UTC, `2026-01-31`), oldest first, whose logged predictions differ from what their stored profiles were made of."""
-    now, stored = _logged(store), _stored(store)
-    return sorted({day for day, model in now.keys() | stored.keys() if now.get((day, model)) != stored.get((day, model))})
+def stale_days(store: ProjectStore, at: datetime | None = None) -> list[str]:
+    """Days (UTC, `2026-01-31`), oldest first, whose logged predictions differ from what their stored profiles were made of.
+
+    From `FIRST_DAY` to the day of `at`, by default today. A prediction that is dated outside is kept, and belongs to no day.
+    """
+    today, now, stored = at or clock(), _logged(store), _stored(store)
+    stale = {day for day, model in now.keys() | stored.keys() if now.get((day, model)) != stored.get((day, model))}
+    return sorted(day for day in stale if is_day(day, today))
+
+
+def is_day(day: str, at: datetime) -> bool:
+    """Whether predictions can be of that day, at a time when it is `at`."""
+    return FIRST_DAY <= day <= f"{at.astimezone(UTC):%Y-%m-%d}"
+
+
+def undated(store: ProjectStore, at: datetime) -> tuple[int, str]:
+    """How many logged predictions are dated before `FIRST_DAY` or after the day of `at`, and a sentence with an example."""
+    after = datetime.fromisoformat(f"{at.astimezone(UTC):%Y-%m-%d}") + timedelta(days=1)
+    where = f"at < timestamp '{FIRST_DAY} 00:00:00' OR at >= timestamp '{after:%Y-%m-%d} 00:00:00'"
+    found = store.table("inference_log").read(["id", "at"], where)
+    if not found.num_rows:
+        return 0, "every prediction has its day"
+    first = found.sort_by("id").slice(0, 1).to_pylist()[0]
+    return found.num_rows, (
+        f"{found.num_rows} predictions, such as {first['id']} of {first['at']:%Y-%m-%d}, are dated before {FIRST_DAY} or in "
+        f"days to come: the clock of an endpoint was wrong; they are kept, and no profile, drift or accuracy of a day has them"
+    )
 
 
 def profile_day(store: ProjectStore, day: str, modality: Modality, at: datetime) -> int:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 
 POSTGRES = "DAGSTER_POSTGRES_URL"
@@ -19,7 +20,7 @@ STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage")
 CONNECT_SECONDS = 10
 
 
-class DagsterHomeError(OSError):
+class DagsterHomeError(MLAssetsError, OSError):
     """Dagster's home or its database cannot be used; the message is one sentence without the password."""
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import port
 from ml_assets.private import keep_private
 
@@ -30,7 +31,7 @@ END_SECONDS = 12.0
 """For each to end by itself; circus gives all together 15."""
 
 
-class DagsterEnded(RuntimeError):
+class DagsterEnded(MLAssetsError, RuntimeError):
     """One of Dagster's processes ended by itself; the message says which."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import home, port
 from ml_assets.private import make_private_home
 from ml_assets.services import processes
@@ -25,7 +26,7 @@ Progress = Callable[[str, str, float], None]
 """Called as (service, `waiting` | `starting` | `ready`, seconds since the beginning) whenever a server gets on."""
 
 
-class ServiceError(RuntimeError):
+class ServiceError(MLAssetsError, RuntimeError):
     """A server that cannot start or does not answer; the message is one sentence."""
 
 

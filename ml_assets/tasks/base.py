@@ -15,6 +15,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.registry import Plugin
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """XML 1.0, section 2.2."""
 
 
-class InvalidLabel(ValueError):
+class InvalidLabel(MLAssetsError, ValueError):
     """The answer is not one that the task allows; the message says which are."""
 
 
@@ -202,12 +203,12 @@ def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
     """The classes, if annotators can tell them apart and Label Studio can show them. Raises `ValueError`."""
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
-        raise ValueError(f"the class {twice[0]!r} stands twice in classes")
+        raise InvalidValue(f"the class {twice[0]!r} stands twice in classes")
     if any(not name.strip() for name in classes):
-        raise ValueError("a class needs a name")
+        raise InvalidValue("a class needs a name")
     for name in classes:
         if NOT_XML.search(name):
-            raise ValueError(f"the class {name!r} holds a character that no label config can hold")
+            raise InvalidValue(f"the class {name!r} holds a character that no label config can hold")
     return classes
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
+from ml_assets.errors import InvalidValue
 from ml_assets.tasks.base import Consensus, Metric, Task, known_classes, options
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
@@ -207,7 +208,7 @@ def _token_classes(text: str, value: str) -> list[str]:
 def _tallies(targets: Sequence[str], predicted: Sequence[str], items: Sequence[Any]) -> tuple[NDArray[np.float64], ...]:
     """Of each sample `(n, 1)`: tokens that are right, tokens, entities that are right, entities in target and prediction."""
     if len(items) != len(targets):
-        raise ValueError(
+        raise InvalidValue(
             f"the metrics of spans need the text of each sample: there are {len(items)} for {len(targets)} samples"
         )
     counts = np.zeros((4, len(targets), 1))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_assets.errors import Missing, MLAssetsError
 from ml_assets.features.embeddings import as_vectors, table_of
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Encoder, Modality
@@ -16,7 +17,7 @@ from ml_assets.training.architectures import Architecture
 from ml_assets.training.fit import Examples
 
 
-class NotEnoughLabels(ValueError):
+class NotEnoughLabels(MLAssetsError, ValueError):
     """There is too little to train on; the message says of which class."""
 
 
@@ -67,7 +68,7 @@ def items_of(store: ProjectStore, modality: Modality, ids: Sequence[str]) -> lis
     """The items of samples. Raises `LookupError` if one is missing."""
     found: list[Any] = store.table("samples").take(ids, [modality.column])[modality.column].to_pylist()
     if len(found) != len(ids):
-        raise LookupError(f"{len(ids) - len(found)} of {len(ids)} samples are no longer there")
+        raise Missing(f"{len(ids) - len(found)} of {len(ids)} samples are no longer there")
     return found
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ml_assets.errors import InvalidValue
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
 from ml_assets.records import rows
@@ -174,7 +175,7 @@ def serving_model(store: ProjectStore) -> str | None:
 
 def _value(metrics: dict[str, Metric], name: str) -> float:
     if name not in metrics:
-        raise ValueError(f"training.minimum names {name!r}: choose one of {', '.join(metrics)}")
+        raise InvalidValue(f"training.minimum names {name!r}: choose one of {', '.join(metrics)}")
     return metrics[name].value
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ml_assets.errors import Failed
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
 from ml_assets.records import content_id, rows
@@ -81,7 +82,7 @@ def train_model(
             weights = content_id((Path(folder) / "model" / "model.safetensors").read_bytes())
             number = tracker.register(run, Path(folder) / "model")
         if f"{store.project}-{number}" != version:
-            raise RuntimeError(
+            raise Failed(
                 f"MLflow registered {store.project} {number} where {version} was expected: somebody else registers there"
             )
     row = {

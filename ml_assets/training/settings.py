@@ -2,6 +2,7 @@
 
 from pydantic import Field, field_validator, model_validator
 
+from ml_assets.errors import InvalidValue
 from ml_assets.registry import Settings
 from ml_assets.training.architectures import MLP, Architecture, ArchitectureField
 
@@ -41,12 +42,12 @@ class TrainingSettings(Settings):
     def _shares(cls, minimum: dict[str, float]) -> dict[str, float]:
         for name, value in minimum.items():
             if not 0 <= value <= 1:
-                raise ValueError(f"the minimum of {name} is {value}: it must lie between 0 and 1")
+                raise InvalidValue(f"the minimum of {name} is {value}: it must lie between 0 and 1")
         return minimum
 
     @model_validator(mode="after")
     def _once(self) -> "TrainingSettings":
         names = [architecture.type for architecture in self.architectures]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"the architecture {twice[0]!r} stands twice in architecture and compare")
+            raise InvalidValue(f"the architecture {twice[0]!r} stands twice in architecture and compare")
         return self

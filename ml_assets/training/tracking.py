@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import url
 
 FLUSH_SECONDS = 2.0
@@ -25,11 +26,11 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
-class TrackingUnavailable(RuntimeError):
+class TrackingUnavailable(MLAssetsError, RuntimeError):
     """MLflow does not answer; the message says where it was expected."""
 
 
-class TrackingRefused(RuntimeError):
+class TrackingRefused(MLAssetsError, RuntimeError):
     """MLflow answers no; the message is what it says."""
 
 

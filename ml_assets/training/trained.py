@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import MODALITIES, Encoder, Modality
 from ml_assets.tasks import TASKS, Predicted, Task
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
@@ -21,7 +22,7 @@ EXAMPLE_TOLERANCE = 0.05
 """How far a probability of a stored example may lie from the stored one: other processors round differently."""
 
 
-class ModelError(ValueError):
+class ModelError(MLAssetsError, ValueError):
     """The folder holds no model that works here; the message says why."""
 
 

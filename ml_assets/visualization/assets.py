@@ -38,7 +38,7 @@ def visualization_assets(
         urls = {name: address for name, address in addresses.items() if address.startswith("http")}  # not a database
         _, tag = datasets.build(store.table("labels").read(), store.table("samples").read(["id", "split"]))
         data = report.collect(store, modality, task, settings, urls, at=now(), dataset=tag)
-        path = report.write(data, workspace.home / "reports" / project)
+        path = report.write(data, workspace.folder("reports", project))
         counts = data.overview
         sources = {source.name: source.samples for source in counts.sources}
         pictures = {

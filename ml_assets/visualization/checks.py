@@ -14,8 +14,8 @@ def visualization_checks(project: str) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(asset=key(project, "dataset_report"), automation_condition=with_its_asset)
     def page_is_there(workspace: Workspace) -> dg.AssetCheckResult:
         """The page exists and is whole."""
-        path = workspace.home / "reports" / project / "index.html"
-        whole = path.is_file() and path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+        path = workspace.folder("reports", project) / "index.html"
+        whole = path.is_file() and path.read_bytes().rstrip().endswith(b"</html>")
         size = path.stat().st_size if path.is_file() else 0
         return dg.AssetCheckResult(passed=whole, severity=dg.AssetCheckSeverity.WARN, metadata={"bytes": size})
 

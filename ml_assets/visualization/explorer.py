@@ -1,5 +1,7 @@
 """The explorer: serves the reports under `<home>/reports` to this machine, with a page that lists them by project."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -18,13 +20,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ml_assets.guard import given_hosts, serve
 from ml_assets.home import home
 from ml_assets.private import keep_private
+from ml_assets.records import is_text
 
-# reports carry their script, style and pictures inside them; nothing is loaded from, or sent to, anywhere else
+# reports carry their script, style and pictures inside them; nothing is loaded from, or sent to, anywhere else. A report lets
+# its own script run alone, by its hash; what a page shows of samples cannot run, here nor there
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    # pages of other origins can neither embed a report nor hold on to its window
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # a report is rewritten in place when its dataset changes
+    "Cache-Control": "no-cache",
+}
 
 # the look of the reports
 STYLE = (
@@ -64,12 +78,14 @@ def application(reports: Path) -> Starlette:
 
 
 def _index(reports: Path) -> str:
-    pages: dict[str, list[Path]] = {}
+    pages: dict[str, dict[Path, float]] = {}
     for path in sorted([*reports.glob("*.html"), *reports.glob("*/*.html")]):
         inside = path.relative_to(reports)
         project = inside.stem if len(inside.parts) == 1 else inside.parts[0]
-        pages.setdefault(project, []).append(inside)
-    items = "\n".join(_item(reports, project, paths) for project, paths in pages.items())
+        with suppress(OSError):  # one that goes meanwhile, or a link that leads nowhere
+            if is_text(str(inside)):
+                pages.setdefault(project, {})[inside] = path.stat().st_mtime
+    items = "\n".join(_item(project, written) for project, written in pages.items())
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<link rel="icon" href="data:,"><title>Datasets</title><style>{STYLE}</style><h1>Datasets</h1>'
@@ -82,13 +98,13 @@ def _index(reports: Path) -> str:
     )
 
 
-def _item(reports: Path, project: str, paths: list[Path]) -> str:
+def _item(project: str, pages: Mapping[Path, float]) -> str:
     """A project's line: its name, which leads to its one report, or its reports by name; and when they were written."""
-    written = datetime.fromtimestamp(max((reports / path).stat().st_mtime for path in paths), UTC)
-    if [path.name for path in paths] == ["index.html"]:
+    written = datetime.fromtimestamp(max(pages.values()), UTC)
+    if [path.name for path in pages] == ["index.html"]:
         line = f'<a href="/{quote(project)}/">{escape(project)}</a>'
     else:
-        links = (f'<a href="/{quote(path.as_posix())}">{escape(path.stem)}</a>' for path in paths)
+        links = (f'<a href="/{quote(path.as_posix())}">{escape(path.stem)}</a>' for path in pages)
         line = f"<b>{escape(project)}</b> " + " · ".join(links)
     return f"<li>{line}<small>{written.day} {written:%b %Y, %H:%M} UTC</small>"
 
@@ -102,12 +118,7 @@ class _Headers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Content-Security-Policy"] = POLICY
-                headers["Referrer-Policy"] = "no-referrer"
-                # a report is rewritten in place when its dataset changes
-                headers["Cache-Control"] = "no-cache"
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Modality
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
@@ -76,7 +77,7 @@ def collect(
     """
     for service, url in urls.items():
         if not url.startswith(("http://", "https://")):
-            raise ValueError(
+            raise InvalidValue(
                 f"the URL of {service}, {url!r}, cannot be linked to: use one that starts with http:// or https://"
             )
     rows = dataset_rows(store)

@@ -200,8 +200,8 @@ def test_what_was_pushed_is_collected_with_its_labels(store: ProjectStore) -> No
     ]
     inbox.write("reviews", "samples", [{"client": "shop", "received_at": "2026-03-09", **line} for line in lines])
     inbox.write("reviews", "samples", [{"client": "monitoring", "received_at": "2026-03-09", "content": "unsure"}])
-    assert run(store) == Collected(received=7, accepted=3, rejected=4, files=2)
-    assert texts(store) == ["fine", "poor", "unsure"]
+    assert run(store) == Collected(received=7, accepted=4, rejected=3, files=2)
+    assert texts(store) == ["fine", "last", "poor", "unsure"]
     assert texts(store, "source = 'production' AND split = 'train' AND split_by = 'source'") == ["unsure"]
     [label] = store.table("given_labels").read().to_pylist()
     assert (label["labeler"], label["labeler_kind"], label["value"]) == ("ann", "program", "good")

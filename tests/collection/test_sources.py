@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,9 @@ def test_odd_names_are_names(data: Path, name: str) -> None:
 # ---- the inbox ----
 
 
+PUSHED_AT = datetime(2026, 3, 9, tzinfo=UTC)
+
+
 def push(*lines: dict[str, Any], project: str = "reviews") -> Path:
     return inbox.write(project, "samples", [{"client": "shop", "received_at": "2026-03-09", **line} for line in lines])
 
@@ -254,8 +258,8 @@ def test_what_was_pushed_comes_with_who_pushed_it(home: Path) -> None:
     path = push({"content": "fine", "label": "good", "labeler": "ann", "group": "g", "columns": {"n": 1}}, {"content": "plain"})
     push({"content": "of another project"}, project="other")
     assert read(Upload(project="reviews")) == [
-        Record("fine", f"{uri(path)}#1", None, "g", "good", "ann", "program", {"n": 1, "client": "shop"}),
-        Record("plain", f"{uri(path)}#2", None, None, None, "shop", "program", {"client": "shop"}),
+        Record("fine", f"{uri(path)}#1", None, "g", "good", "ann", "program", {"n": 1, "client": "shop"}, None, 1, PUSHED_AT),
+        Record("plain", f"{uri(path)}#2", None, None, None, None, "program", {"client": "shop"}, None, 1),
     ]
 
 

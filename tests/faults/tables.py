@@ -43,12 +43,13 @@ DROPPED = {
     "deployments": {"requested_by", "reason", "checks"},
     "receipts": {"id"},  # a digest of the path
     "rejects": {"id"},
+    "given_labels": {"id", "arrival"},  # a digest of the path; how many pushes came before
 }
 """Columns with nothing but such values. Whether they fit together is looked at in `consistency.py`."""
 OVER_THE_LOG = ("profiles", "drift", "live_accuracy")
 
 
-PUSH = re.compile(r"(/inbox/\w+/samples/)[0-9a-f]{32}")
+PUSH = re.compile(r"(/inbox/\w+/samples/)(?:[0-9]{16}-)?[0-9a-f]{32}")
 
 
 def snapshot(store: ProjectStore, home: Path, application: Path) -> Tables:

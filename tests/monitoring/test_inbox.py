@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,34 @@ def test_a_whole_file_replaces_the_old_one_or_nothing(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         inbox.write_whole(tmp_path / "a" / "b" / "file.json.d", b"x")
     assert sorted(p.name for p in path.parent.iterdir()) == ["file.json", "file.json.d"]
+
+
+# ---- the order of arrival ----
+
+
+def test_pushes_are_numbered_as_they_come_over_both_kinds(home: Path) -> None:
+    pushed = (("samples", "a"), ("labels", "b"), ("samples", "a"))
+    paths = [inbox.write("reviews", kind, [{"content": text}]) for kind, text in pushed]
+    assert [inbox.arrival_of(path.name) for path in paths] == [1, 2, 3]
+    assert inbox.write("reviews", "samples", [{"content": "a"}]) == paths[2], "the newest one again is one file"
+    assert inbox.arrival_of(f"{'0' * 32}.jsonl") is None, "of the version before"
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "torn", "other", "long"])
+def test_a_damaged_counter_goes_on_where_the_files_are(home: Path, damage: str) -> None:
+    first = inbox.write("reviews", "labels", [{"content": "a"}])
+    (first.parent / "done").mkdir()
+    first.rename(first.parent / "done" / first.name)
+    counter = home / "inbox" / "reviews" / "arrivals"
+    content = {"empty": b"", "torn": counter.read_bytes()[:9], "other": b"\xff" * 50, "long": counter.read_bytes() + b"more"}
+    counter.unlink() if damage == "gone" else counter.write_bytes(content[damage])
+    assert inbox.write("reviews", "labels", [{"content": "a"}]).name == first.name, "what was collected is not kept again"
+    assert inbox.arrival_of(inbox.write("reviews", "samples", [{"content": "b"}]).name) == 2
+    assert inbox.arrival_of(inbox.write("reviews", "samples", [{"content": "c"}]).name) == 3
+
+
+def test_pushes_at_once_have_each_a_number_of_its_own(home: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda n: inbox.write("reviews", "samples", [{"content": str(n)}]), range(64)))
+    assert sorted(inbox.arrival_of(path.name) or 0 for path in paths) == list(range(1, 65))
+    assert all(path.exists() for path in paths)

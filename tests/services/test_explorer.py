@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,36 @@ def test_every_answer_says_what_a_page_may_do(client: TestClient, path: str) -> 
     assert "default-src 'none'" in policy
     assert "img-src 'self' data:" in policy
     assert "script-src 'self' 'unsafe-inline'" in policy
+
+
+@pytest.mark.parametrize(
+    "path", ["/a%00b", "/" + "x" * 5000, "/birds/dataset.html/x", "/%ff%fe", "/%ed%a0%80", "/birds%5c..%5ccredentials"]
+)
+def test_an_odd_address_is_a_page_that_is_not_there(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code in (400, 404)
+    assert "Content-Security-Policy" in answer.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", ["/", "/birds/dataset.html"])
+def test_nothing_can_be_done_here_but_look(client: TestClient, method: str, path: str) -> None:
+    answer = client.request(method, path, headers={"Origin": "http://evil.example"})
+    assert answer.status_code == 405
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_pages_of_other_origins_can_neither_embed_nor_hold_a_report(client: TestClient) -> None:
+    headers = client.get("/birds/dataset.html").headers
+    assert headers["Cross-Origin-Resource-Policy"] == headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+def test_one_odd_file_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "gone.html").symlink_to(tmp_path / "nowhere")
+    (tmp_path / os.fsdecode(b"caf\xe9.html")).write_text("x")
+    (tmp_path / "<img src=x onerror=alert(1)>.html").write_text("x")
+    answer = TestClient(application(tmp_path), base_url="http://127.0.0.1").get("/")
+    assert answer.status_code == 200
+    assert "&lt;img src=x onerror=alert(1)&gt;" in answer.text
+    assert "<img" not in answer.text

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ml_assets.errors import MLAssetsError
 from ml_assets.home import expand
 from ml_assets.records import Record
 from ml_assets.registry import Plugin
@@ -15,7 +16,7 @@ BATCH = 1000
 """Records a source yields at a time."""
 
 
-class SourceError(ValueError):
+class SourceError(MLAssetsError, ValueError):
     """The source cannot be read; the message says why."""
 
 

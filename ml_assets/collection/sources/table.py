@@ -9,11 +9,14 @@ from typing import IO, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ml_assets.cells import as_written
 from ml_assets.collection.sources.base import BATCH, BadRecord, Source, SourceError, SourceFile, listing
 from ml_assets.records import Record
 
 FORMATS = ("csv", "tsv", "parquet", "jsonl")
 SNIFF = 4096
+PREDICTED = ("predicted_label", "predicted_confidence", "predicted_scores", "predicted_by", "problem")
+"""The columns by which a table is known that bulk prediction wrote: text that looks like a formula is marked in it."""
 MAX_FIELD = 64 * 1024 * 1024
 csv.field_size_limit(MAX_FIELD)
 
@@ -63,7 +66,10 @@ class TableSource(Source):
         """What a row says, if it says it well."""
         if isinstance(row, BadRecord):
             return BadRecord(origin, row.reason, row.excerpt)
-        content = content_of(row, self.content)
+        try:
+            content = content_of(row, self.content)
+        except RecursionError:
+            return BadRecord(origin, "nested too deeply", "")
         if content is None:
             return BadRecord(origin, f"no text in column {self.content!r}", repr(row.get(str(self.content)))[:200])
         label = row.get(self.label) if self.label else None
@@ -132,6 +138,8 @@ def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> 
         raise SourceError(f"{uri} is no text: it holds a zero byte at position {start.index(0)}, as pictures and archives do")
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.DictReader(text, delimiter=delimiter)
+    if ours := set(PREDICTED) <= set(reader.fieldnames or ()):
+        reader.fieldnames = [as_written(name) for name in reader.fieldnames or ()]
     _need(reader.fieldnames or [], needed, uri)
     for row in reader:
         if None in row or None in row.values():
@@ -140,7 +148,7 @@ def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> 
                 "", f"{count} fields where the header has {len(reader.fieldnames or [])}", str(next(iter(row.values())))[:200]
             )
         else:
-            yield dict(row)
+            yield {name: as_written(cell) for name, cell in row.items()} if ours else dict(row)
 
 
 def _tsv(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:

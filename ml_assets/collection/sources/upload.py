@@ -1,12 +1,20 @@
 """Records that were pushed to the collection API, and those that monitoring sends back to people. Every project has it."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ml_assets import speakers
 from ml_assets.collection.sources.base import BadRecord, Source, SourceFile, listing
 from ml_assets.collection.sources.table import TableSource, rows_of
+from ml_assets.errors import InvalidValue
 from ml_assets.home import home
-from ml_assets.records import Record
+from ml_assets.inbox import arrival_of
+from ml_assets.records import Record, moment
+
+MONITORING = "monitoring"
+"""The client of samples that were picked because the model was unsure of them."""
 
 
 class Upload(Source):
@@ -20,29 +28,64 @@ class Upload(Source):
     """Filled in by the project."""
 
     def files(self) -> list[SourceFile]:
-        """The files of the inbox; none before the first push."""
+        """The files of the inbox, in the order in which they came; none before the first push."""
         folder = home() / "inbox" / self.project / "samples"
-        return listing(str(folder)) if folder.is_dir() else []
+        found = listing(str(folder)) if folder.is_dir() else []
+        return sorted(found, key=lambda file: (arrival_of(file.uri) or 0, file.uri))
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """Batches of records; a push may carry a label with its labeler."""
         table = TableSource(name=self.name, path=uri, content="content", split=self.split)
+        arrival = arrival_of(uri) or 0
         records: list[Record | BadRecord] = []
         for number, row in enumerate(rows_of(uri, "jsonl", ["content", "client"]), 1):
             record = table.record(row, f"{uri}#{number}")
             if isinstance(record, Record) and isinstance(row, dict):
-                picked = row["client"] == "monitoring"
-                record = Record(
-                    record.content,
-                    record.origin,
-                    # picked for being uncertain, not at random: a test split must not hold them
-                    split="train" if picked else self.split,
-                    group=row.get("group"),
-                    label=row.get("label"),
-                    labeler=row.get("labeler") or row["client"],
-                    labeler_kind=row.get("labeler_kind") or "program",
-                    columns={**(row.get("columns") or {}), "client": row["client"]},
-                    source="production" if picked else None,
-                )
+                record = self._pushed(record, row, arrival)
             records.append(record)
         yield records
+
+    def _pushed(self, record: Record, row: dict[str, Any], arrival: int) -> Record | BadRecord:
+        """The record with what came with it. The file may have been made by anybody who can write to the home."""
+        try:
+            line = _Line.model_validate(row)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            return BadRecord(record.origin, f"{where} of the pushed line is wrong: {first['msg']}", repr(row)[:200])
+        picked = line.client == MONITORING
+        labeler: str | None = None
+        kind, given_at, refused = "program", None, None
+        if line.label is not None:
+            try:
+                labeler, kind = speakers.of_line(row)
+                given_at = moment(line.received_at) if line.received_at else None
+            except (speakers.BadName, speakers.MayNotSpeak, InvalidValue) as error:
+                refused = str(error)
+        return Record(
+            record.content,
+            record.origin,
+            # picked for being uncertain, not at random: a test split must not hold them
+            split="train" if picked else self.split,
+            group=line.group,
+            label=line.label,
+            labeler=labeler,
+            labeler_kind=kind,
+            columns={**(line.columns or {}), "client": line.client},
+            source="production" if picked else None,
+            arrival=arrival,
+            given_at=given_at,
+            refused=refused,
+        )
+
+
+class _Line(BaseModel):
+    """What may stand beside the content."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    client: str
+    group: str | None = None
+    label: Any = None
+    columns: dict[str, Any] | None = None
+    received_at: str | None = None

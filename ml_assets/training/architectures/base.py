@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Encoder, WordPieces
 from ml_assets.registry import Plugin
 from ml_assets.tasks import Predicted, Task
@@ -151,5 +152,5 @@ def frozen_words(encoder: Encoder, dropout: float) -> "nn.Module":
 def reader(encoder: Encoder) -> WordPieces:
     """The encoder as one that cuts texts. Raises `ValueError` if it does not."""
     if not isinstance(encoder, WordPieces):
-        raise ValueError(f"the encoder {encoder.name!r} does not cut texts into word pieces, which this architecture reads")
+        raise InvalidValue(f"the encoder {encoder.name!r} does not cut texts into word pieces, which this architecture reads")
     return encoder

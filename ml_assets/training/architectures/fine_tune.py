@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Backbone, Encoder, WordPieces
 from ml_assets.training.architectures.base import PAD, TextArchitecture, pieces_and_mask
 
@@ -106,5 +107,5 @@ def _on_backbone(encoder: Backbone, outputs: int, dropout: float) -> "nn.Module"
 
 def _trainable(encoder: Encoder) -> WordPieces:
     if not isinstance(encoder, WordPieces):
-        raise ValueError(f"the encoder {encoder.name!r} has no network that fine_tune can train on")
+        raise InvalidValue(f"the encoder {encoder.name!r} has no network that fine_tune can train on")
     return encoder

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Encoder, MixedEncoder
 from ml_assets.training.architectures.base import Architecture
 
@@ -88,5 +89,5 @@ class Fusion(Architecture):
 
 def _mixed(encoder: Encoder) -> MixedEncoder:
     if not isinstance(encoder, MixedEncoder):
-        raise ValueError(f"the encoder {encoder.name!r} has no parts that fusion could join")
+        raise InvalidValue(f"the encoder {encoder.name!r} has no parts that fusion could join")
     return encoder

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
 from ml_assets.training.architectures.base import TextArchitecture, pieces_and_mask, reader
@@ -292,5 +293,5 @@ def _cut(transformer: Any, layers: int) -> None:
     stacks = [each for each in transformer.modules() if isinstance(each, nn.ModuleList) and len(each) == most]
     if layers > most or len(stacks) != 1:
         why = f"it has {most}" if layers > most else "it has no plain list of them: leave `layers` empty"
-        raise ValueError(f"cannot take the first {layers} layers of the encoder: {why}")
+        raise InvalidValue(f"cannot take the first {layers} layers of the encoder: {why}")
     del stacks[0][layers:]

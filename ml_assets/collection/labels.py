@@ -1,0 +1,104 @@
+"""Labels that came with the data or were pushed: what is kept of them in `given_labels`, and where they contradict each other.
+
+A file says what it says: each value that it gives to a sample is a row, and a file that changed takes back what it said before.
+Of what is pushed each labeler has one answer, the newest in the order of arrival, wherever it stood.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ml_assets.records import content_id, rows
+from ml_assets.store import ProjectStore, quote
+from ml_assets.tasks import Task
+
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A sample of which the sources say different things, so that it has no label.
+
+    Args:
+        said: Who says what, and where: (labeler, value, file).
+    """
+
+    sample_id: str
+    said: tuple[tuple[str, str, str], ...]
+
+    def __str__(self) -> str:
+        """All that is said, in words."""
+        told = (f"{value[:60]!r} by {labeler!r}" + (f" in {file}" if file else "") for labeler, value, file in self.said[:4])
+        return f"sample {self.sample_id} is {' and '.join(told)}"
+
+
+def keep(store: ProjectStore, given: Iterable[dict[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
+    """Write rows of `given_labels`; how many changed, and the pushed ones that contradict another one of the same push.
+
+    Of those none is kept. A pushed label that came before the one that is stored changes nothing, in whatever order they are
+    read.
+    """
+    from_files, pushed, contradicting = [], dict[str, list[dict[str, Any]]](), list[dict[str, Any]]()
+    for row in given:
+        if row["arrival"] is None:
+            from_files.append(row)
+        elif (known := pushed.get(row["id"])) is None or _order(row) > _order(known[0]):
+            pushed[row["id"]] = [row]
+        elif _order(row) == _order(known[0]):
+            known.append(row)
+    newest = []
+    for each in pushed.values():
+        if len({row["value"] for row in each}) > 1:
+            contradicting += each
+        else:
+            newest.append(each[-1])
+    table = store.table("given_labels")
+    stored = {row["id"]: row for row in table.take([row["id"] for row in newest]).to_pylist()}
+    newest = [row for row in newest if row["id"] not in stored or _order(row) >= _order(stored[row["id"]])]
+    return table.upsert(rows("given_labels", [*from_files, *newest]), ignore=["at"]), contradicting
+
+
+def take_back(store: ProjectStore, file: str, said: Collection[str]) -> None:
+    """Delete what the file said of samples before, of which it says something else now.
+
+    Args:
+        file: Where it is.
+        said: Ids of the labels that stand in it now.
+    """
+    table = store.table("given_labels")
+    stored = table.read(["id", "sample_id", "labeler"], f"file = {quote(file)}").to_pylist()
+    now = {(row["sample_id"], row["labeler"]) for row in stored if row["id"] in said}
+    gone = [row["id"] for row in stored if row["id"] not in said and (row["sample_id"], row["labeler"]) in now]
+    for some in _in_parts(gone):
+        table.delete(f"id IN ({some})")
+    # rows of earlier versions, which did not know where a label stood
+    for some in _in_parts([content_id(sample, labeler) for sample, labeler in sorted(now)]):
+        table.delete(f"file IS NULL AND arrival IS NULL AND id IN ({some})")
+
+
+def contradictions(given: pa.Table, task: Task) -> list[Contradiction]:
+    """The samples of which the sources say different things: one labeler himself, or several without a joint answer."""
+    came = given.filter(pc.is_null(given["arrival"]))
+    counted = came.group_by("sample_id").aggregate([("value", "count_distinct")])
+    doubtful = counted.filter(pc.greater(counted["value_count_distinct"], 1))["sample_id"].combine_chunks()
+    said: dict[str, dict[str, dict[str, str]]] = {}
+    for row in came.filter(pc.is_in(came["sample_id"], value_set=doubtful)).sort_by("id").to_pylist():
+        said.setdefault(row["sample_id"], {}).setdefault(row["labeler"], {})[row["value"]] = row["file"] or ""
+    found = []
+    for sample, voices in sorted(said.items()):
+        alone = any(len(values) > 1 for values in voices.values())
+        if alone or task.consensus([next(iter(values)) for _, values in sorted(voices.items())]).value is None:
+            listed = [(who, value, file) for who, values in sorted(voices.items()) for value, file in sorted(values.items())]
+            found.append(Contradiction(sample, tuple(listed)))
+    return found
+
+
+def _order(row: dict[str, Any]) -> tuple[int, Any]:
+    return row["arrival"] or 0, row["at"]
+
+
+def _in_parts(ids: list[str]) -> Iterable[str]:
+    return (", ".join(map(quote, ids[start : start + BATCH])) for start in range(0, len(ids), BATCH))

@@ -1,0 +1,21 @@
+"""The root of all errors whose message is one sentence for people. Anything else that is raised is a mistake in the program."""
+
+
+class MLAssetsError(Exception):
+    """An error that was foreseen: the command prints its message, and no traceback."""
+
+    def __str__(self) -> str:
+        """The sentence as it was given; `KeyError` alone would show it in quotes."""
+        return " ".join(map(str, self.args))
+
+
+class InvalidValue(MLAssetsError, ValueError):
+    """A value that somebody gave cannot be used; the message names it and the choices."""
+
+
+class Missing(MLAssetsError, LookupError):
+    """Something that is needed is not there; the message says what makes it."""
+
+
+class Failed(MLAssetsError, RuntimeError):
+    """Something could not be done; the message says why."""
