@@ -79,7 +79,7 @@ def lines(text: str) -> list[str]:
 
 
 def with_cpu_builds(line: str) -> str:
-    """The line of torch with hashes of its builds without CUDA: those that were known, and that of the one that pip finds here."""
+    """The line of torch with the hashes of builds without CUDA: those that were known, and of the one that pip finds here."""
     if name(line) != "torch":
         return line
     before = [old for old in (HERE / "dev.txt").read_text(encoding="utf-8").splitlines() if pin(old) == pin(line)]

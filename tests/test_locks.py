@@ -76,7 +76,8 @@ def installed(folder: Path, digest: str | None) -> str:
     options = re.search(r"^LOCKED = \$\(VENV_PACKAGES\) (.*)$", makefile, re.M)
     assert options
     (folder / "lock.txt").write_text("tiny==1.0" + (f" --hash=sha256:{digest}" if digest else ""), encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", *options[1].split(), "--no-index", "--find-links", str(folder)]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *options[1].split()]
+    command += ["--no-index", "--find-links", str(folder)]
     command += ["--target", str(folder / "there"), "--upgrade", "--requirement", str(folder / "lock.txt")]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stderr if done.returncode else ""

@@ -15,9 +15,9 @@ from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Metric, Task
 from ml_assets.training.data import inputs_of, items_of
 from ml_assets.training.figures import comparison, mistakes
+from ml_assets.training.model import registered
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _predictions(store: ProjectStore, model: str, test: dict[str, str], tracker:
     missing = [sample for sample in test if sample not in known]
     if missing:
         with tempfile.TemporaryDirectory() as folder:
-            trained = TrainedModel.load(tracker.download(model, Path(folder)))
+            _, trained = registered(store, tracker, model, Path(folder))
         predicted = trained.predict_inputs(inputs_of(store, trained.architecture, trained.modality, trained.encoder, missing))
         made = [
             {
