@@ -75,10 +75,11 @@ timed = mkdir -p .setup; log=.setup/$$(echo $@ | tr -d . | tr / -).log; began=$$
 # one after the other, so that a missing Python is said once
 label_studio/.venv/bin/python: | .venv/bin/python
 
-# PyPI's build of torch for Linux needs the packages of CUDA, one for processors alone has no use for them
-$(PACKAGES): requirements/build.txt requirements/dev.txt requirements/cuda.txt | .venv/bin/python
+# where an index has torch for processors alone, that one; PyPI's for Linux needs the packages of CUDA
+$(PACKAGES): requirements/build.txt requirements/cpu.txt requirements/dev.txt requirements/cuda.txt | .venv/bin/python
 	@what="packages of the project (some minutes the first time)"; \
-	run() { $(LOCKED) -r requirements/build.txt && $(LOCKED) -r requirements/dev.txt && \
+	run() { $(LOCKED) -r requirements/build.txt && { $(LOCKED) -r requirements/cpu.txt || true; } && \
+	  $(LOCKED) -r requirements/dev.txt && \
 	  if .venv/bin/python -m pip show torch | grep '^Requires:.*cuda'; then $(LOCKED) -r requirements/cuda.txt; fi; }; $(timed)
 	@touch $@
 

@@ -3,8 +3,9 @@
     .venv/bin/python requirements/lock.py          the newest versions that fit together
     .venv/bin/python requirements/lock.py --keep   only what is new; all others stay at their versions
 
-No line names a host, so that every index and mirror works. PyPI's build of torch for Linux brings CUDA, which a build for
-processors alone does not want: its packages stand in `cuda.txt`, and torch has the hashes of both kinds of build.
+No line names a host, so that every index and mirror works. PyPI's build of torch for Linux needs the packages of CUDA, which
+stand in `cuda.txt`. Builds for processors alone stand in `cpu.txt`: they are tried first, because pip prefers a file whose hash
+its index tells, as PyPI does, to one that lies in a folder.
 """
 
 import argparse
@@ -37,7 +38,12 @@ def main() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     held = known("dev.txt", "cuda.txt", "build.txt") if keep else []
     run, dev = exported(project, held, ["--no-dev"], ["--all-groups"])
-    dev, cuda = ([with_cpu_builds(line) for line in dev if bool(CUDA.match(line)) == side] for side in (False, True))
+    dev, cuda = ([line for line in dev if bool(CUDA.match(line)) == side] for side in (False, True))
+    [torch] = [line for line in dev if name(line) == "torch"]
+    cpu = cpu_builds(torch.split()[0].partition("==")[2])
+    both = " ".join([torch.split()[0], *sorted({*torch.split()[1:], *cpu.split()[1:]})])
+    dev = [both if line == torch else line for line in dev]
+    write("cpu.txt", [cpu])
     write("run.txt", [line for line in dev if line.split()[0] in {other.split()[0] for other in run}])
     write("dev.txt", dev)
     write("cuda.txt", cuda)
@@ -78,17 +84,16 @@ def lines(text: str) -> list[str]:
     return sorted(joined, key=name)
 
 
-def with_cpu_builds(line: str) -> str:
-    """The line of torch with the hashes of builds without CUDA: those that were known, and of the one that pip finds here."""
-    if name(line) != "torch":
-        return line
-    before = [old for old in (HERE / "dev.txt").read_text(encoding="utf-8").splitlines() if pin(old) == pin(line)]
+def cpu_builds(version: str) -> str:
+    """The line of torch's builds without CUDA: their hashes as they were known, and that of the one that pip finds here."""
+    wanted, hashes = f"torch=={version}+cpu", set[str]()
+    for line in (HERE / "cpu.txt").read_text(encoding="utf-8").splitlines():
+        hashes |= {word for word in line.split()[1:] if pin(line) == wanted}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, pin(line)]
-        subprocess.run(command, check=True)
-        here = [f"--hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in Path(folder).iterdir()]
-    hashes = {word for each in (line, *before) for word in each.split() if word.startswith("--hash=")} | set(here)
-    return " ".join([pin(line), *sorted(hashes)])
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, wanted]
+        subprocess.run(command, check=False)  # not every index has one
+        hashes |= {f"--hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in Path(folder).iterdir()}
+    return " ".join([wanted, *sorted(hashes)])
 
 
 def pin(line: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), ROOT / "label_studio" / "requirements.txt"]
-LINE = re.compile(r"([a-z0-9-]+)==([0-9a-zA-Z.]+)( ; [a-z_0-9 ='<>.()!A-Z]+?)?(( --hash=sha256:[0-9a-f]{64})+)")
+LINE = re.compile(r"([a-z0-9-]+)==([0-9a-zA-Z.]+(?:\+cpu)?)( ; [a-z_0-9 ='<>.()!A-Z]+?)?(( --hash=sha256:[0-9a-f]{64})+)")
 
 
 def lines(name: str) -> list[str]:
@@ -19,7 +19,7 @@ def lines(name: str) -> list[str]:
 
 
 def test_the_lock_files_are_those_that_are_known() -> None:
-    known = ["build.txt", "cuda.txt", "dev.txt", "examples.txt", "mpnet.txt", "run.txt", "requirements.txt"]
+    known = ["build.txt", "cpu.txt", "cuda.txt", "dev.txt", "examples.txt", "mpnet.txt", "run.txt", "requirements.txt"]
     assert [path.name for path in LOCKS] == known
 
 
@@ -40,6 +40,9 @@ def test_torch_has_the_hashes_of_builds_with_cuda_and_without() -> None:
     of_pypi = "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7"  # 3.11, x86-64
     for_processors = "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"  # the same
     assert {of_pypi, for_processors} <= set(re.findall(r"sha256:(\w+)", torch))
+    [cpu] = lines("cpu")
+    assert cpu.startswith(f"{torch.split()[0]}+cpu ")
+    assert set(cpu.split()[1:]) < set(torch.split()[1:])
 
 
 def test_packages_of_cuda_stand_apart_and_are_for_linux() -> None:
