@@ -49,6 +49,7 @@ check: setup
 	.venv/bin/dg check yaml
 	.venv/bin/dg check defs
 	.venv/bin/dagster definitions validate -w workspace.yaml
+	.venv/bin/python requirements/audit.py
 
 bench: setup
 	@for file in benchmarks/*.py; do echo "$$file"; .venv/bin/python "$$file" $(ARGS) || exit 1; done

@@ -1,4 +1,4 @@
-"""Packages a model as a Bento: the service, the model, and the part of this package that they need. Nothing else goes in."""
+"""Packages a model as a Bento: the service, the model, the part of this package that they need, and a list of components."""
 
 import ast
 import json
@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ml_assets.deployment.components import FILE as COMPONENTS
+from ml_assets.deployment.components import components
 from ml_assets.deployment.predictor import LIMITS_FILE, Limits
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.home import home
@@ -76,14 +78,16 @@ def build(
     with tempfile.TemporaryDirectory(prefix="ml-assets-bento-") as folder:
         context = Path(folder)
         _lay_out(context, model_folder, limits)
-        files = digests(context / "model")
+        files, packages = digests(context / "model"), _pinned(model_folder)
+        listed = components(project, version, files, packages)
+        (context / COMPONENTS).write_text(json.dumps(listed, indent=1), encoding="utf-8")
         config = {
             "service": "service:Inference",
             "name": _tag_name(project),
             "description": f"Model {version} of project {project}.",
             "labels": {"project": project, "model": version},
-            "include": ["service.py", "model/", "ml_assets/"],
-            "python": {"packages": _pinned(model_folder), "lock_packages": False},
+            "include": ["service.py", COMPONENTS, "model/", "ml_assets/"],
+            "python": {"packages": packages, "lock_packages": False},
         }
         digest = _digest(context, json.dumps(config))
         tag = f"{_tag_name(project)}:{version.lower()}-{digest[:8]}"
