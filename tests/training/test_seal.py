@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,15 @@ def test_scores_of_another_shape_are_other_answers(
     assert np.shape([e["scores"] for e in model.examples]) == (len(cut), len(CLASSES))
     with pytest.raises(ModelError, match="gives other answers here"):
         TrainedModel(model.description, model.network, Seal(made["id"], examples=cut)).check_examples()
+
+
+def test_nothing_loads_a_model_without_comparing_it() -> None:
+    package = Path(seal.__file__).parents[1]
+    calls = [
+        (path.relative_to(package).as_posix(), call)
+        for path in package.rglob("*.py")
+        for call in re.findall(r"(?:TrainedModel\.load|\.download)\(.*", path.read_text(encoding="utf-8"))
+    ]
+    # MLflow runs `pyfunc.py` elsewhere, where there are no tables
+    without = [call for call in calls if not re.search(r"\bseal\b|of_bento\(", call[1]) and call[0] != "training/pyfunc.py"]
+    assert (len(calls) >= 4, without) == (True, [])
