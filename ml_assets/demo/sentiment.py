@@ -26,8 +26,7 @@ from ml_assets.home import home
 from ml_assets.modalities import Text
 from ml_assets.records import content_id
 
-PACKAGE = "vaderSentiment==3.3.2"
-HASH = "sha256:5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
+PACKAGE = "vadersentiment"
 INSIDE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 DOMAINS = {
     "movies": "movieReviewSnippets",
@@ -102,11 +101,8 @@ def fetch() -> Path:
     if all((folder() / name).exists() for name in FILES):
         return folder()
     with tempfile.TemporaryDirectory() as scratch:
-        # the data are in the source package only. pip runs its setup.py to learn what it needs: the hash says which one
-        wanted = Path(scratch) / "wanted.txt"
-        wanted.write_text(f"{PACKAGE} --hash={HASH}\n")
-        source = ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes", "--requirement", str(wanted)]
-        unpack(downloaded(PACKAGE, Path(scratch), *source))
+        # the data are in the source package only; pip runs its setup.py to learn what it needs
+        unpack(downloaded(PACKAGE, Path(scratch), "--no-binary", ":all:", "--no-build-isolation"))
     return folder()
 
 

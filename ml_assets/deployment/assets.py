@@ -1,5 +1,6 @@
 """`bento`, `deployment` and `batch_predictions`: the model packaged, put into production, and used in bulk."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from ml_assets.resources import Workspace, key, result, stage_asset
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.candidates import chosen_model
+from ml_assets.training.model import registered
+from ml_assets.training.seal import of_bento
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
 
 
 def deployment_assets(project: str, settings: DeploymentSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
@@ -34,8 +36,10 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         store = workspace.store(project)
         version = _passed(store)
         with tempfile.TemporaryDirectory() as folder:
-            made = bentos.build(Tracker(project).download(version, Path(folder)), project, version, settings, task)
+            fetched, _ = registered(store, Tracker(project), version, Path(folder))
+            made = bentos.build(fetched, project, version, settings, task)
         row = {"id": made.tag, "model": version, "path": str(made.path), "bytes": made.bytes, "at": now()}
+        row |= {"files": json.dumps(made.files)}
         store.table("bentos").upsert(rows("bentos", [row]), ignore=["at"])
         return result(
             made.tag,
@@ -57,6 +61,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         if not made:
             raise dg.Failure(f"there is no Bento of {version} yet: run the asset bento")
         tag = max(made, key=lambda row: row["at"])["id"]
+        of_bento(store, tag, version).check(bentos.model_folder_of(tag))
         checks = store.table("evaluations").take([version])["metrics"].to_pylist()
         done = deploy(store, version, tag, f"run {context.run_id}", settings.wait_seconds, now(), context.log.info, checks[0])
         Tracker(project).set_champion(version)
@@ -90,7 +95,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         live = serving(store)
         if live is None:
             raise dg.Failure("nothing serves yet: run the asset deployment")
-        model = TrainedModel.load(bentos.model_folder_of(live.bento))
+        model = bentos.opened(store, live.bento, live.model)
         done = predict(store, model, settings.batch, now(), lambda count: context.log.info(f"predicted {count} samples"))
         table = store.table("batch_predictions")
         lines = [f"| {name} | {count} |" for name, count in done.labels.items()]

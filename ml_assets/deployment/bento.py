@@ -1,4 +1,4 @@
-"""Packages a model as a Bento: the service, the model, and the part of this package that they need. Nothing else goes in."""
+"""Packages a model as a Bento: the service, the model, the part of this package that they need, and a list of components."""
 
 import ast
 import json
@@ -11,12 +11,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ml_assets.deployment.components import FILE as COMPONENTS
+from ml_assets.deployment.components import components
 from ml_assets.deployment.predictor import LIMITS_FILE, Limits
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.records import content_id
+from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
+from ml_assets.training.seal import Files, Seal, digests, of_bento
+from ml_assets.training.trained import TrainedModel
 
 SERVICE = Path(__file__).parents[2] / "bento" / "service.py"
 ENTRY = "ml_assets.deployment.endpoint"
@@ -39,11 +44,13 @@ class Built(NamedTuple):
         tag: `<project>:<version>-<digest>`.
         path: Its folder.
         bytes: Size of all its files.
+        files: SHA-256 of each file of the model's folder inside.
     """
 
     tag: str
     path: Path
     bytes: int
+    files: Files
 
 
 def build(
@@ -72,13 +79,16 @@ def build(
     with tempfile.TemporaryDirectory(prefix="ml-assets-bento-") as folder:
         context = Path(folder)
         _lay_out(context, model_folder, limits)
+        files, packages = digests(context / "model"), _pinned(model_folder)
+        listed = components(project, version, files, packages)
+        (context / COMPONENTS).write_text(json.dumps(listed, indent=1), encoding="utf-8")
         config = {
             "service": "service:Inference",
             "name": _tag_name(project),
             "description": f"Model {version} of project {project}.",
             "labels": {"project": project, "model": version},
-            "include": ["service.py", "model/", "ml_assets/"],
-            "python": {"packages": _pinned(model_folder), "lock_packages": False},
+            "include": ["service.py", COMPONENTS, "model/", "ml_assets/"],
+            "python": {"packages": packages, "lock_packages": False},
         }
         digest = _digest(context, json.dumps(config))
         tag = f"{_tag_name(project)}:{version.lower()}-{digest[:8]}"
@@ -86,7 +96,13 @@ def build(
         if not (path / "bento.yaml").exists():
             (context / "bentofile.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
             _run_bentoml(context, "build", ".", "--version", tag.split(":")[1], "--output", "tag")
-    return Built(tag, path, sum(f.stat().st_size for f in path.rglob("*") if f.is_file()))
+    Seal(version, files).check(model_folder_of(tag))  # also one that was built before, and changed since
+    return Built(tag, path, sum(f.stat().st_size for f in path.rglob("*") if f.is_file()), files)
+
+
+def opened(store: ProjectStore, tag: str, version: str) -> TrainedModel:
+    """The model in the Bento, if it is the one that our table knows. Raises `Tampered`, `ModelError`."""
+    return TrainedModel.load(model_folder_of(tag), of_bento(store, tag, version))
 
 
 def model_folder_of(tag: str) -> Path:

@@ -19,6 +19,7 @@ from ml_assets.modalities import Encoder, Undecodable
 from ml_assets.records import content_id
 from ml_assets.registry import Settings
 from ml_assets.tasks import TASKS, Task
+from ml_assets.training.seal import Seal
 from ml_assets.training.trained import TrainedModel
 
 LIMITS_FILE = "limits.json"
@@ -107,21 +108,24 @@ class Predictor:
         self._task: Task | None = TASKS.parse(limits.task) if limits.task else None
 
     @classmethod
-    def load(cls, folder: Path, segments: Callable[[str], SegmentWriter], clock: Callable[[], datetime]) -> "Predictor":
-        """The model in the folder with its encoder; not yet checked on its examples. Raises `ModelError`.
+    def load(
+        cls, folder: Path, segments: Callable[[str], SegmentWriter], clock: Callable[[], datetime], seal: Seal | None = None
+    ) -> "Predictor":
+        """The model in the folder with its encoder; not yet checked on its examples. Raises `ModelError`, `Tampered`.
 
         Args:
             folder: `model.json`, `model.safetensors` and, in a Bento, `limits.json`.
             segments: Where a project's predictions are recorded.
             clock: The current time in UTC.
+            seal: What the folder must hold.
         """
         import torch
 
         torch.set_num_threads(1)  # one thread per worker: several on a busy machine slow each other down
-        model = TrainedModel.load(folder)
+        model = TrainedModel.load(folder, seal)
         # nothing in this process uses it yet, so it may be loaded in any thread
         if model.architecture.embedded and model.encoder not in _warm:
-            examples = [model.modality.from_json(e["content"]) for e in model.description["examples"][:1]]
+            examples = [model.modality.from_json(e["content"]) for e in model.examples[:1]]
             model.encoder.encode(examples)
             _warm.append(model.encoder)
         limits = folder / LIMITS_FILE

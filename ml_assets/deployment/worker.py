@@ -22,6 +22,7 @@ from ml_assets.deployment.segments import SegmentWriter
 from ml_assets.deployment.turns import SharedThreads
 from ml_assets.records import now
 from ml_assets.store import ProjectStore, projects
+from ml_assets.training import seal
 
 logger = logging.getLogger("ml_assets.endpoint")
 
@@ -176,7 +177,8 @@ class Worker:
 
     async def _load(self, name: str, state: _Project, deployment: Deployment) -> None:
         folder = functools.partial(self._folder_of, deployment.bento)
-        [outcome] = await asyncio.gather(self._checked(folder), return_exceptions=True)
+        packed = (ProjectStore(name), deployment.bento, deployment.model)
+        [outcome] = await asyncio.gather(self._checked(folder, packed), return_exceptions=True)
         if isinstance(outcome, BaseException):  # whatever a model does to this process is reported
             state.errors[deployment.id] = _sentence(outcome)
             logger.error("%s: cannot load %s (%s): %s", name, deployment.model, deployment.id, state.errors[deployment.id])
@@ -187,11 +189,19 @@ class Worker:
         predictor = await self._checked(lambda: folder)
         self.live[predictor.project] = self._ready(predictor, "packaged")
 
-    async def _checked(self, folder: Callable[[], Path]) -> Predictor:
+    async def _checked(self, folder: Callable[[], Path], packed: tuple[ProjectStore, str, str] | None = None) -> Predictor:
         """Load beside what serves, then check in the thread of the models: an encoder is not to be used by two at once."""
-        predictor = await asyncio.to_thread(lambda: Predictor.load(folder(), self.segments, self.clock))
+
+        def load() -> Predictor:
+            return Predictor.load(folder(), self.segments, self.clock, seal.of_bento(*packed) if packed else None)
+
+        predictor = await asyncio.to_thread(load)
         models = self._models.of(predictor.project)
         await asyncio.get_running_loop().run_in_executor(models, predictor.model.check_examples)
+        if packed:
+            store, bento, model = packed
+            # an older Bento, whose files were not noted when it was made; the next worker to load it tries again
+            await self._trying(f"note the files of {bento}", asyncio.to_thread(seal.note_bento, store, bento, model, folder()))
         return predictor
 
     def _ready(self, predictor: Predictor, deployment: str) -> Live:

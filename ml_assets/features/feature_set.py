@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from ml_assets.errors import Missing
 from ml_assets.features.settings import FeatureSetSettings
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore
@@ -64,9 +63,15 @@ def choose(
 
 
 def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]], at: datetime) -> None:
-    """Write the rows of feature sets, each under its tag, and their recipes. From then on these are the current ones."""
-    for chosen, _ in made:
-        store.table("feature_set").replace(chosen.rows, chosen.id)
+    """Write the rows of feature sets, each under its tag, and their recipes. From then on these are the current ones.
+
+    Those that are there already are not written again; if they are the current ones, nothing is.
+    """
+    table = store.table("feature_set")
+    known = set(table.tags())
+    for number, (chosen, _) in enumerate(made, 1):
+        if chosen.id not in known or number == len(made):  # the last one is how the table stands
+            table.replace(chosen.rows, chosen.id)
     listed = [
         {
             "id": chosen.id,
@@ -78,29 +83,53 @@ def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]],
         }
         for chosen, recipe in made
     ]
-    store.table("feature_sets").upsert(rows("feature_sets", listed))
+    same = {(row["id"], row["name"]) for row in _newest(store)} == {(row["id"], row["name"]) for row in listed}
+    store.table("feature_sets").upsert(rows("feature_sets", listed), ignore=["at"] if same else [])
 
 
 def current(store: ProjectStore) -> list[FeatureSet]:
     """The feature sets that were saved last, by name."""
+    return [load(store, row["id"]) for row in sorted(_newest(store), key=lambda row: str(row["name"]))]
+
+
+def _newest(store: ProjectStore) -> list[dict[str, Any]]:
     known = store.table("feature_sets").read(["id", "name", "at"]).to_pylist()
     newest = max((row["at"] for row in known), default=None)
-    return [load(store, row["id"]) for row in sorted(known, key=lambda row: row["name"]) if row["at"] == newest]
+    return [row for row in known if row["at"] == newest]
+
+
+def targets_now(store: ProjectStore, feature_set: str, dataset: str, task: Task, split: str = "test") -> dict[str, str]:
+    """What a model of this feature set should say of each sample of the split, as the dataset has it now.
+
+    Raises `LookupError` if there is no such feature set.
+    """
+    targets = json.loads(_recipe(store, feature_set)["recipe"])["targets"]
+    labelled = store.table("dataset").read(["id", "value", "split"], tag=dataset).to_pylist()
+    return {
+        row["id"]: str(value)
+        for row in labelled
+        if row["split"] == split and (value := task.mapped(row["value"], targets)) is not None
+    }
 
 
 def load(store: ProjectStore, feature_set: str) -> FeatureSet:
     """A feature set by its id. Raises `LookupError` if there is none."""
-    found = store.table("feature_sets").take([feature_set]).to_pylist()
-    if not found:
-        raise Missing(f"there is no feature set {feature_set!r} in project {store.project!r}")
-    recipe = json.loads(found[0]["recipe"])
+    found = _recipe(store, feature_set)
+    recipe = json.loads(found["recipe"])
     table = store.table("feature_set").read(tag=feature_set).sort_by("id")
     return FeatureSet(
         feature_set,
-        found[0]["dataset"],
+        found["dataset"],
         recipe["encoder"],
         tuple(recipe["classes"]),
         table,
-        found[0]["name"],
+        found["name"],
         tuple(recipe["inputs"]),
     )
+
+
+def _recipe(store: ProjectStore, feature_set: str) -> dict[str, Any]:
+    """The row of table `feature_sets`."""
+    for row in store.table("feature_sets").take([feature_set]).to_pylist():
+        return dict(row)
+    raise Missing(f"there is no feature set {feature_set!r} in project {store.project!r}")

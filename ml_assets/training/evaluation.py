@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.errors import InvalidValue
-from ml_assets.features.feature_set import FeatureSet
+from ml_assets.features.feature_set import FeatureSet, targets_now
 from ml_assets.modalities import Modality
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Metric, Task
 from ml_assets.training.data import inputs_of, items_of
 from ml_assets.training.figures import comparison, mistakes
+from ml_assets.training.model import registered
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def evaluate(
         return Evaluation(model, {}, 0, ("there are no labelled test samples",), None, None, [], [])
     targets = list(test.values())
     items = items_of(store, modality, list(test)) if task.reads_items else []
+    follow(store, chosen.dataset, task)
     predicted = _predictions(store, model, test, tracker)
     metrics = task.metrics(targets, predicted, chosen.classes, settings.seed, items)
     reasons = [
@@ -76,7 +77,7 @@ def evaluate(
     against = serving_model(store)
     difference = None
     if against and against != model:
-        other = _predictions(store, against, test, tracker)
+        other = _predictions(store, against, test, tracker, _targets(store, against, chosen.dataset, task))
         classes = list(dict.fromkeys([*chosen.classes, *(name for value in other for name in task.classes_in(value))]))
         difference = task.difference(targets, predicted, other, classes, settings.seed, items)
         if difference.high < 0:
@@ -179,27 +180,66 @@ def _value(metrics: dict[str, Metric], name: str) -> float:
     return metrics[name].value
 
 
-def _predictions(store: ProjectStore, model: str, test: dict[str, str], tracker: Tracker) -> list[str]:
-    """The model's classes for the test samples, given with their targets; computed once and kept in `test_predictions`."""
+def follow(store: ProjectStore, dataset: str, task: Task) -> int:
+    """Bring what is stored of all models' test predictions in line with the dataset's test samples; return how many rows moved.
+
+    Labels are corrected, and samples leave the test set: a model's figures, which monitoring compares with, are those of the
+    test set as it is now, also for one that is no candidate any more.
+    """
+    table, moved = store.table("test_predictions"), 0
+    for model in sorted(set(table.read(["model"])["model"].to_pylist())):
+        targets = _targets(store, model, dataset, task)
+        if targets is not None:
+            stored = table.read(["id", "sample_id", "target"], f"model = {quote(model)}").to_pylist()
+            gone = [row["id"] for row in stored if row["sample_id"] not in targets]
+            if gone:
+                moved += table.delete(f"id IN ({', '.join(map(quote, gone))})")
+            old = [row["id"] for row in stored if row["target"] != targets.get(row["sample_id"], row["target"])]
+            right = [row | {"target": targets[row["sample_id"]]} for row in table.take(old).to_pylist()]
+            moved += table.upsert(rows("test_predictions", right))
+    return moved
+
+
+def _targets(store: ProjectStore, model: str, dataset: str, task: Task) -> dict[str, str] | None:
+    """What the model should say of each test sample, by its own feature set's classes; None if nobody knows them any more."""
+    found = store.table("models").take([model], ["feature_set"])["feature_set"].to_pylist()
+    if not found or not store.table("feature_sets").take(found).num_rows:
+        return None
+    return targets_now(store, found[0], dataset, task)
+
+
+def _predictions(
+    store: ProjectStore, model: str, test: dict[str, str], tracker: Tracker, targets: dict[str, str] | None = None
+) -> list[str]:
+    """The model's classes for the test samples, computed once and kept in `test_predictions`.
+
+    Args:
+        store: The project's tables.
+        model: The model's version.
+        test: The samples, with what the model that is evaluated should say.
+        tracker: Where the model is.
+        targets: What this model should say of its own test samples, if that is something else. No others are kept.
+    """
+    targets = test if targets is None else targets
     table = store.table("test_predictions")
     known = {r["sample_id"]: r["label"] for r in table.read(["sample_id", "label"], f"model = {quote(model)}").to_pylist()}
     missing = [sample for sample in test if sample not in known]
     if missing:
         with tempfile.TemporaryDirectory() as folder:
-            trained = TrainedModel.load(tracker.download(model, Path(folder)))
+            _, trained = registered(store, tracker, model, Path(folder))
         predicted = trained.predict_inputs(inputs_of(store, trained.architecture, trained.modality, trained.encoder, missing))
         made = [
             {
                 "id": f"{model}/{sample}",
                 "model": model,
                 "sample_id": sample,
-                "target": test[sample],
+                "target": targets.get(sample),
                 "label": predicted.labels[row],
                 "confidence": float(predicted.confidence[row]),
                 "scores": json.dumps(dict(zip(trained.classes, map(float, predicted.scores[row]), strict=True))),
             }
             for row, sample in enumerate(missing)
         ]
-        table.upsert(rows("test_predictions", made))
+        table.upsert(rows("test_predictions", [row for row in made if row["target"] is not None]))
         known |= {row["sample_id"]: row["label"] for row in made}
     return [known[sample] for sample in test]

@@ -15,6 +15,7 @@ from ml_assets.compute import has_bfloat16, limit_threads
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
 from ml_assets.training.architectures import Architecture
+from ml_assets.training.journal import put_aside
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 VALIDATIONS = 12
@@ -107,7 +108,7 @@ def fit(
         check_val_every_n_epoch=validation_epochs(architecture.epochs),
         use_distributed_sampler=False,
     )
-    known = checkpoint if checkpoint is not None and checkpoint.exists() else None
+    known = checkpoint if checkpoint is not None and _is_whole(checkpoint) else None
     trainer.fit(
         module,
         loader(train, True),
@@ -119,6 +120,25 @@ def fit(
         for file in (checkpoint, checkpoint.with_suffix(".part")):  # a part is what a kill left of one
             file.unlink(missing_ok=True)
     return module.network.eval()
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint from which a training can go on; one that is torn is put aside, and told."""
+    import pickle
+
+    import torch
+
+    if not checkpoint.exists():
+        return False
+    try:
+        found = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        missing = {"epoch", "global_step", "loops", "state_dict", "optimizer_states", "lr_schedulers"} - set(found)
+        why = f"it lacks {', '.join(sorted(missing))}" if missing else ""
+    except (OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        why = f"it cannot be read ({(str(error).splitlines() or [type(error).__name__])[0][:120]})"
+    if why:
+        put_aside(checkpoint, f"{why}, so the training starts anew")
+    return not why
 
 
 def predict(architecture: Architecture, network: Any, inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:

@@ -1,12 +1,17 @@
 """What is remembered of a study, so that one that was killed goes on where it stopped: an Optuna journal, and checkpoints."""
 
 import json
+import logging
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ml_assets.progress import note
 from ml_assets.records import content_id
 from ml_assets.training.code import code_version
+
+logger = logging.getLogger("ml_assets.training")
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,17 @@ class Journal:
 
     def __init__(self, name: str, folder: Path):
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
         self.name, self.folder = name, folder
-        storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
-        self._study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-        states = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
-        self._ended = {t.user_attrs["architecture"]: t for t in self._study.get_trials(states=states)}
+        file = folder / "journal.log"
+        keep_whole_lines(file)
+        try:
+            self._study, self._ended = _opened(file, name)
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            put_aside(file, f"Optuna cannot use it ({type(error).__name__}: {error}), so all studies in it start anew")
+            self._study, self._ended = _opened(file, name)
 
     @property
     def run_id(self) -> str | None:
@@ -113,6 +119,52 @@ class Journal:
     def checkpoint(self, architecture: dict[str, Any]) -> Path:
         """The file of the trial's checkpoint."""
         return checkpoint(self.folder, self.name, json.dumps(architecture))
+
+
+def keep_whole_lines(file: Path) -> None:
+    """Cut a journal off before the first line that is torn, empty or no entry, and keep the file as it was beside it.
+
+    What stands behind such a line speaks of trials by their number, so it cannot be used without it.
+    """
+    if not file.exists():
+        return
+    lines = file.read_bytes().splitlines(keepends=True)
+    whole = next((n for n, line in enumerate(lines) if not _is_entry(line)), len(lines))
+    if whole < len(lines):
+        put_aside(file, f"line {whole + 1} of {len(lines)} is damaged, so studies go on from the {whole} before it")
+        part = file.with_suffix(".new")
+        part.write_bytes(b"".join(lines[:whole]))
+        os.replace(part, file)
+
+
+def put_aside(file: Path, why: str) -> None:
+    """Rename a file that cannot be used, and say so."""
+    damaged = file.with_name(f"{file.name}.damaged")
+    os.replace(file, damaged)
+    said = f"{file} was put aside as {damaged.name}: {why}"
+    logger.warning(said)
+    note(said)
+
+
+def _is_entry(line: bytes) -> bool:
+    """Whether the line is one that Optuna wrote, to its end."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n") and isinstance(entry, dict) and isinstance(entry.get("op_code"), int)
+
+
+def _opened(file: Path, name: str) -> tuple[Any, dict[str, Any]]:
+    """The study in Optuna's journal, and its trials that ended, by their architecture."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(file)))
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    states = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
+    return study, {t.user_attrs["architecture"]: t for t in study.get_trials(states=states)}
 
 
 def checkpoint(folder: Path, *training: str) -> Path:

@@ -16,6 +16,7 @@ from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import SplitData, items_of
 from ml_assets.training.fit import fit
+from ml_assets.training.seal import digests, note_model, of_model
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.trained import TrainedModel
 from ml_assets.training.tuning import describe
@@ -80,6 +81,7 @@ def train_model(
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder) / "model")
             weights = content_id((Path(folder) / "model" / "model.safetensors").read_bytes())
+            files = digests(Path(folder) / "model")  # before it goes where others may write
             number = tracker.register(run, Path(folder) / "model")
         if f"{store.project}-{number}" != version:
             raise Failed(
@@ -98,9 +100,22 @@ def train_model(
         "weights": weights,
         "code": code,
         "at": at,
+        "files": json.dumps(files),
+        "examples": json.dumps(model.description["examples"]),
     }
     store.table("models").upsert(rows("models", [row]))
     return row
+
+
+def registered(store: ProjectStore, tracker: Tracker, version: str, folder: Path) -> tuple[Path, TrainedModel]:
+    """The registered model in its folder below `folder`, compared with what our own table knows of it. Raises `Tampered`."""
+    seal = of_model(store, version)
+    found = tracker.download(version, folder, seal)
+    model = TrainedModel.load(found, seal)
+    if seal.files is None:
+        model.check_examples()
+        note_model(store, version, found)
+    return found, model
 
 
 def _examples(store: ProjectStore, data: SplitData, model: TrainedModel) -> list[dict[str, Any]]:

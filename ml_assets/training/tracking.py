@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_assets.errors import MLAssetsError
 from ml_assets.home import url
+from ml_assets.training.seal import Seal, Tampered
 
 FLUSH_SECONDS = 2.0
 PROBE_SECONDS = 10.0
@@ -178,8 +179,11 @@ class Tracker:
             made = self.client.create_model_version(self.project, info.model_uri, run_id=run.id, model_id=info.model_id)
         return int(made.version)
 
-    def download(self, version: str, folder: Path) -> Path:
-        """The model folder of version `<project>-<n>`, fetched below `folder`."""
+    def download(self, version: str, folder: Path, seal: Seal | None = None) -> Path:
+        """The model folder of version `<project>-<n>`, fetched below `folder`, which must hold what the seal says.
+
+        Raises `Tampered`: whoever reaches the server may have put another model there.
+        """
         import mlflow
 
         mlflow.set_tracking_uri(self.uri)
@@ -187,7 +191,12 @@ class Tracker:
             path = mlflow.artifacts.download_artifacts(
                 f"models:/{self.project}/{version.rsplit('-', 1)[-1]}", dst_path=str(folder)
             )
-        return next(Path(path).glob("artifacts/*/model.json")).parent
+        found = sorted(path for path in Path(path).glob("artifacts/*"))
+        if len(found) != 1:
+            raise Tampered(f"MLflow has {len(found)} folders as the model {version}, where one was registered: it is not used")
+        if seal is not None:
+            seal.check(found[0])
+        return found[0]
 
     def set_champion(self, version: str) -> None:
         """Point the alias `champion` at the version that serves."""

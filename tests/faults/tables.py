@@ -36,9 +36,9 @@ from . import client
 Tables = dict[str, list[dict[str, Any]]]
 DROPPED = {
     "label_tasks": {"task_id", "ls_project"},
-    "models": {"run_id", "code"},
+    "models": {"run_id", "code", "files"},  # digests of a description with the run and a time in it
     "studies": {"run_id"},
-    "bentos": {"bytes"},  # it holds times, whose length varies
+    "bentos": {"bytes", "files"},  # it holds times, whose length varies
     "profiles": {"rows_digest"},
     "deployments": {"requested_by", "reason", "checks"},
     "receipts": {"id"},  # a digest of the path

@@ -1,6 +1,6 @@
 """Which samples, which inputs, which classes: chosen from a dataset, kept under a name that follows from it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_assets.features.checks import features_checks
-from ml_assets.features.feature_set import choose, load, save
+from ml_assets.features.feature_set import choose, current, load, save
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
 from ml_assets.records import rows
@@ -144,3 +144,29 @@ def test_feature_sets_side_by_side_change_what_is_given_above_them() -> None:
 def test_feature_sets_that_cannot_stand_side_by_side(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         FeaturesSettings(sets=options)
+
+
+def versions(store: ProjectStore) -> list[int]:
+    return [store.table(name)._open().version for name in ("feature_set", "feature_sets")]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_feature_sets_that_are_the_current_ones_are_not_written_again(store: ProjectStore, count: int) -> None:
+    options = [FeaturesSettings(), FeaturesSettings(merge=MERGE), FeaturesSettings(keep=("cat", "dog"))][:count]
+    made = [choose(dataset(), "ds-1", each, TASK, "minilm", f"set{n}") for n, each in enumerate(options)]
+    save(store, made, AT)
+    before, stood = versions(store), [chosen.id for chosen in current(store)]
+    save(store, made, AT + timedelta(days=1))
+    assert versions(store) == before
+    assert [chosen.id for chosen in current(store)] == stood == [chosen.id for chosen, _ in made]
+
+
+def test_a_feature_set_more_is_written_alone_and_all_are_current(store: ProjectStore) -> None:
+    first, second = (choose(dataset(), "ds-1", each, TASK, "minilm", name) for each, name in
+                     ((FeaturesSettings(), "a"), (FeaturesSettings(merge=MERGE), "b")))  # fmt: skip
+    save(store, [first], AT)
+    save(store, [first, second], AT + timedelta(days=1))
+    assert [chosen.id for chosen in current(store)] == [first[0].id, second[0].id]
+    save(store, [second], AT + timedelta(days=2))
+    assert [chosen.id for chosen in current(store)] == [second[0].id]
+    assert load(store, first[0].id).rows.to_pylist() == first[0].rows.to_pylist()

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_parts_are_joined_once_even_if_many_ask_at_the_same_time(parts: Path, mo
         name.removeprefix("small/"): content for name, content in MODEL.items()
     }
     assert len(joined) == 1
-    assert sorted(p.name for p in folder.parent.iterdir()) == ["small", "small.lock"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["small", "small.json", "small.lock"]
 
 
 def test_a_crash_while_parts_are_joined_leaves_nothing_half_done(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +60,37 @@ def test_a_crash_while_parts_are_joined_leaves_nothing_half_done(parts: Path, mo
             folder_of("small")
     assert not (parts.parent / "home" / "weights" / "small").exists()
     assert (folder_of("small") / "model.bin").read_bytes() == MODEL["small/model.bin"]
-    assert sorted(p.name for p in folder_of("small").parent.iterdir()) == ["small", "small.lock"]
+    assert sorted(p.name for p in folder_of("small").parent.iterdir()) == ["small", "small.json", "small.lock"]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("model.bin", lambda path: path.write_bytes(bytes(path.stat().st_size))),  # as a power cut leaves it
+        ("model.bin", lambda path: path.write_bytes(b"")),
+        ("1_Pooling/config.json", lambda path: path.unlink()),
+        ("extra.py", lambda path: path.write_text("")),
+        ("../small.json", lambda path: path.write_text("{torn")),
+        ("../small.json", lambda path: path.unlink()),  # joined by a version that kept no digests
+    ],
+)
+def test_damaged_weights_are_put_aside_told_and_unpacked_again(
+    parts: Path, name: str, spoil: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_of("small")
+    spoil(folder / name)
+    weights._checked.clear()  # another process
+    assert folder_of("small") == folder
+    assert {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()} == {
+        name.removeprefix("small/"): content for name, content in MODEL.items()
+    }
+    assert folder.with_name("small.damaged").is_dir()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert f"{folder} was put aside as small.damaged: " in said
+    caplog.clear()
+    weights._checked.clear()
+    folder_of("small")
+    assert caplog.records == []
 
 
 def test_missing_packages_are_told_in_one_sentence(parts: Path) -> None:

@@ -176,6 +176,54 @@ def test_predictions_are_made_once_and_for_new_test_samples_only(
     assert found.samples == 45
 
 
+def corrected(store: ProjectStore, chosen: FeatureSet, options: FeaturesSettings | None = None) -> tuple[FeatureSet, str, str]:
+    """The next feature set, for which one test label was corrected and one test sample is gone; the ids of these two."""
+    listed = sorted(store.table("dataset").read(tag=chosen.dataset).to_pylist(), key=lambda row: row["id"])
+    first, second = (row["id"] for row in [row for row in listed if row["split"] == "test" and row["value"] == "art"][:2])
+    kept = [row | ({"value": "law"} if row["id"] == first else {}) for row in listed if row["id"] != second]
+    dataset = rows("dataset", kept)
+    store.table("dataset").replace(dataset, "ds-2")
+    made, recipe = sets.choose(dataset, "ds-2", options or FeaturesSettings(), TASK, "minilm")
+    sets.save(store, [(made, recipe)], AT + timedelta(days=1))
+    return made, first, second
+
+
+def test_predictions_follow_the_test_labels_as_they_are_now_also_those_of_the_model_that_serves(
+    store: ProjectStore, tracker: Tracker, chosen: FeatureSet
+) -> None:
+    serving, replaced = made(store, tracker, chosen, QUICK, 1), made(store, tracker, chosen, WEAK, 2)
+    judged(store, tracker, chosen, serving)
+    judged(store, tracker, chosen, replaced)
+    serve(store, serving)
+    before = {row["id"]: row for row in store.table("test_predictions").read().to_pylist()}
+    after, changed, gone = corrected(store, chosen)
+    judged(store, tracker, after, made(store, tracker, after, QUICK, 3))
+    for model in (serving, replaced):
+        stored = store.table("test_predictions").read(where=f"model = '{model}'").to_pylist()
+        assert {r["sample_id"]: r["target"] for r in stored} == {
+            r["id"]: r["target"] for r in after.rows.to_pylist() if r["split"] == "test"
+        }
+        assert {r["id"]: r["label"] for r in stored} == {r["id"]: before[r["id"]]["label"] for r in stored}
+        assert before[f"{model}/{changed}"]["target"] == "art"
+        assert f"{model}/{gone}" in before
+    version = store.table("test_predictions")._open().version
+    judged(store, tracker, after, serving)
+    assert store.table("test_predictions")._open().version == version  # nothing moved, nothing is written
+
+
+def test_each_model_is_compared_with_labels_of_its_own_classes(
+    store: ProjectStore, tracker: Tracker, chosen: FeatureSet
+) -> None:
+    serving = made(store, tracker, chosen, QUICK, 1)
+    judged(store, tracker, chosen, serving)
+    serve(store, serving)
+    merged, changed, _ = corrected(store, chosen, FeaturesSettings(merge={"other": ("art", "law")}))
+    judged(store, tracker, merged, made(store, tracker, merged, QUICK, 2))
+    stored = store.table("test_predictions").read(where=f"model = '{serving}'").to_pylist()
+    assert {r["target"] for r in stored} == set(CLASSES)
+    assert {r["sample_id"]: r["target"] for r in stored}[changed] == "law"
+
+
 def test_what_is_written_down(store: ProjectStore, tracker: Tracker, chosen: FeatureSet) -> None:
     pretend(store, chosen, "new", 70)
     pretend(store, chosen, "old", 80)

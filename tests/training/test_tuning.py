@@ -11,6 +11,7 @@ from ml_assets.modalities import Text
 from ml_assets.training import fit as fitting
 from ml_assets.training import tuning
 from ml_assets.training.architectures import MLP, Architecture
+from ml_assets.training.journal import Journal
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.tuning import Study, Trial, describe, study_id, tune
@@ -123,6 +124,66 @@ def test_an_interrupted_study_ends_with_the_same_trials(
 PRUNING = SETTINGS.model_copy(
     update={"trials": 8, "architecture": MLP(epochs=24, hidden=16, dropout=0.1, learning_rate=1e-3), "seed": 3}
 )
+
+
+def torn(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def zeros_in_the_middle(file: Path) -> None:
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:-3], bytes(40) + b"\n", *lines[-3:]]))
+
+
+DAMAGE: dict[str, Any] = {
+    "zero bytes": (lambda file: file.write_bytes(bytes(file.stat().st_size)), "line 1 of 1 is damaged"),
+    "half a line": (torn, "is damaged, so studies go on from the"),
+    "zeros in the middle": (zeros_in_the_middle, "is damaged, so studies go on from the"),
+    "a line by hand": (lambda file: file.write_bytes(b"not JSON\n" + file.read_bytes()), "line 1 of"),
+    "no entry": (lambda file: file.write_bytes(b"[]\n" + file.read_bytes()), "line 1 of"),
+    "an entry that says nothing": (lambda file: file.write_bytes(b'{"op_code":0}\n'), "Optuna cannot use it"),
+    "an entry of another kind": (lambda file: file.write_bytes(b'{"op_code":99,"worker_id":"x"}\n'), "Optuna cannot use it"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_journal_is_put_aside_and_told_and_the_study_ends_all_the_same(
+    tracker: Tracker, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    folder = tmp_path / "optuna"
+    settings = SETTINGS.model_copy(update={"trials": 2, "architecture": QUICK.model_copy(update={"epochs": 2})})
+    first = study(tracker, folder, settings)
+    break_, said = DAMAGE[damage]
+    break_(folder / "journal.log")
+    with caplog.at_level("WARNING"):
+        again = study(tracker, folder, settings)
+    assert what_was_tried(again) == what_was_tried(first)
+    assert f"{folder / 'journal.log'} was put aside as journal.log.damaged" in caplog.text
+    assert said in caplog.text
+    assert (folder / "journal.log.damaged").exists()
+    caplog.clear()
+    told: list[Trial] = []
+    assert what_was_tried(study(tracker, folder, settings, told)) == what_was_tried(first)
+    assert (told, caplog.text) == ([], "")  # what was mended stays so
+
+
+def test_an_empty_journal_is_a_new_one(tracker: Tracker, tmp_path: Path) -> None:
+    (tmp_path / "journal.log").touch()
+    assert Journal("st-1", tmp_path).run_id is None
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000), b"PK\x03\x04 torn", b"not a checkpoint"])
+def test_a_torn_checkpoint_is_put_aside_and_told_and_the_training_starts_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    file = tmp_path / "x.ckpt"
+    file.write_bytes(content)
+    quick = QUICK.model_copy(update={"epochs": 2})
+    whole, mended = (fitting.fit(quick, ENCODER, examples(), CLASSES, TASK, seed=0, checkpoint=place) for place in (None, file))
+    assert all((a == b).all() for a, b in zip(whole.parameters(), mended.parameters(), strict=True))
+    assert f"{file} was put aside as x.ckpt.damaged: it " in caplog.text
+    assert "so the training starts anew" in caplog.text
+    assert (tmp_path / "x.ckpt.damaged").read_bytes() == content
 
 
 def test_trials_that_do_worse_are_ended_early(tracker: Tracker, tmp_path: Path) -> None:
