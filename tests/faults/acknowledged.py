@@ -55,6 +55,11 @@ class Acknowledged:
         with self._lock:
             getattr(self, kind)[key] = value
 
+    def add(self, other: "Acknowledged") -> None:
+        """Remember what another part of the application was told."""
+        for kind in ("predictions", "feedback", "samples", "labels"):
+            getattr(self, kind).update(getattr(other, kind))
+
     def copy(self) -> "Acknowledged":
         """As it is now, while the application goes on."""
         with self._lock:

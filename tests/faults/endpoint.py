@@ -23,7 +23,7 @@ LEAST = 100
 
 
 def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
-    """One kill each, all on one endpoint; the last look is after everything has ended."""
+    """One kill each, all on one endpoint; the last round looks when everything has ended."""
     draw = random.Random(seed)
     with served(folder) as endpoint:
         endpoint.back(2)
@@ -31,7 +31,7 @@ def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
             adopters(endpoint, 2),
             application(endpoint.url, endpoint.store.project, endpoint.secret, endpoint.classes, seed) as known,
         ):
-            for _ in range(count):
+            for _ in range(count - 1):
                 before = len(known)
                 loaded = waited(lambda before=before: len(known) >= before + LEAST, 60)
                 time.sleep(draw.uniform(*BEFORE_KILL))

@@ -1,4 +1,4 @@
-"""Two PID namespaces, as two containers have them: who writes segments and who adopts them cannot see each other's processes."""
+"""Two PID namespaces, as two containers have them: who writes segments and who adopts them see no process of the other."""
 
 import os
 import random
