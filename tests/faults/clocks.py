@@ -5,6 +5,7 @@ processes seem to move when it is set, is replaced where psutil reads it.
 """
 
 import contextlib
+import itertools
 import os
 import random
 from collections import Counter
@@ -45,16 +46,20 @@ RECORDS = 12
 
 
 def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
-    """Each subject with each jump in turn."""
-    draw = random.Random(seed)
-    pairs = [(subject, jump) for jump in JUMPS for subject in SUBJECTS]
-    for number in range(count):
-        subject, jump = pairs[number % len(pairs)]
-        home = folder / f"{number}"
+    """Each subject with each jump; again with the next seed when all were tried."""
+    every = (each for again in itertools.count(seed) for subject in SUBJECTS for each in tried(subject, again, folder))
+    return itertools.islice(every, count)
+
+
+def tried(subject: str, seed: int, folder: Path) -> Iterator[Round]:
+    """One subject with each jump."""
+    for jump, moved in JUMPS.items():
+        what = f"seed {seed}: {subject}, {jump}"
+        home = folder / what.replace(" ", "-")
         home.mkdir(parents=True)
         with variables({"ML_ASSETS_HOME": str(home)}):
-            kept = SUBJECTS[subject](JUMPS[jump], home, draw)
-        yield Round("clocks", f"{subject}: {jump}", kept.lost, kept.doubled, tuple(kept.problems))
+            kept = SUBJECTS[subject](moved, home, random.Random(what))
+        yield Round("clocks", what, kept.lost, kept.doubled, tuple(kept.problems))
 
 
 class _Clock:
