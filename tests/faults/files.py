@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,9 +13,15 @@ from typing import Any
 from . import promises, reading
 from .homes import BESIDE, Home, made
 from .promises import Promise
-from .reading import Reading
+from .reading import Reading, Said
 from .rounds import Round, Say
 
+PROJECTS = (reading.FAULTS_PROJECT, BESIDE)
+RAW = re.compile(
+    r"Traceback \(most recent|panicked at|Expecting (value|property|',')|Extra data|Unterminated string|codec can't decode"
+    r"|NoneType|object (is|has) (not|no)|unexpected keyword|missing \d+ required|^\w+Error: ?('\w*'|\w*)$"
+)
+"""What Python and its libraries say to programmers."""
 RUNS = 0.1
 """Share of rounds in which `run` reads too, though its project has nothing to do with the file: it takes longest."""
 
@@ -105,32 +112,31 @@ def _always(found: Reading) -> Iterator[str]:
     for name, said in found.said.items():
         if said.trace:
             yield f"{name}: a traceback instead of a sentence: {said.trace.strip()}"
-        elif said.sentence and len(said.sentence.split(": ", 1)[-1]) < 12:
-            yield f"{name}: {said.sentence!r} is no sentence"
-        for text in _texts(said.value):
-            if "Traceback (most recent call last)" in text or "panicked at" in text:
-                yield f"{name}: shows {text[-600:]}"
+        for text in (said.sentence, *_texts(said.value)):
+            if RAW.search(text):
+                yield f"{name}: {text[-600:]!r} is no sentence for people"
     for name in ("status", "status again"):
         if name in found.said and not isinstance(found.said[name].value, dict):
             yield f"{name} does not answer: {found.said[name].sentence or found.said[name].value}"
 
 
 def _beside(calm: Reading, found: Reading, path: str, promise: Promise) -> Iterator[str]:
-    """What belongs to the other project is as if nothing had happened."""
-    owner = next((name for name in (BESIDE, reading.FAULTS_PROJECT) if f"/{name}/" in f"/{path}" or f"/{name}-" in path), "")
-    if promise.shared or not owner:
-        return
-    [other] = {BESIDE, reading.FAULTS_PROJECT} - {owner}
-    for name in ("status", "status again"):
-        before, after = calm.said[name].value, found.said.get(name) and found.said[name].value
-        if after and before["projects"][other] != after["projects"][other]:
-            yield f"{name} tells {other} as {after['projects'][other]}, it was {before['projects'][other]}"
-    for name in [each for each in calm.said if each.endswith(f" {other}") or each == f"run {other} collection"]:
-        if name in found.said and not found.said[name].trace and found.said[name].value is None:
-            yield f"{name}: {found.said[name].sentence}"
-    served = found.said.get("endpoint")
-    if served is None or not isinstance(served.value, dict) or served.value[other][:2] != [200, 202]:
-        yield f"the endpoint does not serve {other}: {served and (served.value or served.sentence or served.trace)}"
+    """Whom the file does not concern, for them all is as if nothing had happened."""
+    owner = next((name for name in PROJECTS if f"/{name}/" in f"/{path}" or f"/{name}-" in path), None)
+    touched = {"nobody": set(), "own": {owner} if owner else set(PROJECTS), "all": set(PROJECTS)}[promise.touches]
+    for name in set(PROJECTS) - touched:
+        for status in ("status", "status again"):
+            before, after = calm.said[status].value, found.said[status].value if status in found.said else None
+            if after and before["projects"][name] != after["projects"][name]:
+                yield f"{status} tells {name} as {after['projects'][name]}, it was {before['projects'][name]}"
+        for command in (f"trace {name}", f"run {name} collection", f"kept {name}"):
+            if command in found.said and found.said[command].sentence:
+                yield f"{command}: {found.said[command].sentence}"
+    served = found.said["endpoint"] if "endpoint" in found.said else Said(sentence="it did not come to that")
+    answers = served.value or {}
+    for name in set(PROJECTS) if promise.touches == "all" and promise.serves else set(PROJECTS) - touched:
+        if answers.get(name, [])[:2] != [200, 202]:
+            yield f"the endpoint does not serve {name}: {answers.get(name) or served.sentence or served.trace}"
 
 
 def _texts(value: Any) -> Iterator[str]:

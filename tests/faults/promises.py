@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Promise:
         promise: What holds when it is damaged, in words; on top of what always holds: no traceback, `status` answers, nothing
             that was acknowledged and stands elsewhere is lost or doubled.
         alone: Whether it is the only place of what it holds: then that much may be gone, and is told.
-        shared: Whether it belongs to all projects: then commands of each may say a sentence about it.
+        touches: Whose commands may say a sentence about it: of `nobody`, of its `own` project, or of `all`.
+        serves: Whether the endpoint serves whomever it does not touch, and with `all` everybody; keys it cannot do without.
         run: Whether `run` is always tried on it, though that takes longest.
     """
 
@@ -22,44 +24,45 @@ class Promise:
     pattern: str
     promise: str
     alone: bool = False
-    shared: bool = False
+    touches: Literal["nobody", "own", "all"] = "own"
+    serves: bool = True
     run: bool = False
 
 
 FOLLOWS = "follows from the rest: made again, nothing is different"
 NOT_READ = "not read by us: nothing is different"
 PROMISES = (
-    Promise("keys", r"keys\.json", "a sentence; keys are made anew, the other commands go on", shared=True),
-    Promise("keys of commands", r"command_keys\.json", "a sentence of `predict`, or made anew; the rest goes on", shared=True),
-    Promise("credentials", r"credentials", "a sentence that says to restore it; the rest goes on", shared=True),
-    Promise("supervisor's state", r"supervisor\.json", FOLLOWS),
-    Promise("heartbeats", r"serving/.*\.json", FOLLOWS),
-    Promise("locks", r".*\.lock", FOLLOWS),
+    Promise("keys", r"keys\.json", "a sentence; keys are made anew, the other commands go on", touches="all", serves=False),
+    Promise("keys of commands", r"command_keys\.json", "a sentence of `predict`, or made anew; the rest goes on", touches="all"),
+    Promise("credentials", r"credentials", "a sentence that says to restore it; the rest goes on", touches="all"),
+    Promise("supervisor's state", r"supervisor\.json", FOLLOWS, touches="nobody"),
+    Promise("heartbeats", r"serving/.*\.json", FOLLOWS, touches="nobody"),
+    Promise("locks", r".*\.lock", FOLLOWS, touches="nobody"),
     Promise("pushed samples", r"inbox/\w+/samples/.*", "good lines come in, bad ones are told", alone=True, run=True),
     Promise("pushed labels", r"inbox/\w+/labels/.*", "good lines come in, bad ones are told", alone=True, run=True),
-    Promise("how far segments are adopted", r"inference/\w+/adopted\.json", FOLLOWS),
+    Promise("how far segments are adopted", r"inference/\w+/adopted\.json", FOLLOWS, touches="nobody"),
     Promise("segments", r"inference/\w+/.*\.jsonl", "its whole lines come in, the others are kept in `.bad`", alone=True),
-    Promise("damaged lines put aside", r"inference/\w+/.*\.bad", NOT_READ),
+    Promise("damaged lines put aside", r"inference/\w+/.*\.bad", NOT_READ, touches="nobody"),
     Promise("mark of the last pull", r"store/\w+/label_studio\.json", "a sentence, or pulled again from the beginning"),
     Promise("Optuna's journal", r"optuna/\w+/journal\.log.*", "a sentence, or a new study; other projects go on"),
     Promise("checkpoints", r"optuna/\w+/.*\.(ckpt|part)", "the training begins anew"),
-    Promise("tables: hints", r"store/.*\.lance/(_transactions/.*|_versions/latest_version_hint\.json)", FOLLOWS),
+    Promise("tables: hints", r"store/.*\.lance/(_transactions/.*|_versions/latest_version_hint\.json)", FOLLOWS, touches="nobody"),
     Promise("tables: versions", r"store/.*\.lance/(_versions|_refs|_indices)/.*", "the project says so", alone=True),
     Promise("tables: data", r"store/.*\.lance/.*", "the project says so in one sentence; others go on", alone=True),
     Promise("models in Bentos", r"bentoml/bentos/.*/src/model/.*", "the endpoint says so and serves the others"),
-    Promise("rest of Bentos", r"bentoml/bentos/.*", NOT_READ),
-    Promise("the endpoint's counters", r"bentoml/.*", "counted anew", shared=True),
+    Promise("rest of Bentos", r"bentoml/bentos/.*", NOT_READ, touches="nobody"),
+    Promise("the endpoint's counters", r"bentoml/.*", "counted anew", touches="all"),
     Promise("reports", r"reports/.*", "shown as it is until the next one is made"),
-    Promise("Dagster's settings", r"dagster/dagster\.yaml", "a sentence of `run` and `up`", shared=True, run=True),
-    Promise("Dagster's databases", r"dagster/(history|schedules)/.*", "a sentence of `run`", shared=True, run=True),
-    Promise("Dagster's logs of steps", r"dagster/.*", NOT_READ),
-    Promise("MLflow's database", r"mlflow/mlflow\.db.*", "MLflow's own server says so; the endpoint goes on", shared=True),
+    Promise("Dagster's settings", r"dagster/dagster\.yaml", "a sentence of `run` and `up`", touches="all", run=True),
+    Promise("Dagster's databases", r"dagster/(history|schedules)/.*", "a sentence of `run`", touches="all", run=True),
+    Promise("Dagster's logs of steps", r"dagster/.*", NOT_READ, touches="nobody"),
+    Promise("MLflow's database", r"mlflow/mlflow\.db.*", "MLflow's own server says so; the endpoint goes on", touches="all"),
     Promise("MLflow's files", r"mlflow/.*", "told when the model is next loaded; what serves goes on"),
-    Promise("Label Studio's database", r"label_studio/label_studio\.sqlite3.*", "its server says so", shared=True),
-    Promise("rest of Label Studio", r"label_studio/.*", NOT_READ, shared=True),
-    Promise("media", r"media/.*", NOT_READ),
+    Promise("Label Studio's database", r"label_studio/label_studio\.sqlite3.*", "its server says so", touches="all"),
+    Promise("rest of Label Studio", r"label_studio/.*", NOT_READ, touches="nobody"),
+    Promise("media", r"media/.*", NOT_READ, touches="nobody"),
     Promise("the sources of the test's project", r"data/.*", "told as unreadable, or read again", run=True),
-    Promise("logs", r"logs/.*", NOT_READ, shared=True),
+    Promise("logs", r"logs/.*", NOT_READ, touches="nobody"),
 )  # fmt: skip
 
 
@@ -70,4 +73,4 @@ def of(path: str) -> Promise | None:
 
 def table() -> str:
     """The promises, one line each."""
-    return "\n".join(f"{p.kind:<34} {'all projects' if p.shared else 'one project':<13} {p.promise}" for p in PROMISES)
+    return "\n".join(f"{p.kind:<34} {f'tells {p.touches}':<13} {p.promise}" for p in PROMISES)
