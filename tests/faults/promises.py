@@ -33,7 +33,7 @@ FOLLOWS = "follows from the rest: made again, nothing is different"
 NOT_READ = "not read by us: nothing is different"
 PROMISES = (
     Promise("keys", r"keys\.json", "a sentence; keys are made anew, the other commands go on", touches="all", serves=False),
-    Promise("keys of commands", r"command_keys\.json", "a sentence of `predict`, or made anew; the rest goes on", touches="all"),
+    Promise("keys of commands", r"command_keys\.json", "a sentence of `predict`, or made anew", touches="all"),
     Promise("credentials", r"credentials", "a sentence that says to restore it; the rest goes on", touches="all"),
     Promise("supervisor's state", r"supervisor\.json", FOLLOWS, touches="nobody"),
     Promise("heartbeats", r"serving/.*\.json", FOLLOWS, touches="nobody"),
@@ -46,7 +46,7 @@ PROMISES = (
     Promise("mark of the last pull", r"store/\w+/label_studio\.json", "a sentence, or pulled again from the beginning"),
     Promise("Optuna's journal", r"optuna/\w+/journal\.log.*", "a sentence, or a new study; other projects go on"),
     Promise("checkpoints", r"optuna/\w+/.*\.(ckpt|part)", "the training begins anew"),
-    Promise("tables: hints", r"store/.*\.lance/(_transactions/.*|_versions/latest_version_hint\.json)", FOLLOWS, touches="nobody"),
+    Promise("tables: hints", r"store/.*/(_transactions/.*|_versions/latest_version_hint\.json)", FOLLOWS, touches="nobody"),
     Promise("tables: versions", r"store/.*\.lance/(_versions|_refs|_indices)/.*", "the project says so", alone=True),
     Promise("tables: data", r"store/.*\.lance/.*", "the project says so in one sentence; others go on", alone=True),
     Promise("models in Bentos", r"bentoml/bentos/.*/src/model/.*", "the endpoint says so and serves the others"),
