@@ -8,6 +8,8 @@ import contextlib
 import itertools
 import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,8 @@ from ml_assets.labeling.given import collect_given
 from ml_assets.modalities import Text
 from ml_assets.monitoring.inference_log import adopt
 from ml_assets.records import now
+from ml_assets.services import processes
+from ml_assets.services.state import State
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 
@@ -150,6 +154,24 @@ def _start_times(jump: Callable[[datetime], datetime], home: Path, draw: random.
     return kept
 
 
+SUPERVISOR = "from ml_assets.services.state import State; State.begin([]); print(flush=True); input()"
+
+
+def _supervisor(jump: Callable[[datetime], datetime], home: Path, draw: random.Random) -> Kept:
+    """The supervisor is found again after the clock was set: else `up` would end all servers and start them anew."""
+    kept, marked = Kept(), {**os.environ, **processes.mark("supervisor")}
+    command = [sys.executable, "-c", SUPERVISOR]
+    with subprocess.Popen(command, env=marked, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with _set(jump):
+            state = State.read()
+            if state is None or state.supervisor() is None:
+                kept.problems.append("the supervisor lives and counts as dead after the clock was set")
+        process.kill()
+    return kept
+
+
 def _runs(jump: Callable[[datetime], datetime], home: Path, draw: random.Random) -> Kept:
     """A run whose process lives is not taken for dead because the clock was set."""
     import dagster as dg
@@ -251,6 +273,7 @@ SUBJECTS: dict[str, Callable[[Callable[[datetime], datetime], Path, random.Rando
     "who adopts segments": _reader_of_segments,
     "heartbeats": _heartbeats,
     "start times of processes": _start_times,
+    "the supervisor": _supervisor,
     "runs of living processes": _runs,
     "the ledger": _ledger,
     "days of monitoring": _partitions,
