@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import clocks, endpoint, files, namespaces, promises
+from . import clocks, endpoint, faketime, files, namespaces, promises
 from .rounds import Round, follow, table
 from .schedule import draw
 from .trial import Trial, attempt
 
-ROUNDS = {"endpoint": 30, "namespaces": 20, "clocks": 50, "files": 156}
+ROUNDS = {"endpoint": 30, "namespaces": 20, "clocks": 50, "faketime": 5, "files": 156}
 """How many of each kind: each clock with each jump, each kind of file with each damage."""
 
 
@@ -61,14 +61,17 @@ def main() -> int:
         bad = [each for each in made if not each.held]
         _say(f"{len(made) - len(bad)} of {len(made)} rounds held, {time.monotonic() - began:.0f} s")
         for kind in dict.fromkeys(each.kind for each in bad):
-            _say(f'again: make faults ARGS="--{kind} {chosen[kind]} --seed {given.seed}"')
+            _say(f'again: make faults ARGS="--{kind.replace("_", "-")} {chosen[kind]} --seed {given.seed}"')
     return 1 if loops or any(not each.held for each in made) else 0
 
 
 def _rounds(kind: str, count: int, seed: int, folder: Path) -> Iterable[Round]:
     if kind == "files":
         return files.rounds(count, seed, folder, _say)
-    return {"endpoint": endpoint, "namespaces": namespaces, "clocks": clocks}[kind].rounds(count, seed, folder)
+    if kind == "faketime" and faketime.library() is None:
+        _say("  not tried: libfaketime is missing (Debian: apt-get install libfaketime)")
+    tried = {"endpoint": endpoint, "namespaces": namespaces, "clocks": clocks, "faketime": faketime}
+    return tried[kind].rounds(count, seed, folder)
 
 
 def _loops(given: argparse.Namespace, wanted: int, folder: Path) -> int:
