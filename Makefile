@@ -9,7 +9,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := setup
-.PHONY: setup environments demo test faults check bench clean lock browser postgresql faketime mpnet
+.PHONY: setup environments demo test faults check bench clean lock browser postgresql mpnet
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := 1
@@ -34,6 +34,14 @@ test: setup browser postgresql
 
 faults: setup faketime
 	@cd tests && exec ../.venv/bin/python -m faults $(ARGS)
+
+# sets the clock of single processes; unpacked beside the checkout, so that nobody has to be root; without it that is not tried
+.PHONY: faketime
+faketime:
+	@ls /usr/lib/*/faketime/libfaketime.so.1 .setup/faketime/usr/lib/*/faketime/libfaketime.so.1 2> /dev/null | grep -q . && exit 0; \
+	command -v apt-get > /dev/null || exit 0; what="libfaketime, from the system's packages"; \
+	run() { mkdir -p .setup/faketime && cd .setup/faketime && { [ "$$(id -u)" != 0 ] || apt-get update -q; } && \
+	  apt-get download -q libfaketime && dpkg-deb -x libfaketime_*.deb .; }; ($(timed)) || true
 
 # without an instance of its own, Dagster would send telemetry
 check: export DAGSTER_HOME := $(CURDIR)/.setup/dagster
@@ -116,13 +124,6 @@ postgresql:
 	    sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && \
 	    apt-get install -q -y --no-install-recommends postgresql; }; $(timed); \
 	else echo "The tests of a team's set-up need PostgreSQL: install it (Debian: sudo apt-get install postgresql)" >&2; exit 1; fi
-
-# sets the clock of single processes; unpacked beside the checkout, so that nobody has to be root; without it that is not tried
-faketime:
-	@ls /usr/lib/*/faketime/libfaketime.so.1 .setup/faketime/usr/lib/*/faketime/libfaketime.so.1 2> /dev/null | grep -q . && exit 0; \
-	command -v apt-get > /dev/null || exit 0; what="libfaketime, from the system's packages"; \
-	run() { mkdir -p .setup/faketime && cd .setup/faketime && { [ "$$(id -u)" != 0 ] || apt-get update -q; } && \
-	  apt-get download -q libfaketime && dpkg-deb -x libfaketime_*.deb .; }; ($(timed)) || true
 
 # ---- locks: plain name==version lines, no package host ----
 
