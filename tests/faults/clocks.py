@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
@@ -55,14 +55,14 @@ def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
     return itertools.islice(every, count)
 
 
-def tried(subject: str, seed: int, folder: Path) -> Iterator[Round]:
-    """One subject with each jump."""
-    for jump, moved in JUMPS.items():
+def tried(subject: str, seed: int, folder: Path, jumps: Iterable[str] = JUMPS) -> Iterator[Round]:
+    """One subject with each of the jumps."""
+    for jump in jumps:
         what = f"seed {seed}: {subject}, {jump}"
         home = folder / what.replace(" ", "-")
         home.mkdir(parents=True)
         with variables({"ML_ASSETS_HOME": str(home)}):
-            kept = SUBJECTS[subject](moved, home, random.Random(what))
+            kept = SUBJECTS[subject](JUMPS[jump], home, random.Random(what))
         yield Round("clocks", what, kept.lost, kept.doubled, tuple(kept.problems))
 
 

@@ -31,6 +31,7 @@ attributes:
 """
 CLASSES_OF = {project.NAME: tuple(project.TOPICS), BESIDE: CLASSES}
 LOAD_SECONDS = 1.5
+KNOWN = "known.json"
 
 
 @dataclass
@@ -63,52 +64,44 @@ class Home:
 
 def made(folder: Path, say: Callable[[str], None]) -> Home:
     """The home in the folder, made by a whole loop (2 to 4 minutes) unless it is there."""
-    known = folder / "known.json"
-    if not known.exists():
+    if not (folder / KNOWN).exists():
         shutil.rmtree(folder, ignore_errors=True)
         say(f"a loop that makes a home, in {folder}")
         installation = Installation.make(folder, small=True)
-        (folder / "defs" / BESIDE).mkdir()
-        (folder / "defs" / BESIDE / "defs.yaml").write_text(YAML, encoding="utf-8")
         try:
-            installation.run([], say, lambda of: known.write_text(json.dumps(_filled(of))))
+            installation.run([], say, fill)
         finally:
             installation.close()
-    stored = json.loads(known.read_text())
-    return Home(
-        folder / "home",
-        folder / "pristine",
-        stored["environment"],
-        {n: _read(k) for n, k in stored["known"].items()},
-        stored["secrets"],
-    )
+    stored = json.loads((folder / KNOWN).read_text())
+    known = {name: _read(each) for name, each in stored["known"].items()}
+    return Home(folder / "home", folder / "pristine", stored["environment"], known, stored["secrets"])
 
 
-def _filled(of: Installation) -> dict[str, Any]:
+def fill(of: Installation) -> None:
     """Put a model of the second project into production, send both some traffic, and copy the home while its servers run."""
+    (of.folder / "defs" / BESIDE).mkdir()
+    (of.folder / "defs" / BESIDE / "defs.yaml").write_text(YAML, encoding="utf-8")
     with of.entered():
         store = ProjectStore(BESIDE)
         model = make_model(of.folder / "model", f"{BESIDE}-1", 1)
         built = bento.build(model, BESIDE, f"{BESIDE}-1", task=SingleChoice(classes=CLASSES))
         deploy(store, f"{BESIDE}-1", built.tag, "a test", 120, now(), lambda _: None)
         secrets = {name: keys.add(name, keys.SCOPES, acknowledged.NAME, now()) for name in CLASSES_OF}
-        known: dict[str, list[Acknowledged]] = {name: [] for name in CLASSES_OF}
+        known = {name: Acknowledged() for name in CLASSES_OF}
         for part in range(2):  # the first part comes into the tables, the second waits in segments and in the inbox
             for name, classes in CLASSES_OF.items():
                 with application(url("endpoint"), name, secrets[name], classes, part) as acked:
                     time.sleep(LOAD_SECONDS)
-                known[name].append(acked)
+                known[name].add(acked)
                 if part == 0:
                     bring_in(ProjectStore(name), classes, now())
         shutil.copytree(of.home, of.folder / "pristine", symlinks=True)
-        return {"environment": of.environment, "secrets": secrets, "known": {n: _plain(parts) for n, parts in known.items()}}
+    stored = {"environment": of.environment, "secrets": secrets, "known": {name: _plain(each) for name, each in known.items()}}
+    (of.folder / KNOWN).write_text(json.dumps(stored))
 
 
-def _plain(parts: list[Acknowledged]) -> dict[str, Any]:
+def _plain(whole: Acknowledged) -> dict[str, Any]:
     """As JSON."""
-    whole = Acknowledged()
-    for part in parts:
-        whole.add(part)
     return {
         "predictions": [[key, *value] for key, value in whole.predictions.items()],
         "feedback": [[*key, value] for key, value in whole.feedback.items()],
