@@ -55,7 +55,7 @@ class _Writer:
 def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
     """Each round writes while another adopts, kills the writer somewhere in between or lets it end, and counts."""
     for number in range(count):
-        yield _round(seed + number, list(SCENES)[number % len(SCENES)], folder / f"{seed + number}")
+        yield _round(seed + number, list(SCENES)[(seed + number) % len(SCENES)], folder / f"{seed + number}")
 
 
 def _round(seed: int, scene: str, folder: Path) -> Round:
