@@ -78,4 +78,4 @@ if __name__ == "__main__":
 
     while True:
         adopt(ProjectStore(sys.argv[1]), home() / "inference" / sys.argv[1], now())
-        time.sleep(0.02)
+        time.sleep(0.1)
