@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,15 +74,19 @@ class Kept:
         lost: How many are not in the tables.
         doubled: How many are there more than once.
         problems: A sentence for each kind of loss, and for what is there but not as it was answered.
+        missing: A word of each record that is lost, which stood in the file that held it.
     """
 
     lost: int = 0
     doubled: int = 0
     problems: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
-    def look(self, what: str, wanted: Any, found: Counter[Any]) -> None:
-        """Count what is missing of `wanted` and what is twice in `found`."""
+    def look(self, what: str, wanted: Iterable[Any], found: Counter[Any], word: Callable[[Any], str] = str) -> None:
+        """Count what is missing of `wanted` and what is twice in `found`; `word` names a record in its file."""
+        wanted = list(wanted)
         missing = [key for key in wanted if not found[key]]
+        self.missing += map(word, missing)
         twice = [key for key, times in found.items() if times > 1]
         self.lost, self.doubled = self.lost + len(missing), self.doubled + len(twice)
         if missing:
@@ -102,12 +106,13 @@ def look(store: ProjectStore, known: Acknowledged, classes: tuple[str, ...], at:
     other = [key for key, answer in known.predictions.items() if key in rows and rows[key] != answer]
     kept.problems += [f"{len(other)} predictions are logged not as they were answered, such as {other[0]}"] if other else []
     said = store.table("feedback").read(["prediction_id", "label"]).to_pylist()
-    kept.look("answers of feedback", known.feedback, Counter((r["prediction_id"], r["label"]) for r in said))
+    answers = Counter((row["prediction_id"], row["label"]) for row in said)
+    kept.look("answers of feedback", known.feedback, answers, word=lambda key: f'"{key[0]}","label":"{key[1]}"')
     texts = store.table("samples").read(["text"])["text"].to_pylist()
     kept.look("pushed samples", known.samples, Counter(texts))
-    given = store.table("given_labels").read(["sample_id", "value"]).to_pylist()
-    wanted = [(_sample_id(text), label) for text, label in known.labels.items()]
-    kept.look("pushed labels", wanted, Counter((row["sample_id"], row["value"]) for row in given))
+    given = Counter((r["sample_id"], r["value"]) for r in store.table("given_labels").read(["sample_id", "value"]).to_pylist())
+    wanted = {(_sample_id(text), label): text for text, label in known.labels.items()}
+    kept.look("pushed labels", wanted, given, word=lambda key: wanted[key])
     return kept
 
 

@@ -86,21 +86,32 @@ def _kinds(home: Home) -> dict[str, list[str]]:
 
 def _round(home: Home, calm: Reading, path: str, damage: str, draw: random.Random) -> Round:
     home.restore()
+    before = (home.folder / path).read_bytes()
     DAMAGES[damage](home.folder / path, draw)
     promise = promises.of(path)
     assert promise is not None
+    left = (home.folder / path).read_bytes() if damage != "removed" else b""
+    gone = _lines(before, left) if promise.alone == "lines" else ""
     run = promise.run or draw.random() < RUNS
     found = reading.read(home, lambda name: run or not name.startswith("run "))
     problems = [*_always(found, promise), *_beside(calm, found, path, promise)]
-    kept = {name: said.value for name, said in found.said.items() if name.startswith("kept") and said.value}
     lost = doubled = 0
-    for name, value in kept.items():
-        touched = f"/{name.split()[1]}/" in path
-        doubled += value["doubled"]
-        if not (promise.alone and touched):
-            lost += value["lost"]
-            problems += value["problems"]
+    for name in PROJECTS:
+        said = found.said.get(f"kept {name}")
+        if said is None or not said.value or (promise.alone == "table" and f"/{name}/" in path):
+            continue
+        excused = [word for word in said.value["missing"] if word in gone]
+        doubled += said.value["doubled"]
+        lost += said.value["lost"] - len(excused)
+        if said.value["lost"] > len(excused) or said.value["doubled"]:
+            problems += said.value["problems"]
     return Round("files", f"{path} {damage}", lost, doubled, tuple(problems))
+
+
+def _lines(before: bytes, left: bytes) -> str:
+    """The lines that are not whole any more, as they were."""
+    whole = set(left.split(b"\n"))
+    return "\n".join(line.decode() for line in before.split(b"\n") if line not in whole)
 
 
 def _always(found: Reading, promise: Promise | None = None) -> Iterator[str]:

@@ -14,7 +14,8 @@ class Promise:
         pattern: Its paths, relative to the home.
         promise: What holds when it is damaged, in words; on top of what always holds: no traceback, `status` answers, nothing
             that was acknowledged and stands elsewhere is lost or doubled.
-        alone: Whether it is the only place of what it holds: then that much may be gone, and is told.
+        alone: Whether it is the only place of what it holds: then that much may be gone, and is told. Of `lines` those that are
+            whole must come in.
         touches: Whose commands may say a sentence about it: of `nobody`, of its `own` project, or of `all`.
         serves: Whether the endpoint serves whomever it does not touch, and with `all` everybody; keys it cannot do without.
         run: Whether `run` is always tried on it, though that takes longest.
@@ -23,7 +24,7 @@ class Promise:
     kind: str
     pattern: str
     promise: str
-    alone: bool = False
+    alone: Literal["", "lines", "table"] = ""
     touches: Literal["nobody", "own", "all"] = "own"
     serves: bool = True
     run: bool = False
@@ -38,17 +39,17 @@ PROMISES = (
     Promise("supervisor's state", r"supervisor\.json", FOLLOWS, touches="nobody"),
     Promise("heartbeats", r"serving/.*\.json", FOLLOWS, touches="nobody"),
     Promise("locks", r".*\.lock", FOLLOWS, touches="nobody"),
-    Promise("pushed samples", r"inbox/\w+/samples/.*", "good lines come in, bad ones are told", alone=True, run=True),
-    Promise("pushed labels", r"inbox/\w+/labels/.*", "good lines come in, bad ones are told", alone=True, run=True),
+    Promise("pushed samples", r"inbox/\w+/samples/.*", "good lines come in, bad ones are told", alone="lines", run=True),
+    Promise("pushed labels", r"inbox/\w+/labels/.*", "good lines come in, bad ones are told", alone="lines", run=True),
     Promise("how far segments are adopted", r"inference/\w+/adopted\.json", FOLLOWS, touches="nobody"),
-    Promise("segments", r"inference/\w+/.*\.jsonl", "its whole lines come in, the others are kept in `.bad`", alone=True),
+    Promise("segments", r"inference/\w+/.*\.jsonl", "its whole lines come in, the others are kept in `.bad`", alone="lines"),
     Promise("damaged lines put aside", r"inference/\w+/.*\.bad", NOT_READ, touches="nobody"),
     Promise("mark of the last pull", r"store/\w+/label_studio\.json", "a sentence, or pulled again from the beginning"),
     Promise("Optuna's journal", r"optuna/\w+/journal\.log.*", "a sentence, or a new study; other projects go on"),
     Promise("checkpoints", r"optuna/\w+/.*\.(ckpt|part)", "the training begins anew"),
     Promise("tables: hints", r"store/.*/(_transactions/.*|_versions/latest_version_hint\.json)", FOLLOWS, touches="nobody"),
-    Promise("tables: versions", r"store/.*\.lance/(_versions|_refs|_indices)/.*", "the project says so", alone=True),
-    Promise("tables: data", r"store/.*\.lance/.*", "the project says so in one sentence; others go on", alone=True),
+    Promise("tables: versions", r"store/.*\.lance/(_versions|_refs|_indices)/.*", "the project says so", alone="table"),
+    Promise("tables: data", r"store/.*\.lance/.*", "the project says so in one sentence; others go on", alone="table"),
     Promise("models in Bentos", r"bentoml/bentos/.*/src/model/.*", "the endpoint says so and serves the others"),
     Promise("rest of Bentos", r"bentoml/bentos/.*", NOT_READ, touches="nobody"),
     Promise("the endpoint's counters", r"bentoml/.*", "counted anew", touches="all"),

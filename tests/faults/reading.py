@@ -186,7 +186,7 @@ def _kept(name: str) -> Callable[[Home], Any]:
         from ml_assets.store import ProjectStore
 
         kept = look(ProjectStore(name), home.known[name], CLASSES_OF[name], now())
-        return {"lost": kept.lost, "doubled": kept.doubled, "problems": kept.problems}
+        return vars(kept)
 
     return run
 
