@@ -93,7 +93,8 @@ def _round(home: Home, calm: Reading, path: str, damage: str, draw: random.Rando
     left = (home.folder / path).read_bytes() if damage != "removed" else b""
     gone = _lines(before, left) if promise.alone == "lines" else ""
     run = promise.run or draw.random() < RUNS
-    found = reading.read(home, lambda name: run or not name.startswith("run "))
+    slow = {"run": run, reading.TRAINING: path.startswith("optuna/")}
+    found = reading.read(home, lambda name: slow.get(name.split()[0], True))
     problems = [*_always(found, promise), *_beside(calm, found, path, promise)]
     lost = doubled = 0
     for name in PROJECTS:
@@ -140,9 +141,12 @@ def _beside(calm: Reading, found: Reading, path: str, promise: Promise) -> Itera
             before, after = calm.said[status].value, found.said[status].value if status in found.said else None
             if after and before["projects"][name] != after["projects"][name]:
                 yield f"{status} tells {name} as {after['projects'][name]}, it was {before['projects'][name]}"
-        for command in (f"trace {name}", f"run {name} collection", f"kept {name}"):
+        for command in (f"trace {name}", f"run {name} collection", f"kept {name}", f"key {name}"):
             if command in found.said and found.said[command].sentence:
                 yield f"{command}: {found.said[command].sentence}"
+    trained = found.said.get(reading.TRAINING)
+    if trained and not trained.trace and trained.value != calm.said[reading.TRAINING].value:
+        yield f"a training makes something else: {trained.sentence or trained.value}"
     served = found.said["endpoint"] if "endpoint" in found.said else Said(sentence="it did not come to that")
     answers = served.value or {}
     for name in set(PROJECTS) if promise.touches == "all" and promise.serves else set(PROJECTS) - touched:

@@ -17,7 +17,7 @@ from ml_assets.records import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 
-from . import acknowledged, project
+from . import acknowledged, checkpoints, project
 from .acknowledged import Acknowledged, application, bring_in
 from .loop import Installation
 
@@ -95,6 +95,7 @@ def fill(of: Installation) -> None:
                 known[name].add(acked)
                 if part == 0:
                     bring_in(ProjectStore(name), classes, now())
+        checkpoints.leave(of.home / checkpoints.FILE)
         shutil.copytree(of.home, of.folder / "pristine", symlinks=True)
     stored = {"environment": of.environment, "secrets": secrets, "known": {name: _plain(each) for name, each in known.items()}}
     (of.folder / KNOWN).write_text(json.dumps(stored))

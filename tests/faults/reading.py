@@ -24,7 +24,7 @@ import torch
 from ml_assets import settings
 from ml_assets.modalities import Text
 
-from . import project
+from . import checkpoints, project
 from .acknowledged import look
 from .homes import BESIDE, CLASSES_OF, Home
 
@@ -35,11 +35,13 @@ IMPORTED = (
     "ml_assets.services.supervisor", "ml_assets.deployment.endpoint", "ml_assets.visualization.explorer",
     "ml_assets.training.journal", "ml_assets.training.trained", "ml_assets.training.tracking",
     "lance", "torch", "optuna", "starlette.testclient", "pandas",
-    "sentence_transformers", "transformers", "great_expectations", "alembic.command", "sqlalchemy.dialects.sqlite", "boto3",
+    "sentence_transformers", "transformers", "great_expectations", "alembic.command", "sqlalchemy.dialects.sqlite",
+    "lightning", "boto3",
     "ml_assets.commands.run", "dagster._daemon", "dagster._core.storage.sqlite_storage", "dagster._core.workspace.load",
     "dagster._core.execution.execute_in_process", "dagster._core.instance.factory", "ml_assets.collection.expectations",
 )  # fmt: skip
 FAULTS_PROJECT = project.NAME
+TRAINING = "training"
 
 
 @dataclass
@@ -248,11 +250,33 @@ def _journal(home: Home) -> Any:
     return {"run": journal.run_id}
 
 
+def _key(name: str) -> Callable[[Home], Any]:
+    def run(home: Home) -> Any:
+        from ml_assets.commands.predict import key
+
+        return {"made": bool(key(name))}
+
+    return run
+
+
+def _training(home: Home) -> Any:
+    """A training that goes on from the checkpoint which another one left."""
+    return {"weights": checkpoints.train(home.folder / checkpoints.FILE)}
+
+
+def _down(home: Home) -> Any:
+    from ml_assets.services import supervisor
+
+    supervisor.down()
+    return {}
+
+
 READERS: dict[str, Callable[[Home], Any]] = {
     "status": _command("status"),
     "keys list": _command("keys", "list"),
     "label_studio.json": _label_studio,
     "journal": _journal,
+    TRAINING: _training,
     f"trace {project.NAME}": _trace(project.NAME),
     f"trace {BESIDE}": _trace(BESIDE),
     "up": _servers,
@@ -262,6 +286,10 @@ READERS: dict[str, Callable[[Home], Any]] = {
     "explorer": _explorer,
     f"kept {project.NAME}": _kept(project.NAME),
     f"kept {BESIDE}": _kept(BESIDE),
+    f"key {project.NAME}": _key(project.NAME),
+    f"key {BESIDE}": _key(BESIDE),
+    "keys add": _command("keys", "add", BESIDE, "--scope", "predict", "--name", "another"),
+    "down": _down,
     "status again": _command("status"),
 }
 """Every reader, in the order in which a person would come to it after the machine was switched on again."""
