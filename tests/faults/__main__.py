@@ -5,6 +5,7 @@ Rounds that count what was acknowledged, and loops with kills at random moments 
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -53,7 +54,10 @@ def main() -> int:
     for kind in ROUNDS:
         if count := chosen[kind]:
             _say(f"{kind}: {count} rounds, in {folder / kind}")
-            made += follow(kind, _rounds(kind, count, given.seed, folder / kind), count, _say)
+            tried = follow(kind, _rounds(kind, count, given.seed, folder / kind), count, _say)
+            made += tried
+            if given.folder is None and all(each.held for each in tried):
+                shutil.rmtree(folder / kind, ignore_errors=True)
     loops = _loops(given, chosen["kills"], folder) if chosen["kills"] else 0
     if made:
         _say(f"\n{promises.table()}\n" if chosen["files"] else "")

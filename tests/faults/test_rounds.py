@@ -1,5 +1,6 @@
 """A seeded part of each kind of fault; `make faults` tries the whole of them."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,8 +39,6 @@ def test_a_damaged_file_is_told_and_everything_else_goes_on(loops: Loops) -> Non
 
 
 def test_what_is_lost_and_what_is_doubled_is_counted() -> None:
-    from collections import Counter
-
     kept = Kept()
     kept.look("records", ["a", "b", "c"], Counter(["a", "b", "b"]))
     assert (kept.lost, kept.doubled) == (1, 1)
