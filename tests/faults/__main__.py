@@ -17,7 +17,7 @@ from .rounds import Round, follow, table
 from .schedule import draw
 from .trial import Trial, attempt
 
-ROUNDS = {"endpoint": 30, "namespaces": 20, "clocks": 50, "faketime": 5, "files": 156}
+ROUNDS = {"endpoint": 30, "namespaces": 20, "clocks": 50, "faketime": 5, "files": 166}
 """How many of each kind: each clock with each jump, each kind of file with each damage."""
 
 
