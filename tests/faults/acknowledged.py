@@ -23,6 +23,7 @@ from ml_assets.tasks import SingleChoice
 Post = Callable[[str, Any], Any]
 NAME = "application"
 """Of the key, and so of the labels that it sends."""
+KINDS = ("predictions", "feedback", "samples", "labels")
 THREADS = 6
 BATCH = 4
 """Texts in one request."""
@@ -48,7 +49,11 @@ class Acknowledged:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
-        return len(self.predictions) + len(self.feedback) + len(self.samples) + len(self.labels)
+        return sum(self.counts().values())
+
+    def counts(self) -> dict[str, int]:
+        """How many of each."""
+        return {kind: len(getattr(self, kind)) for kind in KINDS}
 
     def note(self, kind: str, key: Any, value: Any) -> None:
         """Remember one; only after the answer has come."""
@@ -57,7 +62,7 @@ class Acknowledged:
 
     def add(self, other: "Acknowledged") -> None:
         """Remember what another part of the application was told."""
-        for kind in ("predictions", "feedback", "samples", "labels"):
+        for kind in KINDS:
             getattr(self, kind).update(getattr(other, kind))
 
     def copy(self) -> "Acknowledged":

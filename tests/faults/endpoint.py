@@ -51,8 +51,10 @@ def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
                 yield Round("endpoint", what, kept.lost, kept.doubled, tuple(problems))
         kept = look(endpoint.store, known, endpoint.classes, now())
     after = look(endpoint.store, known, endpoint.classes, now())  # every worker has ended: what is left is closed
-    problems = (*kept.problems, *after.problems)
-    what = f"seed {seed}: all {len(known)} acknowledged records when the load was over, and when the endpoint was down"
+    none = [f"no {kind} were acknowledged: nothing was tried" for kind, count in known.counts().items() if not count]
+    problems = (*kept.problems, *after.problems, *none)
+    counts = ", ".join(f"{count} {kind}" for kind, count in known.counts().items())
+    what = f"seed {seed}: when the load was over, and when the endpoint was down: {counts}"
     yield Round("endpoint", what, max(kept.lost, after.lost), max(kept.doubled, after.doubled), problems)
 
 
