@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def fit(
         validation: Samples to look at now and then.
         on_epoch: Gets the epoch and `train_loss`, `learning_rate` and, after each look at the validation samples, `val_loss`
             and, by the name of the task's `quick` measure, such as `val_accuracy`.
-        checkpoint: File in which the training is kept while it goes on, and from which it continues after a crash.
+        checkpoint: File in which the training is kept while it goes on, and from which it continues after a crash. A damaged
+            one is as good as none: the training begins anew.
         until: Value of `time.monotonic()` at which it stops, wherever it is.
     """
     import logging
@@ -107,7 +109,7 @@ def fit(
         check_val_every_n_epoch=validation_epochs(architecture.epochs),
         use_distributed_sampler=False,
     )
-    known = checkpoint if checkpoint is not None and checkpoint.exists() else None
+    known = checkpoint if checkpoint is not None and _is_whole(checkpoint) else None
     trainer.fit(
         module,
         loader(train, True),
@@ -119,6 +121,15 @@ def fit(
         for file in (checkpoint, checkpoint.with_suffix(".part")):  # a part is what a kill left of one
             file.unlink(missing_ok=True)
     return module.network.eval()
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether it is there and undamaged: it is a ZIP archive, with a checksum of each part."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def predict(architecture: Architecture, network: Any, inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:

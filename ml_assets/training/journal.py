@@ -1,12 +1,18 @@
 """What is remembered of a study, so that one that was killed goes on where it stopped: an Optuna journal, and checkpoints."""
 
 import json
+import logging
+import shutil
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from ml_assets.inbox import write_whole
 from ml_assets.records import content_id
 from ml_assets.training.code import code_version
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Journal:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
         self.name, self.folder = name, folder
+        _mend(folder / "journal.log")
         storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
         self._study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         states = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
@@ -113,6 +120,26 @@ class Journal:
     def checkpoint(self, architecture: dict[str, Any]) -> Path:
         """The file of the trial's checkpoint."""
         return checkpoint(self.folder, self.name, json.dumps(architecture))
+
+
+def _mend(path: Path) -> None:
+    """Keep what stands before the first damaged line, which the journal was at an earlier moment; the file is put aside."""
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    good = list(takewhile(_is_entry, lines[:-1]))
+    if good != lines[:-1] or lines[-1]:
+        aside = path.with_suffix(".damaged")
+        shutil.copyfile(path, aside)
+        write_whole(path, b"".join(line + b"\n" for line in good))
+        said = "%s is damaged after %d whole lines: trials after them run again, and the file is kept as %s"
+        logger.warning(said, path, len(good), aside)
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(entry, dict) and isinstance(entry.get("op_code"), int)
 
 
 def checkpoint(folder: Path, *training: str) -> Path:
