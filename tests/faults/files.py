@@ -17,11 +17,12 @@ from .reading import Reading, Said
 from .rounds import Round, Say
 
 PROJECTS = (reading.FAULTS_PROJECT, BESIDE)
+TRACE = re.compile(r"Traceback \(most recent|panicked at")
 RAW = re.compile(
-    r"Traceback \(most recent|panicked at|Expecting (value|property|',')|Extra data|Unterminated string|codec can't decode"
-    r"|NoneType|object (is|has) (not|no)|unexpected keyword|missing \d+ required|^\w+Error: ?('\w*'|\w*)$"
+    r"Expecting (value|property|',')|Extra data|Unterminated string|codec can't decode|NoneType|object (is|has) (not|no)"
+    r"|unexpected keyword|missing \d+ required|^\w+Error: ?('\w*'|\w*)$"
 )
-"""What Python and its libraries say to programmers."""
+"""What Python and its libraries say to programmers; beside the name of the file it is a reason."""
 FILES = {"tables: data": 4, "tables: versions": 2}
 """Of kinds that many different readers read: how many files are drawn for each way of damage."""
 RUNS = 0.1
@@ -127,7 +128,7 @@ def _always(found: Reading, promise: Promise | None = None) -> Iterator[str]:
         if said.trace and not (promise and promise.alone and name.startswith("kept ")):  # our own look needs all tables
             yield f"{name}: a traceback instead of a sentence: {said.trace.strip()}"
         for text in (said.sentence, *_texts(said.value)):
-            if RAW.search(text):
+            if TRACE.search(text) or (RAW.search(text) and "/" not in text):
                 yield f"{name}: {text[-600:]!r} is no sentence for people"
     for name in ("status", "status again"):
         if name in found.said and not isinstance(found.said[name].value, dict):
