@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
@@ -55,9 +55,9 @@ def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
     return itertools.islice(every, count)
 
 
-def tried(subject: str, seed: int, folder: Path, jumps: Iterable[str] = JUMPS) -> Iterator[Round]:
+def tried(subject: str, seed: int, folder: Path) -> Iterator[Round]:
     """One subject with each of the jumps."""
-    for jump in jumps:
+    for jump in JUMPS:
         what = f"seed {seed}: {subject}, {jump}"
         home = folder / what.replace(" ", "-")
         home.mkdir(parents=True)
