@@ -3,6 +3,9 @@
 Dagster itself notices a dead run only as long as the code server lives that started it.
 """
 
+import math
+from pathlib import Path
+
 import dagster as dg
 import psutil
 
@@ -14,9 +17,19 @@ GOING = [
 ]
 
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
 def boot_id() -> str:
-    """Changes when the machine starts anew, so that a pid from before it is known as dead."""
-    return str(int(psutil.boot_time()))
+    """Which start of the machine this is, and when that was by its clock: a pid from before it is known as dead.
+
+    The time that the kernel tells for its start moves when the clock is set, and with it the start times of all processes.
+    """
+    return f"{_boot()} {psutil.boot_time():.0f}"
+
+
+def _boot() -> str:
+    return BOOT.read_text().strip() if BOOT.exists() else f"{psutil.boot_time():.0f}"
 
 
 def fail_runs_of_dead_processes(instance: dg.DagsterInstance, project: str) -> list[str]:
@@ -33,23 +46,24 @@ def fail_runs_of_dead_processes(instance: dg.DagsterInstance, project: str) -> l
 
 
 def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun, created: float) -> tuple[int, float]:
-    """The number of the process that executes the run, 0 if none is known yet, and a time when it had it."""
+    """The number of the process that executes the run, 0 if none is known; and when it had it, in seconds since the boot."""
     if pid := run.tags.get("ml_assets/pid"):
-        return int(pid), created if run.tags.get("ml_assets/boot") == boot_id() else 0.0
+        boot, _, began = run.tags.get("ml_assets/boot", "").rpartition(" ")
+        return int(pid), created - float(began) if boot == _boot() else -math.inf
     # a run that Dagster launched: its process says so itself
     for entry in reversed(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)):
         event = entry.dagster_event
         number = event.engine_event_data.metadata.get("pid") if event else None
         if number is not None:
-            return int(str(number.value)), entry.timestamp
+            return int(str(number.value)), entry.timestamp - psutil.boot_time()
     return 0, created
 
 
 def _alive(pid: int, since: float) -> bool:
-    """Whether the process that had this number then (seconds since 1970) still runs; numbers are given out again."""
+    """Whether the process that had this number then (seconds since boot) still runs; numbers are given out again."""
     try:
         process = psutil.Process(pid)
         # two seconds: the system knows when it started no better
-        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() < since + 2)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() - psutil.boot_time() < since + 2)
     except psutil.NoSuchProcess:
         return False

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ml_assets.errors import Missing
 from ml_assets.features.settings import FeatureSetSettings
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore

@@ -44,7 +44,7 @@ class State:
     def begin(cls, chosen: list[Server]) -> Self:
         """The state of this process as supervisor, written down."""
         me = psutil.Process()
-        state = cls(me.pid, me.create_time(), settings(chosen), {server.name: ServiceState() for server in chosen})
+        state = cls(me.pid, _began(me), settings(chosen), {server.name: ServiceState() for server in chosen})
         state.write()
         return state
 
@@ -73,10 +73,15 @@ class State:
         """The supervisor's process if it lives; a number that has gone to another process does not count."""
         try:
             process = psutil.Process(self.pid)
-            same = process.create_time() == self.created and processes.alive(process)
+            same = _began(process) == self.created and processes.alive(process)
         except (psutil.NoSuchProcess, ValueError):
             return None
         return process if same and processes.environment(process).get(processes.HOME) == str(home().resolve()) else None
+
+
+def _began(process: psutil.Process) -> float:
+    """When it started, in seconds since the machine did: its time of day moves when the clock is set."""
+    return round(float(process.create_time() - psutil.boot_time()), 2)
 
 
 def settings(chosen: list[Server]) -> str:

@@ -150,7 +150,7 @@ def _is_entry(line: bytes) -> bool:
     """Whether the line is one that Optuna wrote, to its end."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return line.endswith(b"\n") and isinstance(entry, dict) and isinstance(entry.get("op_code"), int)
 

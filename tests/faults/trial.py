@@ -35,8 +35,18 @@ class Trial:
         return sum(bool(tried.killed) for tried in self.tried)
 
 
-def attempt(folder: Path, kills: list[Kill], small: bool, calm: Tables | None, say: Callable[[str], None]) -> Trial:
-    """Run the loop in `folder`, which stays only if something is wrong; compare with the tables of the calm one."""
+def attempt(
+    folder: Path,
+    kills: list[Kill],
+    small: bool,
+    calm: Tables | None,
+    say: Callable[[str], None],
+    then: Callable[[Installation], None] | None = None,
+) -> Trial:
+    """Run the loop in `folder`; compare with the tables of the calm one.
+
+    The folder stays only if something is wrong, or if `then` is given, which is called at the end while the servers run.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     installation, trial = Installation.make(folder, small), Trial()
 
@@ -44,6 +54,8 @@ def attempt(folder: Path, kills: list[Kill], small: bool, calm: Tables | None, s
         trial.problems += consistency.problems(of)
         with of.entered():
             trial.tables = snapshot(of.store, of.home, of.folder / "application")
+        if then is not None:
+            then(of)
 
     try:
         installation.run(kills, say, look)
@@ -57,7 +69,7 @@ def attempt(folder: Path, kills: list[Kill], small: bool, calm: Tables | None, s
     if calm is not None and trial.tables:
         trial.problems += differences(calm, trial.tables)
     trial.seconds, trial.tried = installation.seconds, installation.tried
-    if not trial.problems:
+    if not trial.problems and then is None:
         shutil.rmtree(folder, ignore_errors=True)
     return trial
 
