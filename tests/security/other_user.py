@@ -1,27 +1,22 @@
 """Another user of the machine, with a shell and nothing else: every port, every file, every name that is free to take."""
 
-import http.client
 import json
 import os
-import re
-import socket
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
 import psutil
-import zmq
 from stranger import as_stranger, stranger
 
 from ml_assets.services import processes
 
+from . import shell
 from .dagster_calls import answered, calls, state
 from .target import LETTERS, MODEL_FILE, REPORTED, Target, artifact
-from .wire import Request, ask, upgrade
+from .wire import Request, upgrade
 
 GUESSES = ("admin", "password", "admin@localhost.example")
 
@@ -47,7 +42,7 @@ def command_a_control_port(target: Target) -> Iterator[str]:
     """Nothing that runs the servers takes commands (circus's `add` would run any command as the owner of the home)."""
     proof = target.temporary / "a-command-of-another-user-ran"
     for number in sorted(_other_ports(target)):
-        answer = as_stranger(_circus, number, f"/usr/bin/touch {proof}")
+        answer = as_stranger(shell.circus, number, f"/usr/bin/touch {proof}")
         if answer is not None:
             yield f"a control channel at port {number} answered {answer}"
         with suppress(AssertionError):
@@ -60,7 +55,7 @@ def command_a_control_port(target: Target) -> Iterator[str]:
 def connect_to_unix_sockets(target: Target) -> Iterator[str]:
     """No Unix socket on which the installation listens takes a connection of another user: Dagster's code server, ZeroMQ."""
     for path, process in _unix_listeners(target):
-        if as_stranger(_connects, path):
+        if as_stranger(shell.connects, path):
             yield f"{process} takes a connection of another user at {path!r}"
 
 
@@ -147,10 +142,10 @@ def enter_label_studio(target: Target) -> Iterator[str]:
             yield f"GET {path} is answered 200: {text[:80]!r}"
     account = target.administrator()
     forms = [("/user/login/", {"email": str(account.email), "password": guess}) for guess in GUESSES]
-    if any("sessionid" in cookies for cookies in as_stranger(_fill_in, port, forms)):
+    if any("sessionid" in cookies for cookies in as_stranger(shell.fill_in, port, forms)):
         yield f"the password of {account.email} was guessed"
     form = {"email": "stranger@example.org", "password": "correct-horse-9", "allow_newsletters": "false"}
-    as_stranger(_fill_in, port, [(f"/user/signup/{link}", form) for link in ("", "?token=", "?token=" + "0" * 32)])
+    as_stranger(shell.fill_in, port, [(f"/user/signup/{link}", form) for link in ("", "?token=", "?token=" + "0" * 32)])
     people = _get(f"{target.url('label_studio')}/api/users", {"Authorization": f"Token {account.api_key}"})
     if b"stranger@example.org" in people:
         yield "an account was made without an invitation"
@@ -159,7 +154,7 @@ def enter_label_studio(target: Target) -> Iterator[str]:
 def read_the_home(target: Target) -> Iterator[str]:
     """No file below the home can be read by another user, and no folder listed, whatever path they know."""
     known = [str(path) for path in target.home.rglob("*")]
-    found = as_stranger(_readable, [str(target.home), *known])
+    found = as_stranger(shell.readable, [str(target.home), *known])
     if found:
         yield f"{len(found)} of {len(known)} files and folders of the home can be read, such as {found[0]}"
 
@@ -167,9 +162,9 @@ def read_the_home(target: Target) -> Iterator[str]:
 def read_what_lies_in_temporary_folders(target: Target) -> Iterator[str]:
     """Nothing that the servers leave in `/tmp` or shared memory can be read, written, renamed or replaced by another user."""
     known = [str(path) for path in target.temporary.rglob("*")]
-    if found := as_stranger(_readable, known):
+    if found := as_stranger(shell.readable, known):
         yield f"{len(found)} files and folders can be read, such as {found[:5]}"
-    if found := as_stranger(_replaceable, known):
+    if found := as_stranger(shell.replaceable, known):
         yield f"{len(found)} files and folders can be replaced, such as {found[:5]}"
 
 
@@ -181,14 +176,14 @@ def replace_what_processes_have_open(target: Target) -> Iterator[str]:
             opened |= {each.path for each in process.open_files()}
             opened |= {each.path for each in process.memory_maps() if each.path.startswith("/")}
     files = sorted(path for path in opened if os.path.isfile(path))
-    if found := as_stranger(_writable, files):
+    if found := as_stranger(shell.writable, files):
         yield f"{len(found)} open files can be written, such as {found[:5]}"
 
 
 def read_command_lines_and_environments(target: Target) -> Iterator[str]:
     """No secret stands in a command line, which every user sees; environments cannot be read by others."""
     secrets = target.secrets()
-    for pid, line, environment in as_stranger(_proc, [process.pid for process in _processes(target)]):
+    for pid, line, environment in as_stranger(shell.proc, [process.pid for process in _processes(target)]):
         if any(secret in line for secret in secrets):
             yield f"a secret stands in the command line of process {pid}"
         if environment:
@@ -209,7 +204,7 @@ def hold_the_ports_before_they_are_used(target: Target) -> Iterator[str]:
     fresh = Target.make("held")
     try:
         secrets = [fresh.add_key(LETTERS), *_made_secrets(fresh)]
-        with stranger(_record, list(fresh.ports.values())) as other:
+        with stranger(shell.record, list(fresh.ports.values())) as other:
             assert other.recv() == "listening"
             for command in (
                 ("up", "--detach"),
@@ -241,7 +236,7 @@ def hold_the_ports_before_they_are_used(target: Target) -> Iterator[str]:
 def take_the_port_of_a_server_that_died(target: Target) -> Iterator[str]:
     """A port that another user takes while a server is started again gets no secret, and `status` does not call it ready."""
     port = target.ports["label_studio"]
-    with stranger(_record_when_free, port) as other:
+    with stranger(shell.record_when_free, port) as other:
         for process in processes.of_home("label_studio", target.home):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -272,171 +267,8 @@ ATTACKS: tuple[Callable[[Target], Iterator[str]], ...] = (
 
 def _answers(target: Target, service: str, requests: Sequence[Request]) -> list[tuple[int, str]]:
     """Status and text of each answer that the other user gets."""
-    found: list[tuple[int, str]] = as_stranger(_ask_all, target.ports[service], list(requests), seconds=120)
+    found: list[tuple[int, str]] = as_stranger(shell.ask_all, target.ports[service], list(requests), seconds=120)
     return found
-
-
-# ---- what the other user runs; nothing here may read a file of the checkout ----
-
-
-def _ask_all(port: int, requests: list[Request]) -> list[tuple[int, str]]:
-    return [ask(port, *request) for request in requests]
-
-
-def _fill_in(port: int, forms: list[tuple[str, dict[str, str]]]) -> list[str]:
-    return [_log_in(port, path, form) for path, form in forms]
-
-
-def _log_in(port: int, path: str, form: dict[str, str]) -> str:
-    """The cookies that Django sends after its form was filled in, with its own token against forgery."""
-    from urllib.parse import urlencode
-
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", path)
-    page = connection.getresponse()
-    page.read()
-    token = re.search(r"csrftoken=([^;]+)", page.headers.get("Set-Cookie", ""))
-    secret = token.group(1) if token else ""
-    body = urlencode(form | {"csrfmiddlewaretoken": secret})
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": f"csrftoken={secret}"}
-    connection.request("POST", path, body, headers | {"Referer": f"http://127.0.0.1:{port}{path}"})
-    answer = connection.getresponse()
-    answer.read()
-    return "; ".join(answer.headers.get_all("Set-Cookie") or []) if answer.status == 302 else ""
-
-
-def _circus(port: int, command: str) -> str | None:
-    """What circus answers to a new process that is to be started; None if nothing answers."""
-    with zmq.Context() as context, context.socket(zmq.DEALER) as channel:
-        channel.setsockopt(zmq.LINGER, 0)
-        channel.connect(f"tcp://127.0.0.1:{port}")
-        wanted = {"name": "stranger", "cmd": command, "start": True, "options": {"shell": True}}
-        channel.send(json.dumps({"id": "1", "command": "add", "properties": wanted}).encode())
-        return channel.recv().decode(errors="replace")[:200] if channel.poll(2000) else None
-
-
-def _connects(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        try:
-            connection.connect("\0" + path[1:] if path.startswith("@") else path)
-        except OSError:
-            return False
-        return True
-
-
-def _readable(paths: list[str]) -> list[str]:
-    """Files that can be opened, folders that can be listed and hold something."""
-    found = []
-    for path in paths:
-        try:
-            if stat.S_ISDIR(os.stat(path).st_mode):
-                if not os.listdir(path):
-                    continue
-            elif stat.S_ISREG(os.stat(path).st_mode):
-                os.close(os.open(path, os.O_RDONLY))
-            else:
-                continue
-        except OSError:
-            continue
-        found.append(path)
-    return found
-
-
-def _replaceable(paths: list[str]) -> list[str]:
-    """Those that can be renamed (and are put back), or written."""
-    found = []
-    for path in paths:
-        with suppress(OSError):
-            os.rename(path, path + ".taken")
-            os.rename(path + ".taken", path)
-            found.append(path)
-            continue
-        if not os.path.isdir(path) and os.path.exists(path) and os.access(path, os.W_OK):
-            found.append(path)
-    return found
-
-
-def _writable(paths: list[str]) -> list[str]:
-    """Those that can be written, or whose folder lets another user rename them."""
-    found = []
-    for path in paths:
-        folder = os.path.dirname(path)
-        sticky = os.path.isdir(folder) and os.stat(folder).st_mode & stat.S_ISVTX
-        if os.access(path, os.W_OK) or (os.access(folder, os.W_OK) and not sticky):
-            found.append(path)
-    return found
-
-
-def _proc(pids: list[int]) -> list[tuple[int, str, bool]]:
-    """Of each process the command line, and whether its environment can be read."""
-    found = []
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                line = file.read().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                readable = bool(file.read())
-        except OSError:
-            readable = False
-        found.append((pid, line, readable))
-    return found
-
-
-def _record(connection: Connection, ports: list[int]) -> None:
-    """Hold the ports, answer like a server that is ready, and keep what was sent until told that it is enough."""
-    listeners = []
-    for port in ports:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(64)
-        listeners.append(listener)
-    connection.send("listening")
-    connection.send(_answer_until_enough(connection, listeners))
-
-
-def _record_when_free(connection: Connection, port: int) -> None:
-    """The same for one port, as soon as nobody holds it."""
-    until = time.monotonic() + 25
-    while time.monotonic() < until:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-            listener.listen(64)
-        except OSError:
-            listener.close()
-            time.sleep(0.002)
-            continue
-        connection.send("listening")
-        connection.send(_answer_until_enough(connection, [listener]))
-        return
-
-
-def _answer_until_enough(connection: Connection, listeners: list[socket.socket]) -> str:
-    import selectors
-
-    said, waiting = bytearray(), selectors.DefaultSelector()
-    for listener in listeners:
-        waiting.register(listener, selectors.EVENT_READ)
-    waiting.register(connection, selectors.EVENT_READ)
-    body = b'{"email": "admin@localhost.example", "status": "UP", "dagster_webserver_version": "1", "predictions": [], "id": 1}'
-    body += b" OK ml_assets explorer"
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
-    while True:
-        for key, _ in waiting.select():
-            if key.fileobj is connection:
-                return said.decode(errors="replace")
-            client, _ = key.fileobj.accept()  # type: ignore[union-attr]
-            with client:
-                client.settimeout(2)
-                with suppress(OSError):
-                    said += client.recv(65_536) + b"\n"
-                    client.sendall(answer % (len(body), body))
 
 
 # ---- what is known of the installation ----
