@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,17 @@ from typing import Any
 
 import httpx
 import psutil
-from deployment.serving import serve_new
+from deployment.serving import build_new
 from installation import SERVICES, free_port, processes_of
 
 from ml_assets import credentials
 from ml_assets.deployment import keys
+from ml_assets.deployment.bento import Built
+from ml_assets.deployment.rollout import deploy
+from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.records import now
 from ml_assets.services import processes
+from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 
 from . import media
@@ -193,26 +197,39 @@ def attacked() -> Iterator[Target]:
     """An installation with servers up, models deployed, one project collected; ended afterwards."""
     target = Target.make()
     try:
-        target.command("up", "--detach")
-        _fill(target)
+        with ThreadPoolExecutor(1) as pool:
+            up = pool.submit(target.command, "up", "--detach")
+            built = _built(target)
+            up.result()
+            collected = pool.submit(target.command, "run", LETTERS, "collection", "labeling")
+            with target.entered():
+                for project, each in built.items():
+                    target.keys[project] = target.add_key(project, name="the app")
+                    deploy(ProjectStore(project), f"{project}-1", each.tag, "a test", 120, now(), lambda _: None)
+            _fill(target)
+            collected.result()
         yield target
     finally:
         target.down()
 
 
-def _fill(target: Target) -> None:
-    """What is there to be attacked."""
-    collected = threading.Thread(target=target.command, args=("run", LETTERS, "collection", "labeling"))
-    collected.start()
+def _built(target: Target) -> dict[str, Built]:
+    """A Bento of each project, while the servers start."""
     task, folder = SingleChoice(classes=CLASSES), target.folder / "models"
+    limits = DeploymentSettings(requests_per_minute=10_000_000)  # fuzzed requests are many
     with target.entered():
-        for project, modality, architecture, items in (
-            (LETTERS, "text", {"type": "mlp", "hidden": 16}, list(TEXTS)),
-            (ARROWS, "image", {"type": "image_cnn", "width": 4, "size": 16}, [media.picture("PNG", 0)]),
-            (NOISES, "audio", {"type": "mlp", "hidden": 8}, [media.sound("WAV", 0)]),
-        ):
-            target.keys[project] = serve_new(folder / project, project, modality, architecture, task, items)
-    collected.join()
+        return {
+            project: build_new(folder / project, project, modality, architecture, task, items, limits)
+            for project, modality, architecture, items in (
+                (LETTERS, "text", {"type": "mlp", "hidden": 16}, list(TEXTS)),
+                (ARROWS, "image", {"type": "image_cnn", "width": 4, "size": 16}, [media.picture("PNG", 0)]),
+                (NOISES, "audio", {"type": "mlp", "hidden": 8}, [media.sound("WAV", 0)]),
+            )
+        }
+
+
+def _fill(target: Target) -> None:
+    """What else there is to be attacked: a report, and a registered model in MLflow."""
     report = target.home / "reports" / LETTERS
     report.mkdir(parents=True, exist_ok=True)
     (report / "index.html").write_text(f"<!doctype html><title>{LETTERS}</title><p>{REPORTED}</p>")
