@@ -203,6 +203,7 @@ WITHOUT_KEY: tuple[Flood, ...] = (
     documents, wrong_keys,
 )  # fmt: skip
 WITH_KEY: tuple[Flood, ...] = (slow_bodies_with_a_key, pixel_bombs, sound_bombs, large_objects, many_files)
+MADE_OF: dict[Flood, Callable[[], object]] = {pixel_bombs: media.bombs, sound_bombs: media.sound_bombs}
 
 
 def _post(project: str, secret: str, body: bytes, kind: str) -> bytes:
@@ -264,7 +265,8 @@ def main() -> None:
     name, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     [flood] = [each for each in (*WITHOUT_KEY, *WITH_KEY) if each.__name__ == name]  # type: ignore[attr-defined]
     os.nice(19)
-    media.bombs(), media.sound_bombs()  # which takes a while to make
+    if flood in MADE_OF:
+        MADE_OF[flood]()  # which takes a while
     print("attacking", flush=True)
 
     async def attack() -> None:

@@ -84,6 +84,7 @@ def _place(data: bytearray, draw: random.Random) -> int:
 # ---- files that are small and ask for much ----
 
 
+@cache
 def bombs() -> dict[str, bytes]:
     """Pictures whose pixels, and sounds whose length, are far more than their bytes."""
     return {
@@ -101,6 +102,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
+@cache
 def sound_bombs() -> dict[str, bytes]:
     """Silence that is hours long in few bytes, and headers that promise it."""
     return {

@@ -221,7 +221,7 @@ def visit_a_page(target: Target, browser: Browser) -> Iterator[str]:
         tab.fill("input[name=email]", str(account.email))
         tab.fill("input[name=password]", str(account.password))
         tab.click("button[type=submit]")
-        tab.wait_for_url("**/projects**", timeout=60_000)
+        tab.wait_for_url(lambda url: "/user/login" not in url, timeout=60_000, wait_until="commit")
         for host in ("127.0.0.1", "localhost"):
             tab.goto(f"http://{host}:{server.server_port}/")
             tab.wait_for_function("document.title.startsWith('done')", timeout=90_000)
