@@ -11,8 +11,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from . import media
-
 Flood = Callable[[int, str], Awaitable[None]]
 HOST = "127.0.0.1"
 PROJECT = "arrows"
@@ -154,6 +152,8 @@ async def slow_bodies_with_a_key(port: int, secret: str) -> None:
 
 async def pixel_bombs(port: int, secret: str) -> None:
     """Eight clients send pictures that are far larger than their files, one by one and two hundred in a form."""
+    from . import media
+
     bombs = media.bombs()
     requests = [_file(PROJECT, secret, bomb) for bomb in bombs.values()]
     requests.append(_form(PROJECT, secret, [bombs["PNG of 9,000 x 9,000 pixels"]] * 200))
@@ -163,6 +163,8 @@ async def pixel_bombs(port: int, secret: str) -> None:
 
 async def sound_bombs(port: int, secret: str) -> None:
     """Eight clients send sounds that are far longer than their files, one by one and twenty in a form."""
+    from . import media
+
     bombs = media.sound_bombs()
     requests = [_file(SOUNDS_PROJECT, secret, bomb, "audio/x") for bomb in bombs.values()]
     requests.append(_form(SOUNDS_PROJECT, secret, [bombs["OGG of 10 minutes of silence"]] * 20))
@@ -189,6 +191,8 @@ async def large_objects(port: int, secret: str) -> None:
 
 async def many_files(port: int, secret: str) -> None:
     """Eight clients send forms with a thousand tiny files, endless boundaries and endless headers of parts."""
+    from . import media
+
     broken = b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + b"a" * 1_000_000
     requests = [
         _form(PROJECT, secret, [media.picture("PNG", 0)] * 1000),
@@ -203,7 +207,6 @@ WITHOUT_KEY: tuple[Flood, ...] = (
     documents, wrong_keys,
 )  # fmt: skip
 WITH_KEY: tuple[Flood, ...] = (slow_bodies_with_a_key, pixel_bombs, sound_bombs, large_objects, many_files)
-MADE_OF: dict[Flood, Callable[[], object]] = {pixel_bombs: media.bombs, sound_bombs: media.sound_bombs}
 
 
 def _post(project: str, secret: str, body: bytes, kind: str) -> bytes:
@@ -265,8 +268,10 @@ def main() -> None:
     name, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     [flood] = [each for each in (*WITHOUT_KEY, *WITH_KEY) if each.__name__ == name]  # type: ignore[attr-defined]
     os.nice(19)
-    if flood in MADE_OF:
-        MADE_OF[flood]()  # which takes a while
+    if flood in (pixel_bombs, sound_bombs, many_files):  # they take a while to make; the others begin at once
+        from . import media
+
+        media.bombs(), media.sound_bombs()
     print("attacking", flush=True)
 
     async def attack() -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -207,14 +208,13 @@ def hold_the_ports_before_they_are_used(target: Target) -> Iterator[str]:
         secrets = [fresh.add_key(LETTERS), *_made_secrets(fresh)]
         with stranger(shell.record, list(fresh.ports.values())) as other:
             assert other.recv() == "listening"
-            for command in (
-                ("up", "--detach"),
-                ("status", "--json"),
-                ("predict", LETTERS, "The goalie saved it."),
-                ("invite", LETTERS, "someone@example.org"),
-                ("run", LETTERS, "labeling"),
-            ):
-                done = fresh.run(*command, seconds=120, ML_ASSETS_API_KEY=secrets[0])
+            commands = (
+                ("up", "--detach"), ("status", "--json"), ("predict", LETTERS, "The goalie saved it."),
+                ("invite", LETTERS, "someone@example.org"), ("run", LETTERS, "labeling"),
+            )  # fmt: skip
+            with ThreadPoolExecutor(2) as pool:
+                results = pool.map(lambda command: fresh.run(*command, seconds=120, ML_ASSETS_API_KEY=secrets[0]), commands)
+            for command, done in zip(commands, results, strict=True):
                 said = done.stdout + done.stderr
                 if command[0] == "status":
                     ready = [name for name, each in json.loads(done.stdout)["services"].items() if each["ready"]]

@@ -11,7 +11,7 @@ from .floods import Flood
 from .target import Target
 
 Attack = Callable[[Target], Iterator[str]]
-REQUESTS, FILES, FLOOD_SECONDS, SEED = 1500, 400, 2.0, 0
+REQUESTS, FILES, FLOOD_SECONDS, SEED = 1000, 400, 1.5, 0
 
 
 def of(module: object) -> pytest.MarkDecorator:
