@@ -70,6 +70,8 @@ def main() -> int:
     if "files" in given.only:
         tell(_counted(console, "files", given.files, lambda tick: fuzz.files(given.files, given.seed, tick, each=1000)))
 
+        tell(_row("bombs", "in collection", fuzz.bombs))
+
     table = Table("attack", "tried", "seconds", "fell")
     for row in rows:
         table.add_row(row.attack, row.tried, f"{row.seconds:.0f}", str(len(row.fell) or ""))

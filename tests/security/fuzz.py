@@ -62,20 +62,32 @@ def files(count: int, seed: int, tick: Tick = lambda _: None, each: int = 250) -
         each: How many one process collects.
     """
     for first in range(0, count, each):
-        kinds, project = (media.PICTURES, "image") if (first // each) % 2 == 0 else (media.SOUNDS, "audio")
-        number = min(each, count - first)
-        with tempfile.TemporaryDirectory(prefix="ml-assets-files-") as folder:
-            for index in range(number):
-                draw = random.Random(f"{seed}-{first + index}")
-                (Path(folder) / f"{first + index:06}").write_bytes(media.mutated(draw, kinds))
-            done = subprocess.run(
-                [sys.executable, "-m", "security.collector", project, folder], cwd=Path(__file__).parents[1],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["nothing"])[-1][:300]
-            yield f"files {first} to {first + number} of seed {seed} ({project}): ended with {done.returncode}: {last}"
-        tick(number)
+        kinds, modality = (media.PICTURES, "image") if (first // each) % 2 == 0 else (media.SOUNDS, "audio")
+        numbers = range(first, min(first + each, count))
+        made = {f"{n:06}": media.mutated(random.Random(f"{seed}-{n}"), kinds) for n in numbers}
+        for problem in _collect(modality, made):
+            yield f"files {numbers.start} to {numbers.stop} of seed {seed} ({modality}): {problem}"
+        tick(len(numbers))
+
+
+def bombs() -> Iterator[str]:
+    """Files that are small and ask for much are collected or rejected in bounded memory, too."""
+    for modality, made in (("image", media.bombs()), ("audio", media.sound_bombs())):
+        for problem in _collect(modality, made):
+            yield f"{modality}: {problem}"
+
+
+def _collect(modality: str, made: dict[str, bytes]) -> Iterator[str]:
+    """What goes wrong when a process collects these files."""
+    with tempfile.TemporaryDirectory(prefix="ml-assets-files-") as folder:
+        for name, content in made.items():
+            (Path(folder) / name.replace(" ", "_")).write_bytes(content)
+        done = subprocess.run(
+            [sys.executable, "-m", "security.collector", modality, folder], cwd=Path(__file__).parents[1],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        yield f"ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['nothing'])[-1][:300]}"
 
 
 def _try(target: Target, seed: str) -> str | None:

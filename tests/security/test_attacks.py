@@ -49,8 +49,9 @@ def test_no_request_makes_the_endpoint_fail_and_what_it_took_can_be_collected(ta
     holds(fuzz.collect_what_was_taken(target))
 
 
-def test_no_media_file_crashes_collection(target: Target) -> None:
+def test_no_media_file_crashes_collection_or_takes_much_memory() -> None:
     holds(fuzz.files(FILES, SEED, each=FILES // 2))
+    holds(fuzz.bombs())
 
 
 @pytest.mark.parametrize("flood", crowd.FLOODS, ids=lambda flood: flood.__name__)
