@@ -15,7 +15,7 @@ from .wire import exchange
 ROUTES = {
     "predict": {"samples": ["The goalie saved it."]},
     "collect": {"samples": ["Somebody else's text about a goalie."]},
-    "label": {"labels": [{"content": TESTED, "label": "space", "labeler": "the attacker"}]},
+    "label": {"labels": [{"content": "A text that only a key knows.", "label": "space", "labeler": "only label"}]},
     "feedback": {"prediction_id": "0" * 32, "label": "space"},
 }
 PATHS = {"predict": "predict", "collect": "samples", "label": "labels", "feedback": "feedback"}
