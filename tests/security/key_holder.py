@@ -212,8 +212,9 @@ def name_a_run_after_a_path(target: Target) -> Iterator[str]:
 
 
 ATTACKS: tuple[Callable[[Target], Iterator[str]], ...] = (
+    overwrite_a_test_label,  # first: only while nothing else was pushed can labels be brought in without embeddings
     open_other_projects, exceed_the_scopes, label_without_the_scope, speak_as_others, traverse, inject_headers,
-    be_named_otherwise, use_a_key_that_was_taken_back, name_a_run_after_a_path, overwrite_a_test_label,
+    be_named_otherwise, use_a_key_that_was_taken_back, name_a_run_after_a_path,
 )  # fmt: skip
 
 

@@ -45,12 +45,12 @@ def speak_old_versions(target: Target) -> Iterator[str]:
 
 
 def pipeline(target: Target) -> Iterator[str]:
-    """Requests one behind the other are answered in order, each once."""
+    """A few requests one behind the other are answered in order, each once."""
     one, other = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", f"GET /{LETTERS} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     last = one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    statuses = _answers(target.ports["endpoint"], (one + other) * 10 + last)
-    if statuses != [200, 401] * 10 + [200]:
-        yield f"20 requests and one are answered {statuses}"
+    statuses = _answers(target.ports["endpoint"], (one + other) * 3 + last)
+    if statuses != [200, 401] * 3 + [200]:
+        yield f"seven requests are answered {statuses}"
 
 
 ATTACKS: tuple[Callable[[Target], Iterator[str]], ...] = (smuggle_a_request, speak_old_versions, pipeline)

@@ -19,7 +19,7 @@ def foreign_origins(target: Target) -> list[str]:
     """Origins that are not the server's own, however like it they look."""
     port = target.ports["dagster"]
     return [EVIL, "null", f"http://127.0.0.1:{target.ports['explorer'] + 1}", f"http://localhost:{port}.evil.example",
-            f"http://127.0.0.1.evil.example:{port}", f"https://127.0.0.1:{port}", "http://127.0.0.1"]  # fmt: skip
+            f"http://127.0.0.1.evil.example:{port}", f"http://[::1]:{port + 1}", "http://127.0.0.1"]  # fmt: skip
 
 
 def rebind_a_name(target: Target) -> Iterator[str]:
