@@ -3,13 +3,14 @@
 #   test   all tests                   check  style, types, layers, definitions
 #   bench  the figures that we claim   lock   new versions, with hashes, into requirements/
 #   clean  removes environments and caches   faults kills processes at random moments over the loop
+#   attack tries to break in, to stall and to crash, against real servers
 #   mpnet  the weights of a larger text encoder, 410 MB
 # `clean` never removes the state under ML_ASSETS_HOME.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := setup
-.PHONY: setup environments demo test faults check bench clean lock browser postgresql mpnet
+.PHONY: setup environments demo test faults attack check bench clean lock browser postgresql mpnet
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := 1
@@ -44,6 +45,9 @@ faketime:
 	command -v apt-get > /dev/null || exit 0; what="libfaketime, from the system's packages"; \
 	run() { mkdir -p .setup/faketime && cd .setup/faketime && { [ "$$(id -u)" != 0 ] || apt-get update -q; } && \
 	  apt-get download -q libfaketime && dpkg-deb -x libfaketime_*.deb .; }; ($(timed)) || true
+
+attack: setup browser
+	@cd tests && exec ../.venv/bin/python -m security $(ARGS)
 
 # without an instance of its own, Dagster would send telemetry
 check: export DAGSTER_HOME := $(CURDIR)/.setup/dagster

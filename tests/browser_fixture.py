@@ -24,10 +24,15 @@ def browser() -> Iterator[Browser]:
     Not per session: while it runs, Playwright marks an event loop as running in this thread, and other tests' `asyncio.run`
     would fail. Tests that need both call `asyncio.run` in a thread.
     """
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-    if chromium is None:
-        pytest.fail("no browser found: install Debian's package chromium")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        started = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield started
         started.close()
+
+
+def chromium() -> str:
+    """Where the browser is."""
+    found = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    if found is None:
+        pytest.fail("no browser found: install Debian's package chromium")
+    return found

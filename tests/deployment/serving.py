@@ -18,6 +18,7 @@ from installation import workers_of
 
 from ml_assets.deployment import bento, keys
 from ml_assets.deployment.rollout import deploy
+from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.modalities import MODALITIES, Text
 from ml_assets.records import now
 from ml_assets.store import ProjectStore
@@ -58,6 +59,21 @@ def make_model(folder: Path, version: str, seed: int, project: str = PROJECT) ->
 
 def serve_new(folder: Path, project: str, modality: Any, architecture: dict[str, Any], task: Task, items: list[Any]) -> str:
     """Put a network that was initialised by chance into production; the secret of a key of its project."""
+    built = build_new(folder, project, modality, architecture, task, items)
+    deploy(ProjectStore(project), f"{project}-1", built.tag, "a test", 120, now(), lambda _: None)
+    return keys.add(project, keys.SCOPES, "the app", now())
+
+
+def build_new(
+    folder: Path,
+    project: str,
+    modality: Any,
+    architecture: dict[str, Any],
+    task: Task,
+    items: list[Any],
+    settings: DeploymentSettings | None = None,
+) -> bento.Built:
+    """The Bento of a network that was initialised by chance, version `<project>-1`."""
     import torch
 
     torch.manual_seed(0)
@@ -76,9 +92,7 @@ def serve_new(folder: Path, project: str, modality: Any, architecture: dict[str,
         {"content": kind.to_json(item), "scores": [float(p) for p in row]} for item, row in zip(items, scores, strict=True)
     ]
     model.save(folder)
-    built = bento.build(folder, project, version, task=task)
-    deploy(ProjectStore(project), version, built.tag, "a test", 120, now(), lambda _: None)
-    return keys.add(project, keys.SCOPES, "the app", now())
+    return bento.build(folder, project, version, settings, task)
 
 
 def free_port() -> int:

@@ -1,0 +1,1 @@
+"""What hostile people try on a real installation: an attack is a function that says what must hold and yields what fell."""
