@@ -4,9 +4,7 @@ A *value* is one answer, as text in the column `value` of the tables. What the t
 or JSON in a canonical form, so that equal answers are equal texts.
 """
 
-import re
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_assets.registry import Plugin
+from ml_assets.tasks.classes import to_editor
 
 if TYPE_CHECKING:
     import torch
-
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0, section 2.2."""
 
 
 class InvalidLabel(ValueError):
@@ -193,22 +189,9 @@ def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
 def options(tag: str, classes: Sequence[str]) -> str:
     """Label Studio's element of each class, a line each, with a hotkey for the first nine."""
     return "\n".join(
-        f"    <{tag} value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
+        f"    <{tag} value={quoteattr(to_editor(name))}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
         for i, name in enumerate(classes, 1)
     )
-
-
-def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes, if annotators can tell them apart and Label Studio can show them. Raises `ValueError`."""
-    twice = [name for name, count in Counter(classes).items() if count > 1]
-    if twice:
-        raise ValueError(f"the class {twice[0]!r} stands twice in classes")
-    if any(not name.strip() for name in classes):
-        raise ValueError("a class needs a name")
-    for name in classes:
-        if NOT_XML.search(name):
-            raise ValueError(f"the class {name!r} holds a character that no label config can hold")
-    return classes
 
 
 def unknown_class(answer: Any, classes: Sequence[str]) -> InvalidLabel:

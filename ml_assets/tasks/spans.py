@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
-from ml_assets.tasks.base import Consensus, Metric, Task, known_classes, options
+from ml_assets.tasks.base import Consensus, Metric, Task, options
+from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
 
@@ -40,6 +41,11 @@ class Spans(Task):
     """The classes, in the order in which annotators see them."""
     empty: bool = True
     """Whether a text without any span is an answer."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_text(cls, classes: Any) -> Any:
+        return from_yaml(classes)
 
     @field_validator("classes")
     @classmethod
@@ -89,7 +95,7 @@ class Spans(Task):
                 "from_name": "label",
                 "to_name": "content",
                 "type": "labels",
-                "value": {"start": span["start"], "end": span["end"], "labels": [span["label"]]},
+                "value": {"start": span["start"], "end": span["end"], "labels": [to_editor(span["label"])]},
             }
             for span in self.answer(value)
         ]
