@@ -8,7 +8,20 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ml_assets"
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
-BOTTOM = {"home", "listeners", "records", "registry", "store", "lock", "compute", "progress", "credentials", "inbox", "plain"}
+BOTTOM = {
+    "home",
+    "listeners",
+    "offsets",
+    "records",
+    "registry",
+    "store",
+    "lock",
+    "compute",
+    "progress",
+    "credentials",
+    "inbox",
+    "plain",
+}
 LAYERS: list[set[str]] = [
     BOTTOM,
     {"modalities", "tasks"},

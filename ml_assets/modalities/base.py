@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ml_assets.offsets import Offsets
 from ml_assets.registry import Plugin, Settings
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ class Modality(Plugin):
     @abstractmethod
     def decode(self, content: str | bytes) -> Any:
         """The item. Raises `Undecodable` with one sentence; memory stays bounded whatever the content is."""
+
+    def offsets(self, content: Any) -> Offsets:
+        """Where the characters of the item stood in the content that `decode` makes it of."""
+        return Offsets()
 
     def from_json(self, content: str | Mapping[str, Any]) -> str | bytes:
         """Content that came in JSON, which holds no bytes: pictures and sounds are base64 in it. Raises `Undecodable`."""

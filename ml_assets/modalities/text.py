@@ -16,6 +16,7 @@ from ml_assets.compute import has_bfloat16, limit_threads
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
 from ml_assets.modalities.hub import ask_hub
 from ml_assets.modalities.weights import PACKAGED, folder_of
+from ml_assets.offsets import Offsets
 
 if TYPE_CHECKING:
     import torch
@@ -127,6 +128,10 @@ class Text(Modality):
         if not text:
             raise Undecodable("empty")
         return text
+
+    def offsets(self, content: str | bytes) -> Offsets:
+        """Of a text that loses space at both ends and the `\\r` of line ends; of bytes, those of the text in them."""
+        return Offsets.of_text(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
 
     def length(self, item: str) -> float:
         """Characters."""

@@ -19,6 +19,8 @@ from ml_assets.tasks.classes import to_editor
 if TYPE_CHECKING:
     import torch
 
+    from ml_assets.offsets import Offsets
+
 
 class InvalidLabel(ValueError):
     """The answer is not one that the task allows; the message says which are."""
@@ -94,6 +96,17 @@ class Task(Plugin):
     @abstractmethod
     def check(self, answer: Any) -> str:
         """The value of an answer from outside (a class name, a list of tags…). Raises `InvalidLabel` with the choices."""
+
+    def placed(self, value: str, item: Any, offsets: "Offsets") -> str:
+        """The value of an answer about content as it was given, with the positions that it names those of the item.
+
+        Raises `InvalidLabel` if it names a place that the item does not have.
+        """
+        return value
+
+    def placed_back(self, value: str, offsets: "Offsets") -> str:
+        """The value with the positions that it names those of the content as it was given."""
+        return value
 
     @abstractmethod
     def answer(self, value: str) -> Any:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -18,6 +18,9 @@ from ml_assets.tasks.base import Consensus, Metric, Task, options
 from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
+
+if TYPE_CHECKING:
+    from ml_assets.offsets import Offsets
 
 FARTHEST = 10**9
 TOKEN = re.compile(r"\S+")
@@ -74,6 +77,28 @@ class Spans(Task):
         if not spans and not self.empty:
             raise refused("at least one span is needed", self.classes)
         return as_value(spans)
+
+    def placed(self, value: str, item: str, offsets: "Offsets") -> str:
+        """The spans where their characters stand in the item."""
+        moved, given = [], offsets.to_given(len(item)) + offsets.tail
+        for span in json.loads(value):
+            start, end = offsets.to_item(span["start"]), min(offsets.to_item(span["end"]), len(item))
+            where = f"the span {span['start']}-{span['end']}"
+            if span["end"] > given:
+                raise refused(f"{where} ends behind the text, which has {given} characters", self.classes)
+            if start >= end:
+                raise refused(f"{where} holds nothing but space at the text's edge", self.classes)
+            moved.append(span | {"start": start, "end": end})
+        return as_value(moved)
+
+    def placed_back(self, value: str, offsets: "Offsets") -> str:
+        """The spans where their characters stood in the given content."""
+        return as_value(
+            [
+                span | {"start": offsets.to_given(span["start"]), "end": offsets.to_given(span["end"] - 1) + 1}
+                for span in json.loads(value)
+            ]
+        )
 
     def answer(self, value: str) -> list[dict[str, Any]]:
         """The list of spans."""
