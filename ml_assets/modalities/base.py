@@ -38,6 +38,10 @@ class Encoder(Settings):
     def encode(self, items: Sequence[Any]) -> NDArray[np.float32]:
         """`(n, dimensions) float32` vectors of `n` items, in their order."""
 
+    def unread(self, items: Sequence[Any]) -> NDArray[np.float64]:
+        """`(n,)` share of each item that the encoder does not look at, such as the end of a long text."""
+        return np.zeros(len(items))
+
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`: what models see of vectors as they are stored."""
         return vectors
