@@ -25,8 +25,8 @@ if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # whoever name
     os.environ.setdefault("AWS_ALLOW_HTTP", "true")
 PROJECT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 DAMAGE = re.compile(
-    r"(Invalid range|file size is too small|does not appear to be a Lance file|Not found|EOF while parsing|decode|orrupt|magic|fill whole buffer)"
-    r"[^,\n/]*"
+    r"(Invalid range|file size is too small|does not appear to be a Lance file|Not found|EOF while parsing|decode|orrupt|magic"
+    r"|fill whole buffer)[^,\n/]*"
 )
 """What Lance says of files that are torn, empty or gone."""
 

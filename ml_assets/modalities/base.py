@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.errors import MLAssetsError
+from ml_assets.offsets import Offsets
 from ml_assets.registry import Plugin, Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Encoder(Settings):
     def prepared(self, item: Any) -> Any:
         """What `encode` may get instead of the item: all that costs time and needs no network is done. By default the item."""
         return item
+
+    def unread(self, items: Sequence[Any]) -> NDArray[np.float64]:
+        """`(n,)` share of each item that the encoder does not look at, such as the end of a long text."""
+        return np.zeros(len(items))
 
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`: what models see of vectors as they are stored."""
@@ -127,6 +132,10 @@ class Modality(Plugin):
     def bounded(self, work: float) -> Self:
         """The same modality, which gives up on content whose header did not tell that it costs more than `work`."""
         return self
+
+    def offsets(self, content: Any) -> Offsets:
+        """Where the characters of the item stood in the content that `decode` makes it of."""
+        return Offsets()
 
     def from_json(self, content: str | Mapping[str, Any]) -> str | bytes:
         """Content that came in JSON, which holds no bytes: pictures and sounds are base64 in it. Raises `Undecodable`."""

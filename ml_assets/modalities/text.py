@@ -17,12 +17,15 @@ from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
 from ml_assets.modalities.hub import ask_hub
 from ml_assets.modalities.weights import PACKAGED, folder_of
+from ml_assets.offsets import Offsets
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
 WORD = re.compile(r"\w+", re.UNICODE)
+WINDOWED = re.compile(r"(?P<model>.+)\*(?P<windows>[1-9][0-9]?)")
+"""The name of an encoder that reads texts in several windows, such as `minilm*8`."""
 
 
 class TextEncoder(WordPieces):
@@ -32,20 +35,61 @@ class TextEncoder(WordPieces):
     dimensions: int
     weights: str
     max_tokens: int = 128
+    """Word pieces of one window, with the model's own marks."""
+    windows: int = 1
+    """How many windows of a text are read at most; their vectors are averaged."""
 
     @property
     def distributions(self) -> tuple[str, ...]:
-        """Those of a packaged model."""
-        return tuple(PACKAGED[self.name].inside) if self.name in PACKAGED else ()
+        """The packages that hold the weights of a packaged model."""
+        model, _ = _windowed(self.name)
+        return tuple(PACKAGED[model].inside) if model in PACKAGED else ()
 
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`, unit length. Sorted by length inside, so mixed lengths cost no padding."""
+        """`(n, dimensions) float32`, unit length. Sorted by length inside, so mixed lengths cost no padding.
+
+        A text of several windows has the mean of their vectors, each weighed by its word pieces.
+        """
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
+        if self.windows == 1:
+            return self._of_windows(items)
+        cut = [self._cut(pairs)[: self.windows] for pairs in self._whole_offsets(items)]
+        parts = [item[start:end] for item, windows in zip(items, cut, strict=True) for start, end, _ in windows]
+        weights = np.array([count for windows in cut for _, _, count in windows], np.float32)[:, None]
+        starts = np.cumsum([0, *(len(windows) for windows in cut[:-1])])
+        return _unit(np.add.reduceat(self._of_windows(parts) * weights, starts))
+
+    def unread(self, items: Sequence[str]) -> NDArray[np.float64]:
+        """`(n,)` share of each text's word pieces that stand behind what is read of it."""
+        counts = np.array([max(len(pairs), 1) for pairs in self._whole_offsets(items)], float)
+        return np.maximum(0.0, 1.0 - self.windows * self._pieces_of_a_window() / counts)
+
+    def _of_windows(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """`(n, dimensions) float32`, unit length, of the beginning of each text."""
         model = _load(self.weights, self.max_tokens)
-        vectors = np.asarray(model.encode(list(items), batch_size=32, show_progress_bar=False), dtype=np.float32)
+        vectors = np.asarray(model.encode(list(texts), batch_size=32, show_progress_bar=False), dtype=np.float32)
         # not in the model: bfloat16 has three digits, and lengths would be off by as much
-        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
+        return _unit(vectors)
+
+    def _whole_offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where each word piece of the whole texts stands, without the model's marks."""
+        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
+        found = tokenizer(
+            list(items), truncation=False, padding=False, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return cast("list[list[tuple[int, int]]]", found["offset_mapping"])
+
+    def _pieces_of_a_window(self) -> int:
+        """Word pieces of the text that one window holds beside the model's own marks."""
+        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
+        return self.max_tokens - int(tokenizer.num_special_tokens_to_add())
+
+    def _cut(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """First character, the one behind the last, and the word pieces of each window; at least one window."""
+        size = self._pieces_of_a_window()
+        found = [(part[0][0], part[-1][1], len(part)) for i in range(0, len(pairs), size) if (part := pairs[i : i + size])]
+        return found or [(0, 0, 1)]
 
     def pieces(self, items: Sequence[str]) -> list[list[int]]:
         """Ids of the model's tokenizer, its marks at both ends included; at most `max_tokens`."""
@@ -79,6 +123,17 @@ class TextEncoder(WordPieces):
 
     def _model(self) -> Any:
         return _load(self.weights, self.max_tokens)[0].auto_model
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors at unit length."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
+
+
+def _windowed(name: str) -> tuple[str, int]:
+    """The model of an encoder's name, and in how many windows it reads a text at most."""
+    found = WINDOWED.fullmatch(name)
+    return (found["model"], int(found["windows"])) if found else (name, 1)
 
 
 @lru_cache(maxsize=8)
@@ -129,6 +184,10 @@ class Text(Modality):
             raise Undecodable("empty")
         return text
 
+    def offsets(self, content: str | bytes) -> Offsets:
+        """Of a text that loses space at both ends and the `\\r` of line ends; of bytes, those of the text in them."""
+        return Offsets.of_text(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
+
     def length(self, item: str) -> float:
         """Characters."""
         return len(item)
@@ -150,18 +209,23 @@ class Text(Modality):
         return pa.table(columns)
 
     def encoder(self, name: str) -> TextEncoder:
-        """`minilm` or `mpnet` (weights from installed packages), or any sentence-transformers model or folder."""
-        if name in PACKAGED:
-            return TextEncoder(name=name, dimensions=PACKAGED[name].dimensions, weights=str(folder_of(name)))
+        """`minilm` or `mpnet` (weights from installed packages), or any sentence-transformers model or folder.
+
+        With `*8` behind its name it reads eight windows of a text at most, and not only the beginning.
+        """
+        model, windows = _windowed(name)
+        if model in PACKAGED:
+            dimensions: Any = PACKAGED[model].dimensions
+            return TextEncoder(name=name, dimensions=dimensions, weights=str(folder_of(model)), windows=windows)
         try:
-            dimensions = _load(name, 128).get_sentence_embedding_dimension()
+            dimensions = _load(model, 128).get_sentence_embedding_dimension()
         except (OSError, ValueError) as error:
             choices = ", ".join(sorted(PACKAGED))
             why = f" ({error})" if str(error).startswith("the ") else ""
             raise InvalidValue(
-                f"cannot load the text encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
+                f"cannot load the text encoder {model!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
-        return TextEncoder(name=name, dimensions=int(dimensions or 0), weights=name)
+        return TextEncoder(name=name, dimensions=int(dimensions or 0), weights=model, windows=windows)
 
     def label_studio_object(self) -> str:
         """Label Studio's `Text`, with line ends kept."""

@@ -105,8 +105,10 @@ def _distributions(axes: "Axes", column: str, reference: Profile, traffic: Profi
 
 def _figure(width: float, height: float) -> "Figure":
     """A figure of its own, outside pyplot: no display, no state that is shared between threads."""
+    import matplotlib
     from matplotlib.figure import Figure
 
+    matplotlib.rcParams["text.parse_math"] = False  # a `$` in a class or a column is a `$`
     return Figure(figsize=(width, height), dpi=110, layout="constrained")
 
 

@@ -62,7 +62,8 @@ def interval(alike: Sequence[float]) -> tuple[float, float]:
     n, mean, z = len(alike), fsum(alike) / len(alike), NormalDist().inv_cdf(0.975)
     middle = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # the mean lies within by the formula, and must in floating point too: charts draw the distance to either end
+    return max(0.0, min(middle - half, mean)), min(1.0, max(middle + half, mean))
 
 
 def _row(day: str, model: str, alike: list[float], at: datetime) -> dict[str, object]:

@@ -4,9 +4,7 @@ A *value* is one answer, as text in the column `value` of the tables. What the t
 or JSON in a canonical form, so that equal answers are equal texts.
 """
 
-import re
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,14 +13,14 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.errors import InvalidValue, MLAssetsError
+from ml_assets.errors import MLAssetsError
 from ml_assets.registry import Plugin
+from ml_assets.tasks.classes import to_editor
 
 if TYPE_CHECKING:
     import torch
 
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0, section 2.2."""
+    from ml_assets.offsets import Offsets
 
 
 class InvalidLabel(MLAssetsError, ValueError):
@@ -99,6 +97,17 @@ class Task(Plugin):
     @abstractmethod
     def check(self, answer: Any) -> str:
         """The value of an answer from outside (a class name, a list of tags…). Raises `InvalidLabel` with the choices."""
+
+    def placed(self, value: str, item: Any, offsets: "Offsets") -> str:
+        """The value of an answer about content as it was given, with the positions that it names those of the item.
+
+        Raises `InvalidLabel` if it names a place that the item does not have.
+        """
+        return value
+
+    def placed_back(self, value: str, offsets: "Offsets") -> str:
+        """The value with the positions that it names those of the content as it was given."""
+        return value
 
     @abstractmethod
     def answer(self, value: str) -> Any:
@@ -194,22 +203,9 @@ def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
 def options(tag: str, classes: Sequence[str]) -> str:
     """Label Studio's element of each class, a line each, with a hotkey for the first nine."""
     return "\n".join(
-        f"    <{tag} value={quoteattr(name)}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
+        f"    <{tag} value={quoteattr(to_editor(name))}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
         for i, name in enumerate(classes, 1)
     )
-
-
-def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes, if annotators can tell them apart and Label Studio can show them. Raises `ValueError`."""
-    twice = [name for name, count in Counter(classes).items() if count > 1]
-    if twice:
-        raise InvalidValue(f"the class {twice[0]!r} stands twice in classes")
-    if any(not name.strip() for name in classes):
-        raise InvalidValue("a class needs a name")
-    for name in classes:
-        if NOT_XML.search(name):
-            raise InvalidValue(f"the class {name!r} holds a character that no label config can hold")
-    return classes
 
 
 def unknown_class(answer: Any, classes: Sequence[str]) -> InvalidLabel:

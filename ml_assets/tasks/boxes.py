@@ -13,7 +13,8 @@ from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
 from ml_assets.tasks.average_precision import Matches, average_precision, matches, overlap
-from ml_assets.tasks.base import Consensus, Metric, Task, known_classes, options
+from ml_assets.tasks.base import Consensus, Metric, Task, options
+from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, paired, resampled
 
@@ -21,6 +22,9 @@ GRID = 100_000
 """Places are kept to five digits: a hundredth of a pixel of a picture a thousand pixels wide."""
 ALIKE = 0.5
 """Two boxes of a class mean the same object if they share this much of their union."""
+OVERHANG = 0.5
+"""How far beyond the picture's edges a box may reach, as a share of the picture: it is cut there. What reaches farther was
+counted in another unit."""
 DRAWS = 200
 SIDES = ("x", "y", "width", "height")
 
@@ -41,6 +45,11 @@ class Boxes(Task):
     """The classes, in the order in which annotators see them."""
     empty: bool = True
     """Whether a picture without any object is an answer."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_text(cls, classes: Any) -> Any:
+        return from_yaml(classes)
 
     @field_validator("classes")
     @classmethod
@@ -95,7 +104,8 @@ class Boxes(Task):
                 "from_name": "label",
                 "to_name": "content",
                 "type": "rectanglelabels",
-                "value": {side: 100 * box[side] for side in SIDES} | {"rotation": 0, "rectanglelabels": [box["label"]]},
+                "value": {side: 100 * box[side] for side in SIDES}
+                | {"rotation": 0, "rectanglelabels": [to_editor(box["label"])]},
             }
             | ({"score": box["confidence"]} if "confidence" in box else {})
             for box in self.answer(value)
@@ -201,6 +211,12 @@ class Boxes(Task):
         x, y, width, height = (_number(entry[side]) for side in SIDES)
         if x is None or y is None or width is None or height is None:
             raise refused(f"{shown([entry[side] for side in SIDES])} is no box: it needs four finite numbers", self.classes)
+        if min(x, y) < -OVERHANG or max(width, height, x + width, y + height) > 1 + OVERHANG:
+            raise refused(
+                f"{shown([entry[side] for side in SIDES])} reaches far beyond the picture: places and sizes are shares of its "
+                "width and height, from 0 to 1, and neither pixels nor percent",
+                self.classes,
+            )
         (left, right), (top, bottom) = _edges(x, width), _edges(y, height)
         if right <= left or bottom <= top:
             raise refused(f"{shown([entry[side] for side in SIDES])} is empty within the picture", self.classes)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_assets.tasks.base import InvalidLabel
+from ml_assets.tasks.classes import class_of, from_editor
 
 MOST = 1000
 """The longest answer: people do not give longer ones, and what joins answers compares all of them with each other."""
@@ -33,10 +34,11 @@ def as_value(answer: Sequence[Any] | Mapping[str, Any]) -> str:
 
 
 def as_class(name: Any, classes: Sequence[str]) -> str:
-    """The class of that name. Raises `InvalidLabel`."""
-    if not isinstance(name, str) or name not in classes:
+    """The class that the name means. Raises `InvalidLabel`."""
+    found = class_of(name, classes)
+    if found is None:
         raise refused(f"unknown class {shown(name)}", classes)
-    return name
+    return found
 
 
 def refused(reason: str, classes: Sequence[str]) -> InvalidLabel:
@@ -66,7 +68,7 @@ def only_class(names: Any, classes: Sequence[str]) -> str:
     """The class of a region that has exactly one. Raises `InvalidLabel`."""
     if not isinstance(names, list) or len(names) != 1:
         raise refused(f"{len(names) if isinstance(names, list) else 0} classes of a region where one is needed", classes)
-    return as_class(names[0], classes)
+    return as_class(from_editor(names[0]), classes)
 
 
 def in_order(found: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:

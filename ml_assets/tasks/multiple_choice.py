@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from ml_assets.tasks.base import Consensus, Metric, Predicted, Task, known_classes, options
+from ml_assets.tasks.base import Consensus, Metric, Predicted, Task, options
+from ml_assets.tasks.classes import from_editor, from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_class, as_list, as_value, refused, regions
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, macro_f1, micro_f1, paired
 
@@ -27,6 +28,11 @@ class MultipleChoice(Task):
 
     classes: tuple[str, ...] = Field(min_length=2)
     """The classes, in the order in which annotators see them."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_text(cls, classes: Any) -> Any:
+        return from_yaml(classes)
 
     @field_validator("classes")
     @classmethod
@@ -57,7 +63,7 @@ class MultipleChoice(Task):
         picked: list[Any] = []
         for _, value in regions(result, self.classes):
             picked += as_list(value.get("choices"), self.classes)
-        return self.check(picked)
+        return self.check([from_editor(name) for name in picked])
 
     def answer_type(self) -> Any:
         """A list of classes."""
@@ -65,7 +71,8 @@ class MultipleChoice(Task):
 
     def write(self, value: str) -> list[dict[str, Any]]:
         """One `choices` region."""
-        return [{"from_name": "label", "to_name": "content", "type": "choices", "value": {"choices": self.answer(value)}}]
+        choices = [to_editor(name) for name in self.answer(value)]
+        return [{"from_name": "label", "to_name": "content", "type": "choices", "value": {"choices": choices}}]
 
     def alike(self, first: str, second: str) -> float:
         """The Jaccard index of the classes."""

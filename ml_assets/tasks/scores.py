@@ -46,13 +46,19 @@ def resampled(n: int, seed: int, draws: int = DRAWS) -> Iterator[NDArray[np.floa
 
 def as_metrics(found: Draws) -> dict[str, Metric]:
     """Each figure with the interval of its draws."""
-    return {name: Metric(float(values[0]), *interval(values[1:])) for name, values in found.items()}
+    return {name: _with_interval(float(values[0]), values[1:]) for name, values in found.items()}
 
 
 def paired(first: Draws, second: Draws, name: str) -> Metric:
     """The figure of `first` minus that of `second`, draw by draw."""
     a, b = first[name], second[name]
-    return Metric(float(a[0] - b[0]), *interval(a[1:] - b[1:]))
+    return _with_interval(float(a[0] - b[0]), a[1:] - b[1:])
+
+
+def _with_interval(value: float, draws: NDArray[np.float64]) -> Metric:
+    """The figure with the interval of its draws, which holds the figure itself: of few samples no draw may be as good."""
+    low, high = interval(draws)
+    return Metric(value, min(low, value), max(high, value))
 
 
 def micro_f1(hits: NDArray[np.float64], support: NDArray[np.float64]) -> NDArray[np.float64]:

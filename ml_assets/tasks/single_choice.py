@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, known_classes, options, unknown_class
+from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task, options, unknown_class
+from ml_assets.tasks.classes import class_of, from_editor, from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_list, regions
 from ml_assets.tasks.scores import Draws, as_metrics, bootstrap, macro_f1, paired
 
@@ -27,6 +28,11 @@ class SingleChoice(Task):
     classes: tuple[str, ...] = Field(min_length=2)
     """The classes, in the order in which annotators see them."""
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_text(cls, classes: Any) -> Any:
+        return from_yaml(classes)
+
     @field_validator("classes")
     @classmethod
     def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -41,10 +47,11 @@ class SingleChoice(Task):
         )
 
     def check(self, answer: Any) -> str:
-        """The class, if it is one."""
-        if not isinstance(answer, str) or answer not in self.classes:
+        """The class that the answer means."""
+        found = class_of(answer, self.classes)
+        if found is None:
             raise unknown_class(answer, self.classes)
-        return answer
+        return found
 
     def answer(self, value: str) -> str:
         """The class."""
@@ -57,11 +64,11 @@ class SingleChoice(Task):
             choices += as_list(value.get("choices"), self.classes)
         if len(choices) != 1:
             raise InvalidLabel(f"{len(choices)} choices where exactly one is needed")
-        return self.check(choices[0])
+        return self.check(from_editor(choices[0]))
 
     def write(self, value: str) -> list[dict[str, Any]]:
         """One `choices` region."""
-        return [{"from_name": "label", "to_name": "content", "type": "choices", "value": {"choices": [value]}}]
+        return [{"from_name": "label", "to_name": "content", "type": "choices", "value": {"choices": [to_editor(value)]}}]
 
     def classes_in(self, value: str) -> tuple[str, ...]:
         """The one class."""

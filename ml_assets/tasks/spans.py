@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -15,9 +15,13 @@ from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
 from ml_assets.errors import InvalidValue
-from ml_assets.tasks.base import Consensus, Metric, Task, known_classes, options
+from ml_assets.tasks.base import Consensus, Metric, Task, options
+from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
+
+if TYPE_CHECKING:
+    from ml_assets.offsets import Offsets
 
 FARTHEST = 10**9
 TOKEN = re.compile(r"\S+")
@@ -41,6 +45,11 @@ class Spans(Task):
     """The classes, in the order in which annotators see them."""
     empty: bool = True
     """Whether a text without any span is an answer."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_text(cls, classes: Any) -> Any:
+        return from_yaml(classes)
 
     @field_validator("classes")
     @classmethod
@@ -70,6 +79,28 @@ class Spans(Task):
             raise refused("at least one span is needed", self.classes)
         return as_value(spans)
 
+    def placed(self, value: str, item: str, offsets: "Offsets") -> str:
+        """The spans where their characters stand in the item."""
+        moved, given = [], offsets.to_given(len(item)) + offsets.tail
+        for span in json.loads(value):
+            start, end = offsets.to_item(span["start"]), min(offsets.to_item(span["end"]), len(item))
+            where = f"the span {span['start']}-{span['end']}"
+            if span["end"] > given:
+                raise refused(f"{where} ends behind the text, which has {given} characters", self.classes)
+            if start >= end:
+                raise refused(f"{where} holds nothing but space at the text's edge", self.classes)
+            moved.append(span | {"start": start, "end": end})
+        return as_value(moved)
+
+    def placed_back(self, value: str, offsets: "Offsets") -> str:
+        """The spans where their characters stood in the given content."""
+        return as_value(
+            [
+                span | {"start": offsets.to_given(span["start"]), "end": offsets.to_given(span["end"] - 1) + 1}
+                for span in json.loads(value)
+            ]
+        )
+
     def answer(self, value: str) -> list[dict[str, Any]]:
         """The list of spans."""
         return list(json.loads(value))
@@ -90,7 +121,7 @@ class Spans(Task):
                 "from_name": "label",
                 "to_name": "content",
                 "type": "labels",
-                "value": {"start": span["start"], "end": span["end"], "labels": [span["label"]]},
+                "value": {"start": span["start"], "end": span["end"], "labels": [to_editor(span["label"])]},
             }
             for span in self.answer(value)
         ]

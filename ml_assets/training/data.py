@@ -42,7 +42,14 @@ def split_data(
     ids = [r["id"] for r in picked]
     inputs = inputs_of(store, architecture, modality, modality.only(chosen.inputs).encoder(chosen.encoder), ids)
     items = items_of(store, modality, ids) if task.reads_items else []
-    return SplitData(ids, Examples(inputs, [r["target"] for r in picked], items))
+    return SplitData(ids, Examples(inputs, [r["target"] for r in picked], items, _groups(store, ids)))
+
+
+def _groups(store: ProjectStore, ids: Sequence[str]) -> list[str]:
+    """The group of each sample, its id where it has none; empty if none has."""
+    known = store.table("samples").take(ids, ["id", "group"]).to_pydict()
+    groups = dict(zip(known["id"], known["group"], strict=True))
+    return [groups.get(i) or i for i in ids] if any(groups.values()) else []
 
 
 def inputs_of(
@@ -75,7 +82,11 @@ def items_of(store: ProjectStore, modality: Modality, ids: Sequence[str]) -> lis
 def train_and_validation(
     data: Examples, classes: tuple[str, ...], task: Task, share: float, seed: int
 ) -> tuple[Examples, Examples]:
-    """The training samples in two parts, each class in both. Raises `NotEnoughLabels`."""
+    """The training samples in two parts, each class in both. Raises `NotEnoughLabels`.
+
+    Samples of one group are never on both sides: a network that knows the speaker or the document would look better than it
+    is on new ones. Then a class of one group alone is in the first part only.
+    """
     from sklearn.model_selection import train_test_split
 
     within = [task.classes_in(value) for value in data.values]
@@ -83,6 +94,8 @@ def train_and_validation(
     for name, own in members.items():
         if len(own) < 2:
             raise NotEnoughLabels(f"class {name!r} has {len(own)} labelled training samples: at least 2 are needed to train")
+    if len(set(data.groups)) > 1:
+        return _by_group(data, [classes.index(found[0]) if found else len(classes) for found in within], share, seed)
     size = min(max(len(classes), round(share * len(data))), len(data) - len(classes))
     # of values with several classes there are too many to keep the share of each
     strata = [classes.index(found[0]) for found in within] if all(len(found) == 1 for found in within) else None
@@ -94,3 +107,27 @@ def train_and_validation(
                 side.add(min(own))
                 other.remove(min(own))
     return data.take(np.array(sorted(train))), data.take(np.array(sorted(validation)))
+
+
+def _by_group(data: Examples, strata: Sequence[int], share: float, seed: int) -> tuple[Examples, Examples]:
+    """The samples in two parts of whole groups, the second about this share of them.
+
+    Of the folds of a stratified division by groups the one whose rest holds the most classes, then the one that itself does,
+    then the one whose size is nearest.
+    """
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(min(max(2, round(1 / share)), len(set(data.groups))), shuffle=True, random_state=seed)
+    kinds = np.asarray(strata)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # it is then in some of the folds only
+        parts = [(a, b) for a, b in folds.split(kinds, kinds, list(data.groups)) if len(a) and len(b)]
+
+    def fitness(part: tuple[NDArray[Any], NDArray[Any]]) -> tuple[float, ...]:
+        train, validation = part
+        return -len(set(kinds[train])), -len(set(kinds[validation])), abs(len(validation) - share * len(kinds))
+
+    train, validation = min(parts, key=fitness)
+    return data.take(np.sort(train)), data.take(np.sort(validation))

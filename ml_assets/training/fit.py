@@ -32,18 +32,21 @@ class Examples:
         inputs: `(n, …)`, as `Architecture.inputs` gives them; embeddings are `(n, d) float32`.
         values: `n` values of the label task.
         items: The `n` items, where the task's metrics need them; else empty.
+        groups: The group of each of the `n` samples (a speaker, a document), or what stands for it alone; empty without groups.
     """
 
     inputs: NDArray[Any]
     values: Sequence[str]
     items: Sequence[Any] = ()
+    groups: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, index: NDArray[Any]) -> "Examples":
         """The examples at these positions."""
-        return Examples(self.inputs[index], [self.values[i] for i in index], [self.items[i] for i in index if self.items])
+        items, groups = ([each[i] for i in index if each] for each in (self.items, self.groups))
+        return Examples(self.inputs[index], [self.values[i] for i in index], items, groups)
 
 
 def fit(

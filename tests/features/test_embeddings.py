@@ -71,7 +71,7 @@ def test_alike_texts_have_alike_vectors() -> None:
 
 
 def test_the_check_counts_what_is_missing(store: ProjectStore) -> None:
-    [check, _] = features_checks("reviews", FeaturesSettings(), TEXT, SingleChoice(classes=("a", "b")))
+    [check, *_] = features_checks("reviews", FeaturesSettings(), TEXT, SingleChoice(classes=("a", "b")))
     collect(store, "a cat", "a dog")
     assert check(workspace=Workspace()).metadata["samples without a vector"].value == {"minilm": 2}
     embed_new(store, TEXT, ENCODER, lambda *_: None)
@@ -87,3 +87,34 @@ def test_vectors_that_are_stored_are_whole_whatever_models_see(store: ProjectSto
     assert embed_new(store, mixed, part, lambda done, total: None) == 2
     ids = [str(row["id"]) for row in found]
     assert np.allclose(vectors_of(table_of(store, whole), ids), whole.encode(items), atol=1e-6)
+
+
+LONG = " ".join(f"The members of committee {i} met and talked about the price of grain." for i in range(30))
+
+
+def test_a_long_text_is_read_in_windows_and_a_short_one_is_not_changed_by_that() -> None:
+    windows = TEXT.encoder("minilm*8")
+    assert (windows.name, windows.distributions) == ("minilm*8", ENCODER.distributions)
+    short = TEXTS[:3]
+    assert np.allclose(windows.encode(short), ENCODER.encode(short), atol=0.02)
+    ends = [f"{LONG} {end}" for end in ("The goalie saved the puck. " * 20, "The rocket reached the orbit of Mars. " * 20)]
+    beginning, whole = ENCODER.encode(ends), windows.encode(ends)
+    assert np.allclose(beginning[0], beginning[1], atol=0.02), "the ends are not read"
+    assert whole[0] @ whole[1] < 0.95
+    assert np.allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-5)
+    assert np.allclose(windows.encode([short[0], ends[0]])[1], whole[0], atol=0.02)
+
+
+def test_the_share_of_a_text_that_is_not_read_is_told(store: ProjectStore) -> None:
+    assert ENCODER.unread(["a cat", ""]).tolist() == [0, 0]
+    [share] = ENCODER.unread([LONG])
+    assert 0.6 < share < 0.9
+    assert TEXT.encoder("minilm*8").unread([LONG])[0] < 0.1
+    collect(store, *TEXTS, LONG)
+    task = SingleChoice(classes=("a", "b"))
+    for name, passes in (("minilm", False), ("minilm*16", True)):
+        checks = features_checks(store.project, FeaturesSettings(encoder=name), TEXT, task)
+        [read_whole] = [check for check in checks if check.check_key.name == "read_whole"]
+        found = read_whole(workspace=Workspace())
+        assert found.passed == passes
+        assert passes or "name the encoder minilm*8" in found.description

@@ -57,3 +57,14 @@ def test_accuracy_chart(tmp_path: Path) -> None:
 
 def test_markdown_carries_the_picture() -> None:
     assert markdown(b"\x89PNG", "drift") == "![drift](data:image/png;base64,iVBORw==)"
+
+
+def test_a_dollar_in_a_class_is_no_formula() -> None:
+    reference, traffic = (
+        read(profile(pa.table({"label": [often] * 50 + [seldom] * 5}), AT)) for often, seldom in (("a", "$$"), ("$$", "$5_{"))
+    )
+    drifted = pa.table({"column": ["label"], "score": [0.9], "threshold": [0.1], "drifted": [True]})
+    assert drift_chart(drifted, reference, traffic).startswith(b"\x89PNG")
+    rows_of = {"id": "a", "model": "$$", "day": "2026-01-31", "feedback": 13, "correct": 13,
+               "accuracy": 1.0, "low": 0.77, "high": 1.0, "at": AT}  # fmt: skip
+    assert accuracy_chart(rows("live_accuracy", [rows_of])).startswith(b"\x89PNG")

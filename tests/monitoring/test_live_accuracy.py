@@ -109,3 +109,11 @@ def test_the_mean_lies_within_its_interval(alike: list[float]) -> None:
     low, high = interval(alike)
     assert 0 <= low <= sum(alike) / len(alike) + 1e-9
     assert sum(alike) / len(alike) - 1e-9 <= high <= 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 1 / 3])
+def test_the_interval_holds_its_mean_so_that_charts_can_draw_it(share: float) -> None:
+    for count in range(1, 301):
+        right = round(count * share)
+        low, high = interval([1.0] * right + [0.0] * (count - right))
+        assert low <= right / count <= high

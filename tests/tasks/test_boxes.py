@@ -19,7 +19,7 @@ def box(label: str, x: float, y: float, width: float, height: float, **more: flo
 
 
 SHARE = st.floats(-0.5, 1.5)
-BOX = st.builds(box, st.sampled_from(CLASSES), SHARE, SHARE, st.floats(0.0, 2.0), st.floats(0.0, 2.0))
+BOX = st.builds(box, st.sampled_from(CLASSES), SHARE, SHARE, st.floats(0.0, 1.5), st.floats(0.0, 1.5))
 CAT, DOG = box("cat", 0.1, 0.1, 0.2, 0.2), box("dog", 0.6, 0.6, 0.3, 0.3)
 
 
@@ -35,7 +35,7 @@ def test_boxes_lie_within_the_picture_and_stay_as_they_are(answer: list[dict[str
     inside = [each for each in answer if _visible(each)]
     value = TASK.check(inside)
     if len(inside) < len(answer):
-        with pytest.raises(InvalidLabel, match="is empty within the picture"):
+        with pytest.raises(InvalidLabel, match=r"is empty within the picture|reaches far beyond the picture"):
             TASK.check(answer)
     answer = inside
     random.shuffle(answer)
@@ -48,13 +48,23 @@ def test_boxes_lie_within_the_picture_and_stay_as_they_are(answer: list[dict[str
 def test_what_lies_outside_is_cut_off() -> None:
     assert TASK.answer(TASK.check([box("cat", -0.1, 0.5, 0.3, 0.9)])) == [box("cat", 0.0, 0.5, 0.2, 0.5)]
     for outside in (
-        box("cat", 1.0, 0, 1, 1),
-        box("cat", -1, 0, 1, 1),
+        box("cat", 1.0, 0, 0.5, 1),
+        box("cat", -0.5, 0, 0.5, 1),
         box("cat", 0.2, 0.2, 0, 0.1),
         box("cat", 0.2, 0.2, -0.1, 0.1),
     ):
         with pytest.raises(InvalidLabel, match="is empty within the picture: choose among cat, dog"):
             TASK.check([outside])
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [box("cat", 0, 0, 20, 16), box("cat", 0, 0, 30, 30), box("cat", 12, 9, 20, 16), box("cat", 0.2, 0.2, 1.4, 0.1),
+     box("cat", -1, 0, 1, 1), box("cat", 0, 0, 1, 5)],
+)  # fmt: skip
+def test_a_box_in_pixels_or_percent_does_not_become_the_whole_picture(counted: dict[str, Any]) -> None:
+    with pytest.raises(InvalidLabel, match="shares of its width and height, from 0 to 1, and neither pixels nor percent"):
+        TASK.check([counted])
 
 
 @pytest.mark.parametrize("number", [None, "0.1", True, float("nan"), float("inf"), 10**400, [0.1]])

@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_assets.modalities import Text
+from ml_assets.records import rows
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 from ml_assets.training.architectures import TextCNN
@@ -58,6 +59,38 @@ def test_too_few_labels_are_said_with_the_class() -> None:
     assert str(caught.value) == "class 'c1' has 1 labelled training samples: at least 2 are needed to train"
     with pytest.raises(NotEnoughLabels, match="class 'c2' has 0"):
         train_and_validation(of([5, 5]), ("c0", "c1", "c2"), THREE, 0.2, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=12, max_size=80), st.sampled_from([0.1, 0.2, 0.4]))
+def test_a_group_is_never_on_both_sides(drawn: list[tuple[int, int]], share: float) -> None:
+    drawn += [(c, g) for c in range(3) for g in (0, 1, 2)]  # each class in three groups
+    data = Examples(
+        np.arange(len(drawn), dtype=np.float32)[:, None], [f"c{c}" for c, _ in drawn], groups=[f"g{g}" for _, g in drawn]
+    )
+    train, validation = train_and_validation(data, THREE.classes, THREE, share, 0)
+    assert sorted(int(i) for part in (train, validation) for i in part.inputs[:, 0]) == list(range(len(drawn)))
+    assert not set(train.groups) & set(validation.groups)
+    assert set(train.values) == set(THREE.classes)
+    assert len(validation)
+
+
+def test_a_class_of_one_group_is_learnt() -> None:
+    values, groups = ["c0", "c1"] * 10 + ["c2"] * 4, [f"g{i // 4}" for i in range(20)] + ["only"] * 4
+    for seed in range(5):
+        data = Examples(np.zeros((24, 1), np.float32), values, groups=groups)
+        train, validation = train_and_validation(data, THREE.classes, THREE, 0.2, seed)
+        assert set(train.values) == {"c0", "c1", "c2"}
+        assert set(validation.values) == {"c0", "c1"}
+
+
+def test_groups_come_from_the_samples_and_those_without_one_stand_alone(store: ProjectStore) -> None:
+    chosen = fill(store, train=6, test=3)
+    assert split_data(store, chosen, Text(), TASK, QUICK, "train").examples.groups == []
+    samples = store.table("samples").read().to_pylist()
+    first = min(row["id"] for row in samples if row["split"] == "train")
+    store.table("samples").upsert(rows("samples", [row | {"group": "a"} for row in samples if row["id"] == first]))
+    found = split_data(store, chosen, Text(), TASK, QUICK, "train")
+    assert found.examples.groups == ["a", *found.ids[1:]]
 
 
 def test_the_splits_of_a_feature_set_are_apart(store: ProjectStore) -> None:

@@ -1,0 +1,77 @@
+"""Names of classes: which a task may have, and which class an answer from outside means."""
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ml_assets.errors import InvalidValue
+
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, section 2.2."""
+WHOLE = re.compile(r"([+-]?\d+)\.0+")
+"""A whole number as tables write it whose column holds fractions or gaps."""
+DOLLAR = re.compile(r"\$(?=\w)")
+PLAIN_DOLLAR = "$\u200b"
+"""A dollar sign that Label Studio does not take for the beginning of a variable: an invisible space stands behind it."""
+
+
+def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes, if annotators can tell them apart and Label Studio can show them. Raises `ValueError`."""
+    twice = [name for name, count in Counter(map(_plain, classes)).items() if count > 1]
+    if twice:
+        raise InvalidValue(f"the class {twice[0]!r} stands twice in classes")
+    if any(not name.strip() for name in classes):
+        raise InvalidValue("a class needs a name")
+    for name in classes:
+        if NOT_XML.search(name):
+            raise InvalidValue(f"the class {name!r} holds a character that no label config can hold")
+    return classes
+
+
+def from_yaml(classes: Any) -> Any:
+    """The classes as they stand in a YAML, numbers as text. Raises `ValueError` for `yes`, `no`, `on`, `off` without quotes."""
+    if not isinstance(classes, list | tuple):
+        return classes
+    for name in classes:
+        if isinstance(name, bool):
+            raise InvalidValue(f"YAML reads yes, no, on, off, true and false as {name}: put the classes into quotes")
+    return [str(name) if isinstance(name, int | float) else name for name in classes]
+
+
+def class_of(answer: Any, classes: Sequence[str]) -> str | None:
+    """The class that the answer means, None if it means none of them.
+
+    Text means a class however its accents are written (Unicode NFC) and with space around it; a number, a truth value or a
+    number as text (`1`, `1.0`, `True`) means the class that is written like it.
+    """
+    if isinstance(answer, str):
+        if answer in classes:
+            return answer
+        written = [answer, *(match[1] for match in [WHOLE.fullmatch(answer.strip())] if match)]
+    elif isinstance(answer, bool):
+        written = [str(answer), str(answer).lower(), str(answer).upper(), str(int(answer))]
+    elif isinstance(answer, int):
+        written = [str(answer), f"{answer}.0"]
+    elif isinstance(answer, float) and math.isfinite(answer):
+        written = [str(answer), *([str(int(answer))] if answer == int(answer) else [])]
+    else:
+        return None
+    known = {_plain(name): name for name in classes}
+    return next((known[plain] for plain in map(_plain, written) if plain in known), None)
+
+
+def to_editor(name: str) -> str:
+    """The name as Label Studio's editor shows it: it would replace `$word` by a field of the task."""
+    return DOLLAR.sub(PLAIN_DOLLAR, name)
+
+
+def from_editor(name: Any) -> Any:
+    """The name that `to_editor` wrote; whatever else is unchanged."""
+    return name.replace(PLAIN_DOLLAR, "$") if isinstance(name, str) else name
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip()
