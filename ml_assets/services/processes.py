@@ -43,8 +43,10 @@ def end(find: Callable[[], Iterable[psutil.Process]], seconds: float = 10) -> No
         TimeoutError: Processes that outlive SIGKILL.
     """
     told: set[tuple[int, float]] = set()
+    seen: set[psutil.Process] = set()
     began = time.monotonic()
-    while remaining := list(find()):
+    # one that is about to end can no longer be found by its environment, and still holds its port
+    while remaining := list(seen := {*find(), *filter(alive, seen)}):
         elapsed = time.monotonic() - began
         if elapsed > seconds + 10:
             raise TimeoutError(

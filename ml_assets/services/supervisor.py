@@ -182,7 +182,7 @@ def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
             raise ServiceError(
                 "the supervisor ended while the servers were starting: did `ml-assets down` run at the same time?"
             )
-        if not fresh and elapsed > 60:  # on a busy machine Python alone takes many seconds to start
+        if not fresh and elapsed > 30:  # on a busy machine Python alone takes many seconds to start
             raise ServiceError(_sentence("supervisor", "it does not run"))
         if elapsed > seconds:
             raise ServiceError(_sentence(slow[0], f"not ready within {seconds:g} s"))
