@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from browser_fixture import browser  # noqa: F401
 
@@ -19,6 +20,13 @@ def owner(label_studio: Any) -> Iterator[LabelStudio]:
     client = LabelStudio(label_studio.url, label_studio.token)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def personal_token(owner: LabelStudio) -> str:
+    """The owner's personal access token as people make it on their account page; the server shows it once."""
+    headers = owner._sdk._client_wrapper.get_headers()
+    return str(httpx.post(f"{owner.url}/api/token/", headers=headers, timeout=30).json()["token"])
 
 
 @pytest.fixture

@@ -130,12 +130,11 @@ def test_a_personal_access_token_works_as_well(owner: LabelStudio, label_studio:
     assert LabelStudio(label_studio.url, token).email == "pat@example.org"
 
 
-def test_without_legacy_tokens_an_annotator_gets_a_personal_one(owner: LabelStudio) -> None:
+def test_without_legacy_tokens_an_annotator_gets_a_personal_one(owner: LabelStudio, personal_token: str) -> None:
     invite(owner, "jwt@example.org", "a good password")
     headers = owner._sdk._client_wrapper.get_headers()
     switch = f"{owner.url}/api/jwt/settings"
-    made = httpx.post(f"{owner.url}/api/token/", headers=headers, timeout=10)
-    back = LabelStudio(owner.url, made.json()["token"])  # what still works when the other kind is switched off
+    back = LabelStudio(owner.url, personal_token)  # what still works when the other kind is switched off
     both = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
     httpx.post(switch, headers=headers, json=both | {"legacy_api_tokens_enabled": False}, timeout=10).raise_for_status()
     try:

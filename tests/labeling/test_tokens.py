@@ -19,12 +19,6 @@ from ml_assets.store import ProjectStore
 from .animals import CONFIG, TASK
 
 
-@pytest.fixture(scope="module")
-def personal_token(owner: LabelStudio) -> str:
-    """The owner's personal access token as people make it on their account page; the server shows it once."""
-    return _new(owner)
-
-
 def _headers(client: LabelStudio) -> dict[str, str]:
     return dict(client._sdk._client_wrapper.get_headers())
 
