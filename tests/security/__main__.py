@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -44,10 +45,11 @@ def main() -> int:
     def tell(row: Row) -> None:
         rows.append(row)
         word = "[red]FELL[/red]" if row.fell else "[green]held[/green]"
-        console.print(f"  {word} {row.attack:<44} {row.tried} ({row.seconds:.0f} s)", highlight=False)
+        console.print(f"  {word} {row.attack:<44} {row.tried} ({row.seconds:.0f} s)", highlight=False, soft_wrap=True)
         for each in row.fell[:10]:
             console.print(f"       {each[:400]}", highlight=False, markup=False, soft_wrap=True)
 
+    warnings.filterwarnings("ignore", "lance is not fork-safe")  # the other user's process, a fork, uses no tables
     with attacked() as target:
         console.print(f"attacking {target.home} after {time.monotonic() - began:.0f} s", highlight=False)
         for kind, module in zip(KINDS[:4], MODULES, strict=True):

@@ -132,8 +132,10 @@ class Target:
     def entered(self) -> Iterator[None]:
         """This process sees the installation as the commands do."""
         before = dict(os.environ)
-        os.environ.update(self.environment)
-        for name in before.keys() - self.environment.keys():
+        # but its folder of temporary files: Python would remember it, and it goes with the installation
+        own = {name: value for name, value in self.environment.items() if name != "TMPDIR"}
+        os.environ.update(own)
+        for name in before.keys() - own.keys() - {"TMPDIR"}:
             del os.environ[name]
         try:
             yield
