@@ -17,8 +17,15 @@ HEAD_BYTES = 32_768
 HEADERS = 100
 HEAD_SECONDS = 10.0
 """From the connection, or from a later request's first byte, until its headers are complete."""
-REST_SECONDS = 5.0
+REST_SECONDS = 2.0
 """For the rest of a body that was answered before it had come."""
+REST_BYTES, REST_PIECES = 16_000_000, 1_000
+"""Of such a rest; so much is read because a client may look at its answer only when it has sent all."""
+PIECES = 20_000
+"""Pieces (chunks) of a body, besides one for each 256 bytes of it: each costs about as much as a kilobyte."""
+FRAMING = 65_536
+"""Bytes that frame the chunks of a body, besides eight for each byte of it."""
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 KEEP_ALIVE_SECONDS = 5
 PIPELINED = 8
 """Requests of one connection that may wait for the answer of the one before."""
@@ -53,6 +60,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._unread = 0  # bytes since the last headers or piece of a body
         self._head_bytes = 0
+        self._pieces, self._body, self._came = 0, 0, 0  # of a body: pieces, its bytes, bytes in all
         self._refusal = (400, "this is no HTTP request")
 
     def connection_made(self, transport: Any) -> None:
@@ -77,9 +85,12 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._in_body and self not in self.heads and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
         self._unread += len(data)
+        self._came += len(data) * self._in_body
         super().data_received(data)
         if self._unread > HEAD_BYTES and not self.transport.is_closing() and self.parser is not None:
             self.refuse(431, f"the headers are longer than {HEAD_BYTES} bytes")
+        elif self._in_body and self._came - self._body > FRAMING + 8 * self._body and not self.transport.is_closing():
+            self.refuse(400, "the body is hardly more than the frames of its chunks")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -100,8 +111,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Give the request to the application."""
+        if self.parser.get_method() not in METHODS or not self.url.startswith((b"/", b"http://", b"https://")):
+            self._fail(400, f"this server knows no such request: send one of {', '.join(sorted(m.decode() for m in METHODS))}")
         self._forget()
         self._in_body, self._unread = True, 0
+        self._pieces, self._body, self._came = 0, 0, 0
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINED:
             self._fail(503, f"more than {PIPELINED} requests wait for the answer of the one before")
@@ -109,6 +123,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
         self._unread = 0
+        self._pieces, self._body = self._pieces + 1, self._body + len(body)
+        if self._pieces > PIECES + self._body // 256:
+            self._fail(400, "the body comes in too small pieces")
+        if self.cycle is not None and self.cycle.response_complete:
+            if self._pieces > REST_PIECES or self._body > REST_BYTES:
+                self.transport.abort()
+            return
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -125,6 +146,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_body:
+            self._pieces, self._body, self._came = 0, 0, 0
             self._limit = self._limit or self.loop.call_later(REST_SECONDS, self.transport.close)
         elif self not in self.heads:
             self.idle[self] = None

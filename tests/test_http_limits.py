@@ -182,6 +182,36 @@ def test_the_rest_of_a_body_that_was_answered_is_not_awaited_for_ever(
         assert b"200 OK" in rest(connection)
 
 
+FRAMES, CRUMBS = b"1;%s\r\n \r\n" % (b"x" * 1000), b"1\r\n \r\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "piece"),
+    # how long a body may be that is read is for the application to say
+    [
+        (b"/", FRAMES),
+        (b"/", CRUMBS),
+        (b"/early", FRAMES),
+        (b"/early", CRUMBS),
+        (b"/early", b"10000\r\n%s\r\n" % (b"x" * 65_536)),
+    ],
+    ids=["frames", "crumbs", "frames, answered", "crumbs, answered", "bytes, answered"],
+)
+def test_a_body_without_end_is_cut_off(address: tuple[str, int], path: bytes, piece: bytes) -> None:
+    head = b"POST %s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" % path
+    assert endless(address, head, piece * max(1, 60_000 // len(piece))) < 90_000_000
+    assert ask(address).endswith(b"0")
+
+
+@pytest.mark.parametrize("request_line", [b"TRACE /", b"CONNECT /noises/labels", b"CONNECT a:80", b"OPTIONS *", b"BREW /"])
+def test_what_no_route_knows_is_refused_in_the_one_shape(address: tuple[str, int], request_line: bytes) -> None:
+    with closing(connect(address)) as connection:
+        connection.sendall(b"%s HTTP/1.1\r\nHost: a\r\n\r\n" % request_line)
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'{"error": ' in answer
+
+
 def test_of_too_many_connections_of_one_address_the_oldest_goes_and_honest_ones_are_answered(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,7 +178,7 @@ def _objection_to_answer(request: HttpRequest, user: Any, name: str, named: Mapp
 
 
 def _free(name: Any, named: Mapping[str, Any], user: Any) -> bool:
-    """Whether a user may name an answer so: at random, as the pages do, or as `ml_assets` names the user's one answer to a task.
+    """Whether a user may name an answer so: at random, as the pages do, or as `ml_assets` names the one answer of theirs.
 
     A user's name for an answer follows from task and address (a UUID of version 5). Whoever took it first would keep the
     other's answer out.
