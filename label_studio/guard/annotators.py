@@ -50,6 +50,7 @@ ANNOTATORS: Mapping[str, frozenset[str]] = EVERYBODY | {
     "projects:api:label-stream-history": READ,
     "data_manager:api:view-list": READ | WRITE,  # who opens a project first makes its first list of tasks
     "data_manager:api:view-detail": READ | EDIT,  # the own lists alone
+    "labels_manager:api-labels:label_link-list": READ,
     "ml:api:ml-list": READ,
     "data_manager:dm-columns": READ,
     "data_manager:dm-project": READ,

@@ -67,7 +67,8 @@ def scene(owner: LabelStudio) -> Iterator[Scene]:
         assert browser.post("/user/login/", data=fields, headers={"Referer": owner.url}).status_code == 302
         theirs = int(row["annotations"][0]["id"])
         key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"ml_assets task {task} somebody@example.org"))
-        yield Scene(owner.url, browser, ids[login.email], ids[owner.email], project, task, theirs, int(draft.json()["id"]), key)
+        ids_of = (ids[login.email], ids[owner.email], project, task, theirs, int(draft.json()["id"]))
+        yield Scene(owner.url, browser, *ids_of, key, int(view.json()["id"]))
 
 
 @pytest.fixture
