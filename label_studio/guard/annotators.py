@@ -48,8 +48,10 @@ ANNOTATORS: Mapping[str, frozenset[str]] = EVERYBODY | {
     "projects:api:project-detail": READ,
     "projects:api:project-next": READ,
     "projects:api:label-stream-history": READ,
-    "data_manager:api:view-list": READ,
-    "data_manager:api:view-detail": READ,
+    "data_manager:api:view-list": READ | WRITE,  # who opens a project first makes its first list of tasks
+    "data_manager:api:view-detail": READ | EDIT,  # the own lists alone
+    "labels_manager:api-labels:label_link-list": READ,
+    "ml:api:ml-list": READ,
     "data_manager:dm-columns": READ,
     "data_manager:dm-project": READ,
     "data_manager:dm-actions": READ | WRITE,  # the next task alone, see below
@@ -133,6 +135,8 @@ def _objection(request: HttpRequest, user: Any, name: str, named: Mapping[str, A
     """Why this user may not make this change; the empty string if nothing speaks against it."""
     if name == "data_manager:dm-actions":
         return "" if request.GET.getlist("id") == ["next_task"] else "only administrators may do this"
+    if name.startswith("data_manager:api:view"):
+        return _objection_to_list(request, user, named)
     if name == "user-detail":
         body = _body(request)
         if str(named["pk"]) != str(user.pk):
@@ -177,8 +181,18 @@ def _objection_to_answer(request: HttpRequest, user: Any, name: str, named: Mapp
     return "only administrators may say which answer is the truth" if body.get("ground_truth") else ""
 
 
+def _objection_to_list(request: HttpRequest, user: Any, named: Mapping[str, Any]) -> str:
+    """The same of a change to a list of tasks (a tab), which all see."""
+    from data_manager.models import View
+
+    if "pk" in named and not View.objects.filter(pk=named["pk"], user=user).exists():
+        return "this list is somebody else's: make one of your own"
+    body = {} if request.method == "DELETE" else _body(request)
+    return "a list stays with who made it" if body is None or body.get("user", user.pk) != user.pk else ""
+
+
 def _free(name: Any, named: Mapping[str, Any], user: Any) -> bool:
-    """Whether a user may name an answer so: at random, as the pages do, or as `ml_assets` names the one answer of theirs.
+    """Whether a user may name an answer so: at random, as the pages do, or as `ml_assets` names the user's answer to a task.
 
     A user's name for an answer follows from task and address (a UUID of version 5). Whoever took it first would keep the
     other's answer out.

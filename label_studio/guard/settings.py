@@ -28,7 +28,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 
 # nothing is loaded from or sent to anywhere else, and nothing runs that is not the server's
 CSP_DEFAULT_SRC = ("'self'",)
-CSP_SCRIPT_SRC = ("'self'", "blob:")
+THEME = "'sha256-fsZOebJJAnt3yfUgnelwRem8zqneW8EyLL123gBsTDY='"  # the script in each page that chooses light or dark (1.23.2)
+CSP_SCRIPT_SRC = ("'self'", "blob:", THEME)
 CSP_STYLE_SRC = ("'self'", "'unsafe-inline'")
 CSP_IMG_SRC = ("'self'", "data:", "blob:")
 CSP_MEDIA_SRC = ("'self'", "data:", "blob:")
