@@ -27,7 +27,7 @@ from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
 from ml_assets.deployment.crowd import Crowd
 from ml_assets.deployment.documents import Documents
-from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Refused, answer_errors, caller, files, may, read
+from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Pace, Refused, answer_errors, caller, files, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
 from ml_assets.deployment.predictor import Limits, Predictor, feedback_record
@@ -70,6 +70,7 @@ def create_app(packaged: Path | None = None) -> FastAPI:
     answer_errors(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(CrowdLimit)
+    app.add_middleware(Pace, keys=endpoint.keys)
     app.add_middleware(Measured)
     endpoint.mount(app)
     return app

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -164,6 +166,55 @@ class CrowdLimit:
             await self.app(scope, receive, send)
         finally:
             self.under_way -= 1
+
+
+class Pace:
+    """ASGI middleware: requests without a valid key, of which anybody can send any number, come at most at a steady pace.
+
+    A burst passes at once. What comes faster waits, and beside it requests with a key are answered.
+
+    Args:
+        app: What is asked at that pace.
+        keys: Says which requests have a key.
+        per_second: The pace.
+        burst: Requests that may come at once.
+        patience: Seconds that a request waits at most; later ones are refused (429).
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: KeyRing,
+        per_second: float = 200.0,
+        burst: int = 200,
+        patience: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.app, self.keys, self.step = app, keys, 1.0 / per_second
+        self.ahead, self.patience, self._clock = burst * self.step, patience, clock
+        self._due = clock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, when its time has come."""
+        if scope["type"] == "http" and not self._has_key(scope):
+            now = self._clock()
+            wait = max(self._due, now) - now - self.ahead
+            if wait > self.patience:
+                refusal = Refused(429, "too many requests without a key: try again", headers={"Retry-After": "5"})
+                await refusal.response()(scope, receive, send)
+                return
+            self._due = max(self._due, now) + self.step
+            if wait > 0:
+                await asyncio.sleep(wait)
+        await self.app(scope, receive, send)
+
+    def _has_key(self, scope: Scope) -> bool:
+        try:
+            caller(Request(scope), self.keys)
+        except Refused:
+            return False
+        return True
 
 
 def answer_errors(app: FastAPI) -> None:

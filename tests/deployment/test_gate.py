@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from ml_assets.deployment import gate
-from ml_assets.deployment.gate import CrowdLimit, answer_errors, read
+from ml_assets.deployment import gate, keys
+from ml_assets.deployment.gate import CrowdLimit, Pace, answer_errors, read
+from ml_assets.deployment.keys import KeyRing
 from ml_assets.deployment.schemas import PredictRequest
+from ml_assets.records import now
 
 
 def application(limit: int) -> FastAPI:
@@ -68,3 +71,26 @@ def test_what_comes_while_too_many_are_under_way_is_refused_and_later_taken() ->
     assert (done, later) == ([200, 200], 200)
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert refused.json() == {"error": "more than 2 requests at once: try again", "detail": None}
+
+
+def test_requests_without_a_key_come_at_a_steady_pace_and_those_with_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a flood some wait, those that would wait too long are refused, and who has a key is not held up."""
+    path, slept = tmp_path / "keys.json", list[float]()
+    secret = keys.add("mails", ["predict"], "app", now(), path)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 3))
+
+    async def answers(count: int, headers: dict[str, str]) -> list[int]:
+        async with client(app) as asking:
+            return [(await asking.post("/", json={"samples": ["a"]}, headers=headers)).status_code for _ in range(count)]
+
+    monkeypatch.setattr("ml_assets.deployment.gate.asyncio.sleep", sleep)
+    app = application(10)
+    app.add_middleware(Pace, keys=KeyRing(path), per_second=10, burst=2, patience=0.3, clock=lambda: 7.0)
+    assert asyncio.run(answers(7, {})) == [200, 200, 200, 200, 200, 200, 429]
+    assert slept == [0.1, 0.2, 0.3]
+    assert asyncio.run(answers(1, {"Authorization": "Bearer mla_guessed"})) == [429]
+    assert asyncio.run(answers(3, {"Authorization": f"Bearer {secret}"})) == [200, 200, 200]
