@@ -58,7 +58,7 @@ def test_only_what_serving_needs_goes_in(bentos: list[Built]) -> None:
 
 def test_requirements_are_the_pins_of_the_lock_file(bentos: list[Built]) -> None:
     pins = dict(
-        line.split(";")[0].strip().lower().split("==")
+        line.split(" ")[0].lower().split("==")
         for line in (ROOT / "requirements" / "run.txt").read_text().splitlines()
         if "==" in line
     )
