@@ -140,8 +140,10 @@ class Category(Fixed):
             raise Undecodable(f"not a word: {_excerpt(value)}")
         if len(found := value.strip()) > WORD:
             raise Undecodable(f"too long for a category: {len(found)} characters, above {WORD}")
-        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in found):  # which tables, or Label Studio's, cannot hold
-            raise Undecodable(f"not a word: {_excerpt(found)} has a zero character or half of a surrogate pair")
+        if "\0" in found:  # which Label Studio's tables cannot hold
+            raise Undecodable(f"not a word: {_excerpt(found)} has a zero character")
+        if any("\ud800" <= c <= "\udfff" for c in found):  # bytes that are no UTF-8 come so from a table
+            raise Undecodable("not UTF-8 text")
         return found
 
     def describe(self, values: Sequence[Any]) -> dict[str, pa.Array]:
