@@ -79,7 +79,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "class twice": ("[cat, dog, bird]", "[cat, dog, cat]", 12, "labeling.task.classes: the class 'cat' stands twice in classes"),
     "one class": ("[cat, dog, bird]", "[cat]", 12, "labeling.task.classes: needs at least 2, has 1"),
     "no list": ("[cat, dog, bird]", "cat", 12, "labeling.task.classes: should be a list, such as [one, two], not 'cat'"),
-    "no text": ("[cat, dog, bird]", "[yes, no]", 12, "labeling.task.classes.0: should be text: put it into quotes, not True"),
+    "no text": ("[cat, dog, bird]", "[yes, no]", 12, "labeling.task.classes: YAML reads yes, no, on, off, true and false as True"),
     "no mapping": ("      macro_f1: 0.9", "      0.9", 21, "training.minimum: should be a mapping, such as {name: value}, not 0.9"),
     "implicit source": ("type: table", "type: upload", 6, "collection.sources.0: unknown source 'upload': choose one of files, table"),
     "task of another modality": (

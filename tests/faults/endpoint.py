@@ -12,7 +12,7 @@ from ml_assets.records import now
 
 from .acknowledged import application, look
 from .rounds import Round
-from .served import Served, served, waited
+from .served import Served, served, variables, waited
 
 VICTIMS = {"worker": 6, "workers": 2, "master": 2}
 """How often each is chosen: one worker, all workers at once, the process that started them."""
@@ -50,7 +50,8 @@ def rounds(count: int, seed: int, folder: Path) -> Iterator[Round]:
                 what = f"seed {seed}: SIGKILL of {victim} ({killed}) after {len(known)} acknowledged records"
                 yield Round("endpoint", what, kept.lost, kept.doubled, tuple(problems))
         kept = look(endpoint.store, known, endpoint.classes, now())
-    after = look(endpoint.store, known, endpoint.classes, now())  # every worker has ended: what is left is closed
+    with variables({"ML_ASSETS_HOME": str(endpoint.home)}):  # every worker has ended: what is left is closed
+        after = look(endpoint.store, known, endpoint.classes, now())
     none = [f"no {kind} were acknowledged: nothing was tried" for kind, count in known.counts().items() if not count]
     problems = (*kept.problems, *after.problems, *none)
     counts = ", ".join(f"{count} {kind}" for kind, count in known.counts().items())

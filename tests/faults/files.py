@@ -55,7 +55,7 @@ def rounds(count: int, seed: int, folder: Path, say: Say) -> Iterator[Round]:
     made(folder, say)
     command = [sys.executable, "-m", "faults.files", str(count), str(seed), str(folder)]
     # a process of its own, that has used nothing whose threads its forks would lack
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
