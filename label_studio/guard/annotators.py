@@ -167,7 +167,7 @@ def _objection_to_answer(request: HttpRequest, user: Any, name: str, named: Mapp
     body = _body(request)
     if body is None:
         return "an answer is a JSON object in UTF-8"
-    if any(body.get(field, user.pk) != user.pk for field in NAMES_AN_OWNER):
+    if any(not _same(body.get(field, user.pk), user.pk) for field in NAMES_AN_OWNER):
         return "an answer can be given in the own name alone"
     if (drafted := body.get("annotation")) is not None and not (
         isinstance(drafted, int) and Annotation.objects.filter(pk=drafted, completed_by=user).exists()
@@ -176,7 +176,9 @@ def _objection_to_answer(request: HttpRequest, user: Any, name: str, named: Mapp
     if "unique_id" in body and not _free(body["unique_id"], named, user):
         return "this name for an answer may be somebody else's"
     task = stored.task_id if stored is not None else named.get("pk")
-    if body.get("task", task) != task or (stored is not None and "project" in body and body["project"] != _project(stored)):
+    if not _same(body.get("task", task), task) or (
+        stored is not None and "project" in body and not _same(body["project"], _project(stored))
+    ):
         return "an answer stays at its task"
     return "only administrators may say which answer is the truth" if body.get("ground_truth") else ""
 
@@ -202,6 +204,11 @@ def _free(name: Any, named: Mapping[str, Any], user: Any) -> bool:
     except (ValueError, TypeError, AttributeError):
         return False
     return given.version == 4 or given == uuid.uuid5(uuid.NAMESPACE_OID, f"ml_assets task {named.get('pk')} {user.email}")
+
+
+def _same(given: Any, number: Any) -> bool:
+    """Whether it is this number; the pages send some as texts."""
+    return type(given) in (int, str) and str(given) == str(number)
 
 
 def _project(stored: Any) -> int | None:

@@ -221,8 +221,16 @@ def test_an_annotator_gives_changes_and_takes_back_the_own_answer(scene: Scene) 
     assert (made.status_code, made.json()["completed_by"]) == (201, scene.my_id)
     mine = f"/api/annotations/{made.json()['id']}/"
     assert scene.me.patch(mine, json={"result": TASK.write("bird")}).json()["result"] == TASK.write("bird")
-    assert scene.me.patch(mine, json={"completed_by": scene.owner_id}).status_code == 403
-    assert scene.me.patch(mine, json={"task": scene.task + 1}).status_code == 403
+    place = {"project": str(scene.project), "task": scene.task}  # as the editor sends it
+    assert scene.me.patch(mine, json={"result": TASK.write("cat")} | place).status_code == 200
+    for other in (
+        {"completed_by": scene.owner_id},
+        {"completed_by": str(scene.owner_id)},
+        {"task": scene.task + 1},
+        {"project": str(scene.project + 1)},
+        {"task": [scene.task]},
+    ):
+        assert scene.me.patch(mine, json=other).status_code == 403
     assert scene.me.delete(mine).status_code == 204
 
 
@@ -371,7 +379,16 @@ def test_an_annotator_labels_in_a_browser_and_nothing_that_the_pages_need_is_ref
         page.get_by_role("button", name="Submit current annotation").click()
     assert sent.value.status == 201, sent.value.text()
     assert sent.value.json()["completed_by"] == scene.my_id
-    page.locator("label").filter(has_text="cat").click()  # of the next task
+    page.goto(f"{scene.url}/projects/{project}/data?task={sent.value.json()['task']}")
+    page.locator("label").filter(has_text="bird").click()
+    with page.expect_response(lambda r: "/api/annotations/" in r.url and r.request.method == "PATCH") as edited:
+        page.get_by_role("button", name="submit", exact=True).click()
+    assert (edited.value.status, edited.value.json()["result"][0]["value"]) == (200, {"choices": ["bird"]})
+    page.locator("[data-annotation-id] .lsf-annotation-button__trigger").first.click()
+    page.get_by_text("Delete Annotation").click()
+    with page.expect_response(lambda r: "/api/annotations/" in r.url and r.request.method == "DELETE") as deleted:
+        page.get_by_role("button", name="Delete", exact=True).click()
+    assert deleted.value.status == 204
     page.goto(f"{scene.url}/user/account")
     page.get_by_text("Personal Info").first.wait_for()
     context.close()
