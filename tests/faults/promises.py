@@ -64,6 +64,9 @@ PROMISES = (
     Promise("media", r"media/.*", NOT_READ, touches="nobody"),
     Promise("the sources of the test's project", r"data/.*", "told as unreadable, or read again", run=True),
     Promise("logs", r"logs/.*", NOT_READ, touches="nobody"),
+    Promise("temporary files", r"tmp/.*", NOT_READ, touches="nobody"),
+    Promise("the number of the last push", r"inbox/\w+/arrivals", "goes on from the names of the pushes", touches="nobody"),
+    Promise("what was seen in Label Studio", r"store/\w+/label_studio_seen\.json", "begun anew"),
 )  # fmt: skip
 
 

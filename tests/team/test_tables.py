@@ -64,7 +64,7 @@ def test_tables_are_written_tagged_and_read_again(root: str, objects: ObjectStor
 def test_the_mark_of_the_last_pull_lies_beside_the_tables(root: str, objects: ObjectStore) -> None:
     store = ProjectStore("pets")
     assert read_mark(store) is None
-    for mark in (Mark("2026"), Mark("2026", "2027", 3)):
+    for mark in (Mark("2026-01-31T12:00:00.000000Z"), Mark("2026-01-31T12:00:00.000000Z", "2026-02-01T12:00:00.000000Z", 3)):
         _write_mark(store, mark)
         assert read_mark(store) == mark
     assert objects.keys(root.removeprefix(f"s3://{BUCKET}/")) == [
