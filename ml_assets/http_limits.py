@@ -47,9 +47,9 @@ class LimitedProtocol(HttpToolsProtocol):
     """One connection, which is answered with 431, 408 or 503, or closed, when it asks for more than the limits."""
 
     heads: ClassVar[dict["LimitedProtocol", float]] = {}
-    """Those of this process that wait for complete headers, oldest first, with the time since when."""
+    """Connections of this process that wait for complete headers, oldest first, each with the time since when."""
     idle: ClassVar[dict["LimitedProtocol", None]] = {}
-    """Those whose last request was answered and that have sent nothing since, oldest first."""
+    """Connections whose last request was answered and that have sent nothing since, oldest first."""
     addresses: ClassVar[Counter[str]] = Counter()
     """How many of `heads` each address has."""
 

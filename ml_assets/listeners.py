@@ -68,12 +68,12 @@ def peer(client: Address, server: Address) -> int | None:
 
 
 def trusted(user: int | None) -> bool:
-    """Whether it is the user of this process, or root, who could read everything anyway."""
+    """Whether the user id is that of this process, or root's, who could read everything anyway."""
     return user is not None and user in (0, os.geteuid())
 
 
 def refuse_stranger(service: str) -> None:
-    """Nothing if this user or nobody holds the service's port, or if the service is another one that the environment names.
+    """Refuse a service's port that another user of the machine holds. A server that the environment names is not looked at.
 
     Raises:
         StrangerListens: Another user holds it.

@@ -133,7 +133,7 @@ class Predictor:
         return cls(model, chosen, segments(str(model.description["project"])), clock)
 
     def work(self, content: str | bytes | Mapping[str, Any]) -> float:
-        """What it costs to decode this content, from JSON or from a file, in the units of `MOST_WORK`. Raises `BadSample`."""
+        """The cost of decoding a sample: pixels, samples of a sound, or characters. Raises `BadSample`."""
         modality = self.model.modality
         try:
             return modality.work(content if isinstance(content, bytes) else modality.from_json(content))

@@ -107,7 +107,7 @@ def differences(store: ProjectStore, client: LabelStudio, ls_project: int | None
 
 
 def look(store: ProjectStore, client: LabelStudio, ls_project: int) -> Seen:
-    """What it is like now."""
+    """What the server says now of the project, its accounts and its storages."""
     project, files = client.project(ls_project) or {}, str(media.folder(store.project))
     others = {i: p["title"] for i, p in client.projects().items() if i != ls_project and not is_ours(p["description"])}
     return Seen(

@@ -126,7 +126,7 @@ class Modality(Plugin):
         """The item. Raises `Undecodable` with one sentence; memory stays bounded whatever the content is."""
 
     def work(self, content: str | bytes) -> float:
-        """What it costs to decode this, as its header tells: pixels, samples of a sound, characters. 0 if that is broken."""
+        """The cost of decoding the content, by its header: pixels, samples of a sound, characters; 0 if that is broken."""
         return float(len(content))
 
     def bounded(self, work: float) -> Self:
