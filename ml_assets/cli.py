@@ -203,6 +203,22 @@ def predict(
 
 
 @app.command()
+def rejects(
+    project: Project,
+    every: Annotated[bool, typer.Option("--all", help="Each of them, and not only the reasons.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What was set aside of what came in, and why: records, labels, answers in Label Studio."""
+    from ml_assets.commands import rejects as set_aside
+
+    found = set_aside.collect(project)
+    if as_json:
+        _print_json(found)
+    else:
+        set_aside.show(found, every, Console())
+
+
+@app.command()
 def trace(
     prediction_id: Annotated[str, typer.Argument(help="The id that came with the prediction.", show_default=False)],
     as_json: Json = False,

@@ -1,6 +1,7 @@
 """How torch uses the processor."""
 
 import os
+import platform
 
 
 def limit_threads() -> None:
@@ -14,7 +15,13 @@ def limit_threads() -> None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16, with which large networks are about three times faster."""
+    """Whether the processor computes large networks faster in bfloat16 than in float32.
+
+    On x86 that takes AMX tiles, with which it is several times faster: with AVX-512 alone it is slower (torch 2.13.0, where
+    products of 4096 x 384 by 384 x 1536 reach 68 GFLOP/s on one core in bfloat16 and 111 in float32).
+    """
     import torch
 
-    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    return platform.machine().lower() not in ("x86_64", "amd64") or bool(torch.cpu._is_amx_tile_supported())

@@ -1,10 +1,13 @@
 """Where state lives and where the servers listen. Reads the environment once per call, so that tests can move it."""
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ml_assets.errors import InvalidValue
 
+VARIABLE = re.compile(r"\$([0-9A-Za-z_]+|\{[^}]*\})")
 PORTS = {"dagster": 3000, "label_studio": 8080, "mlflow": 5000, "endpoint": 8000, "explorer": 8501}
 
 
@@ -42,7 +45,19 @@ def url(service: str) -> str:
     return (existing and os.environ.get(existing)) or f"http://127.0.0.1:{port(service)}"
 
 
-def expand(path: str) -> str:
-    """`path` with `~` and environment variables filled in; `$ML_ASSETS_HOME` always has a value."""
-    path = path.replace("${ML_ASSETS_HOME}", "$ML_ASSETS_HOME").replace("$ML_ASSETS_HOME", str(home()))
-    return os.path.expanduser(os.path.expandvars(path))
+def expand(path: str, written: Callable[[str], str] = str) -> str:
+    """`path` with `~` and environment variables filled in; `$ML_ASSETS_HOME` always has a value.
+
+    Args:
+        path: As it stands in the YAML.
+        written: Makes of a value what stands for it in the path, such as `glob.escape`.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1].strip("{}")
+        said = str(home()) if name == "ML_ASSETS_HOME" else os.environ.get(name)
+        return found[0] if said is None else written(said)
+
+    path = VARIABLE.sub(value, path)
+    user, slash, rest = path.partition("/")
+    return written(os.path.expanduser(user)) + slash + rest if user.startswith("~") else path

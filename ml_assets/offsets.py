@@ -57,3 +57,7 @@ class Offsets:
             return cls()
         runs, tail = json.loads(text)
         return cls(tuple((int(start), int(farther)) for start, farther in runs), int(tail))
+
+
+UNMOVED = Offsets()
+"""Of an item whose characters all stand where they stood."""

@@ -172,7 +172,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # one row per sample that the batch predicted: the newest prediction
     "batch_predictions": _schema(id="text", model="text", label="text", confidence="float", scores="text", at="time"),
-    # monitoring: one row per prediction that the endpoint answered; id = the prediction id
+    # monitoring: one row per prediction that the endpoint answered; id = the prediction id. `offsets`: where the characters of
+    # `text` stood in what the client sent (`ml_assets.offsets`), null if at the same places
     "inference_log": _schema(
         id="text",
         at="time",
@@ -184,6 +185,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         confidence="float",
         scores="text",
         client="text",
+        offsets="text",
     ),
     "feedback": _schema(id="text", prediction_id="text", label="text", at="time", client="text"),
     # whylogs profiles, serialised; id = "<day>/<model>" for traffic, "reference/<model>" for the model's own data

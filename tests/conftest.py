@@ -26,11 +26,13 @@ hypothesis_settings.register_profile("ml_assets", deadline=None)
 hypothesis_settings.load_profile("ml_assets")
 
 START_SECONDS = 300.0
+MASK = 0o022
 
 
 def pytest_configure() -> None:
-    """Tests may be started in the background of a script, too."""
+    """Tests may be started in the background of a script, too, and by somebody whose files are private."""
     hear_interrupts()
+    os.umask(MASK)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -46,10 +48,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 @pytest.fixture(autouse=True)
 def same_environment() -> Iterator[None]:
     """What a library sets in the environment goes with the test: MLflow notes there where it tracks, for all later commands."""
-    before, mask = dict(os.environ), os.umask(0o077)
-    os.umask(mask)
+    before = dict(os.environ)
+    os.umask(MASK)  # a fixture of a whole folder may have made itself a private home
     yield
-    os.umask(mask)
+    os.umask(MASK)
     os.environ.clear()
     os.environ.update(before)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from installation import free_port
 
-COMMANDS = ["demo", "up", "down", "status", "new", "invite", "run", "predict", "trace", "keys"]
+COMMANDS = ["demo", "up", "down", "status", "new", "invite", "run", "predict", "rejects", "trace", "keys"]
 ML_ASSETS = str(Path(sys.executable).with_name("ml-assets"))
 
 
@@ -52,6 +52,7 @@ def test_every_command_explains_itself(environment: dict[str, str], name: str) -
         (["run", "mails", "train"], "unknown stage 'train': choose from collection, labeling,"),
         (["new", "Big"], "'Big' cannot be a project's name"),
         (["new", "../up"], "'../up' cannot be a project's name"),
+        (["rejects", "nothing"], "unknown project 'nothing'"),
         (["trace", "abc"], "no prediction 'abc' in any project"),
         (["predict", "nothing", "text"], "unknown project 'nothing'"),
         (["keys", "add", "nothing", "--scope", "predict"], "unknown project 'nothing'"),

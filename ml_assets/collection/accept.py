@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from ml_assets.records import Record, content_id, split_of, why_not
 from ml_assets.tasks import InvalidLabel, Task
 
 EXCERPT = 200
+FILE_NAME = re.compile(r"[^\n]{1,400}\.[A-Za-z0-9]{2,5}")
 DEEP = "nested too deeply"
 LABEL = "#label"
 """Ends the origin of a reject that is of a record's label alone."""
@@ -46,12 +48,13 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
         return Verdict(reject=reject(source, record.origin, record.reason, record.excerpt, at))
     source = record.source or source
     try:
-        content = record.content
-        item = settings.modality.decode(settings.modality.from_json(content) if isinstance(content, str) else content)
+        given = settings.modality.from_json(record.content) if isinstance(record.content, str) else record.content
+        item = settings.modality.decode(given)
         _check_length(settings, item)
         columns = _columns(record)
     except Undecodable as error:
-        return Verdict(reject=reject(source, record.origin, str(error), record.content, at))
+        why = str(error) + _meant(record.content, settings.modality)
+        return Verdict(reject=reject(source, record.origin, why, record.content, at))
     except RecursionError:
         return Verdict(reject=reject(source, record.origin, DEEP, record.content, at))
     key = sample_id(settings.modality, item)
@@ -71,7 +74,8 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
     if record.label is None:
         return Verdict(sample)
     try:
-        label = _label(record, key, record.labeler or source, task.check(record.label), at)
+        value = task.placed(task.check(record.label), item, settings.modality.offsets(given))
+        label = _label(record, key, record.labeler or source, value, at)
     except (InvalidLabel, RecursionError) as error:
         error = InvalidLabel(DEEP) if isinstance(error, RecursionError) else error
         return Verdict(sample, reject=reject(source, record.origin + LABEL, str(error), record.content, at))
@@ -99,6 +103,12 @@ def _label(record: Record, key: str, labeler: str, value: str, at: datetime) -> 
     if wrong := why_not(label):
         raise InvalidLabel(wrong)
     return label
+
+
+def _meant(content: str | bytes, modality: Modality) -> str:
+    """What to do about content that seems to be the name of a file."""
+    names_a_file = modality.has_files and isinstance(content, str) and FILE_NAME.fullmatch(content)
+    return "; if the table's column holds paths of files, name it under `file_columns`" if names_a_file else ""
 
 
 def _check_length(settings: CollectionSettings, item: str | bytes) -> None:

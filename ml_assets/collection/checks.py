@@ -1,11 +1,12 @@
 """What must hold of the samples before anything is made from them."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import dagster as dg
 
-from ml_assets.collection.accept import sample_id
+from ml_assets.collection.accept import LABEL, sample_id
 from ml_assets.collection.collect import new_files, unreadable
 from ml_assets.collection.expectations import failures
 from ml_assets.collection.labels import contradictions
@@ -22,7 +23,7 @@ BATCH = 256
 
 
 def collection_checks(project: str, settings: CollectionSettings, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the collection stage; the first two block what follows."""
+    """The checks of the collection stage, some of which block what follows."""
 
     @dg.asset_check(asset=key(project, "samples"), blocking=True)
     def clean(workspace: Workspace) -> dg.AssetCheckResult:
@@ -83,7 +84,26 @@ def collection_checks(project: str, settings: CollectionSettings, task: Task) ->
         severity = dg.AssetCheckSeverity.WARN
         return dg.AssetCheckResult(passed=not found, severity=severity, description=said, metadata={"samples": len(found)})
 
-    return [clean, nothing_lost, within_bounds, sources_readable, labels_agree]
+    @dg.asset_check(asset=key(project, "samples"), blocking=True)
+    def labels_usable(workspace: Workspace) -> dg.AssetCheckResult:
+        """Of the labels that came with the samples few were refused. If all were, nothing is made of the samples until then."""
+        store = workspace.store(project)
+        refused = store.table("rejects").read(["reason"], f"ends_with(origin, '{LABEL}')")["reason"].to_pylist()
+        taken = store.table("given_labels").count()
+        share = len(refused) / (len(refused) + taken) if refused else 0.0
+        said = f"{taken} labels came with the samples" if taken else "no labels came with the samples"
+        if refused:
+            [(reason, often)] = Counter(refused).most_common(1)
+            said = f"{len(refused)} of {len(refused) + taken} labels were refused, {often} of them as {reason}"
+            said += f": `ml-assets rejects {project}` lists them"
+        return dg.AssetCheckResult(
+            passed=share <= settings.refused_labels,
+            severity=dg.AssetCheckSeverity.WARN if taken else dg.AssetCheckSeverity.ERROR,
+            description=said,
+            metadata={"refused": len(refused), "taken": taken, "share": share},
+        )
+
+    return [clean, nothing_lost, within_bounds, sources_readable, labels_agree, labels_usable]
 
 
 def _of_each(table: Table, modality: Modality, found: Callable[[str, Any], T]) -> dict[str, T]:

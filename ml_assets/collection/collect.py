@@ -15,6 +15,7 @@ from ml_assets.collection.accept import LABEL, judge, reject
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, SourceError, SourceFile, Upload
 from ml_assets.collection.sources.base import BATCH, fingerprint
+from ml_assets.collection.sources.places import spellings
 from ml_assets.records import Record, content_id, is_text, rows
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
@@ -67,7 +68,7 @@ def new_files(
     accepted = content_id(settings.model_dump_json(include={"modality", "min_length", "max_length"}), task.model_dump_json())
     found, problems = [], []
     for source in all_sources(store.project, settings):
-        options = content_id(accepted, source.model_dump_json(exclude={"path", "hint"}))[:8]
+        options = content_id(accepted, source.model_dump_json(exclude={"path", "hint"}, exclude_defaults=True))[:8]
         try:
             listed = [replace(file, fingerprint=f"{file.fingerprint}-{options}") for file in source.files()]
         except SourceError as error:
@@ -76,7 +77,7 @@ def new_files(
         for file in listed:
             if not is_text(file.uri):
                 problems.append(f"source {source.name!r}: {file.uri!a} has a name that is not UTF-8: rename it")
-            elif known.get(content_id(source.name, file.uri)) != file.fingerprint:
+            elif file.fingerprint not in {known.get(content_id(source.name, uri)) for uri in spellings(file.uri)}:
                 found.append((source, file))
     return found, problems
 
@@ -94,7 +95,7 @@ def collect(store: ProjectStore, settings: CollectionSettings, task: Task, at: d
 
     for source, file in found:
         reading = _Reading(source, file)
-        reading.again = reading.id in known
+        reading.again = not known.isdisjoint(reading.ids)
         readings.append(reading)
         try:
             for batch in source.read(file.uri):
@@ -146,13 +147,14 @@ class _Reading:
         return self.complete or bool(self.problem)
 
     @property
-    def id(self) -> str:
-        """Of its receipt."""
-        return content_id(self.source.name, self.file.uri)
+    def ids(self) -> list[str]:
+        """Of its receipt, and of those that versions before wrote."""
+        return [content_id(self.source.name, uri) for uri in spellings(self.file.uri)]
 
     def holds(self, row: dict[str, Any], known: dict[str, Any]) -> bool:
         """Whether the sample, which it has too, was first seen in it."""
-        return row["source"] == known["source"] and self.file.uri in (known["origin"], known["origin"].rpartition("#")[0])
+        places = {known["origin"], known["origin"].rpartition("#")[0]}
+        return row["source"] == known["source"] and not places.isdisjoint(spellings(self.file.uri))
 
 
 def _write(
@@ -189,10 +191,12 @@ def _write(
         if reading.again:
             _forget_mended(store, reading)
             if reading.complete and reading.labels:
-                given.take_back(store, reading.file.uri, reading.labels)
+                given.take_back(store, spellings(reading.file.uri), reading.labels)
+            if older := reading.ids[1:]:
+                store.table("receipts").delete(f"id IN ({', '.join(map(quote, older))})")
     receipts = [
         {
-            "id": r.id,
+            "id": r.ids[0],
             "source": r.source.name,
             "uri": r.file.uri,
             "fingerprint": UNREADABLE * bool(r.problem) + r.file.fingerprint,
@@ -231,9 +235,8 @@ def _keep_labels(
 
 def _forget_mended(store: ProjectStore, reading: _Reading) -> None:
     """Delete the rejects of an earlier reading of the file that the newest one does not have."""
-    uri = reading.file.uri
-    place = f"(origin = {quote(uri)} OR starts_with(origin, {quote(uri + '#')}))"
-    gone = sorted(store.table("rejects").ids(f"source = {quote(reading.source.name)} AND {place}") - reading.rejects)
+    place = " OR ".join(f"origin = {quote(u)} OR starts_with(origin, {quote(u + '#')})" for u in spellings(reading.file.uri))
+    gone = sorted(store.table("rejects").ids(f"source = {quote(reading.source.name)} AND ({place})") - reading.rejects)
     for start in range(0, len(gone), BATCH):
         store.table("rejects").delete(f"id IN ({', '.join(map(quote, gone[start : start + BATCH]))})")
 
@@ -268,7 +271,7 @@ def unreadable(store: ProjectStore, settings: CollectionSettings) -> list[str]:
     there = set()
     for source in all_sources(store.project, settings) if found else ():
         with suppress(SourceError):
-            there |= {(source.name, f"{file.uri}#file") for file in source.files()}
+            there |= {(source.name, f"{uri}#file") for file in source.files() for uri in spellings(file.uri)}
     return [f"source {row['source']!r}: {row['reason']}" for row in found if (row["source"], row["origin"]) in there]
 
 

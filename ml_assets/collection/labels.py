@@ -61,15 +61,15 @@ def keep(store: ProjectStore, given: Iterable[dict[str, Any]]) -> tuple[int, lis
     return table.upsert(rows("given_labels", [*from_files, *newest]), ignore=["at"]), contradicting
 
 
-def take_back(store: ProjectStore, file: str, said: Collection[str]) -> None:
+def take_back(store: ProjectStore, file: Collection[str], said: Collection[str]) -> None:
     """Delete what the file said of samples before, of which it says something else now.
 
     Args:
-        file: Where it is.
+        file: Where it is, in all spellings.
         said: Ids of the labels that stand in it now.
     """
     table = store.table("given_labels")
-    stored = table.read(["id", "sample_id", "labeler"], f"file = {quote(file)}").to_pylist()
+    stored = table.read(["id", "sample_id", "labeler"], f"file IN ({', '.join(map(quote, file))})").to_pylist()
     now = {(row["sample_id"], row["labeler"]) for row in stored if row["id"] in said}
     gone = [row["id"] for row in stored if row["id"] not in said and (row["sample_id"], row["labeler"]) in now]
     for some in _in_parts(gone):

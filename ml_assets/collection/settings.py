@@ -23,6 +23,8 @@ class CollectionSettings(Settings):
     """Longer samples are set aside: by default above 100,000 characters, 20,000 pixels or 3,600 seconds."""
     test_share: float = Field(0.2, ge=0, lt=1)
     """Share of samples that the hash puts into the test split, where the source does not fix it."""
+    refused_labels: float = Field(0.05, ge=0, lt=1)
+    """Share of the labels that come with the data above which a check warns that they were refused."""
     poll_seconds: int = Field(30, ge=5)
     """How often the sources are looked at for something new."""
 

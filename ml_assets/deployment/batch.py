@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml_assets.collection.sources.base import BadRecord
-from ml_assets.collection.sources.table import PREDICTED, columns_of, content_of, rows_of
+from ml_assets.collection.sources.base import BadRecord, opened
+from ml_assets.collection.sources.table import PREDICTED, columns_of, content_of, format_of, rows_of
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
 from ml_assets.home import expand
 from ml_assets.modalities import Undecodable
+from ml_assets.offsets import UNMOVED, Offsets
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore, Table, quote
 from ml_assets.tasks import Predicted
@@ -50,6 +51,15 @@ class Batched:
     skipped: int
     labels: dict[str, int]
     output: str | None = None
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The content of a row: the item and where it stood in the row's own, or the problem why there is none."""
+
+    item: Any = None
+    offsets: Offsets = UNMOVED
+    problem: str | None = None
 
 
 def predict(
@@ -107,14 +117,14 @@ def predict_table(
     with ExitStack() as stack:
         file = stack.enter_context(TableFile(Path(output), ADDED)) if output else None
         while batch := list(islice(reader, SIZE)):
-            items, problems = zip(*(_decode(model, row, content) for row in batch), strict=True)
-            good = [item for item, problem in zip(items, problems, strict=True) if problem is None]
+            decoded = [_decode(model, row, content) for row in batch]
+            good = [one.item for one in decoded if one.problem is None]
             predicted = model.predict(good)
             changed += _keep(table, [content_id(model.modality.type, i) for i in good], predicted, model, at, counts)
             skipped += len(batch) - len(good)
             done += len(batch)
             if file is not None:
-                file.add(_answered(model, batch, problems, predicted))
+                file.add(_answered(model, batch, decoded, predicted))
             progress(done)
     return Batched(done - skipped, changed, skipped, counts, output)
 
@@ -138,41 +148,42 @@ def _scores(model: TrainedModel, scores: NDArray[np.float32]) -> str:
 
 def _rows(path: str, content: str | tuple[str, ...]) -> Iterator[dict[str, Any] | BadRecord]:
     """The table's rows with all their columns."""
-    ending, needed = path.rsplit(".", 1)[-1].lower(), list(columns_of(content))
+    ending, needed = format_of(path), list(columns_of(content))
     if ending == "parquet":  # of which only the columns that are named are read
-        import fsspec
         import pyarrow.parquet as pq
 
-        with fsspec.open(path, "rb") as file:
+        with opened(path) as file:
             names = pq.read_schema(file).names
         needed = names if set(needed) <= set(names) else needed
     return rows_of(path, ending, needed)
 
 
-def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str | tuple[str, ...]) -> tuple[Any, str | None]:
+def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str | tuple[str, ...]) -> _Decoded:
     """The decoded content of a row, or why there is none."""
     if isinstance(row, BadRecord):
-        return None, row.reason
+        return _Decoded(problem=row.reason)
     value = content_of(row, content)
     if value is None:
-        return None, f"no content in column {content!r}"
+        return _Decoded(problem=f"no content in column {content!r}")
     try:
-        return model.modality.decode(model.modality.from_json(value) if isinstance(value, str) else value), None
+        given = model.modality.from_json(value) if isinstance(value, str) else value
+        return _Decoded(model.modality.decode(given), model.modality.offsets(given))
     except Undecodable as error:
-        return None, str(error)
+        return _Decoded(problem=str(error))
 
 
 def _answered(
-    model: TrainedModel, batch: Sequence[dict[str, Any] | BadRecord], problems: Sequence[str | None], predicted: Predicted
+    model: TrainedModel, batch: Sequence[dict[str, Any] | BadRecord], decoded: Sequence[_Decoded], predicted: Predicted
 ) -> list[dict[str, Any]]:
-    """The rows with the columns `ADDED`."""
+    """The rows with the columns `ADDED`; positions are those of the rows' own content."""
     answers = zip(predicted.labels, predicted.confidence, predicted.scores, strict=True)
     answered = []
-    for row, problem in zip(batch, problems, strict=True):
+    for row, one in zip(batch, decoded, strict=True):
         added: dict[str, Any] = dict.fromkeys(ADDED.names)
-        if problem is None:
+        if one.problem is None:
             label, confidence, scores = next(answers)
+            label = model.task.placed_back(label, one.offsets)
             values = (label, round(float(confidence), 6), _scores(model, scores), model.version)
             added |= dict(zip(ADDED.names, values, strict=False))
-        answered.append(({} if isinstance(row, BadRecord) else row) | added | {"problem": problem})
+        answered.append(({} if isinstance(row, BadRecord) else row) | added | {"problem": one.problem})
     return answered

@@ -256,7 +256,7 @@ class Endpoint:
         self, key: Key, what: str, entries: Sequence[tuple[str | None, dict[str, Any]]], predictor: Predictor | None
     ) -> None:
         """Refuse labels of test samples whose labels came with the data. Raises `Refused` (422)."""
-        values = {id_: _value(entry["label"], predictor) for id_, entry in entries if id_ is not None and "label" in entry}
+        values = {id_: _value(entry, predictor) for id_, entry in entries if id_ is not None and "label" in entry}
         if self.packaged is not None or not values:
             return
         settled = await self.worker.files(key.project, key.id, intake.settled, ProjectStore(key.project), values)
@@ -272,9 +272,14 @@ class Endpoint:
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
 
 
-def _value(label: Any, predictor: Predictor | None) -> str:
-    """The label as tables hold it; as it came where no model says what labels are."""
-    return predictor.check_label(label) if predictor else str(label)
+def _value(entry: dict[str, Any], predictor: Predictor | None) -> str:
+    """The entry's label as tables hold it; as it came where no model says what labels are."""
+    if predictor is None:
+        return str(entry["label"])
+    if not predictor.model.task.names_places() or "content" not in entry:
+        return predictor.check_label(entry["label"])
+    given = predictor.model.modality.from_json(entry["content"])
+    return predictor.check_label(entry["label"], given, predictor.model.modality.decode(given))
 
 
 def _identity(entry: dict[str, Any]) -> str:

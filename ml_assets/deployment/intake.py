@@ -85,9 +85,10 @@ def take_sample(entry: dict[str, Any], modality: Modality, predictor: Predictor 
     content = entry["content"]
     if isinstance(content, dict) and predictor is None:
         return None
-    item = modality.decode(content if isinstance(content, bytes) else modality.from_json(content))
+    given = content if isinstance(content, bytes) else modality.from_json(content)
+    item = modality.decode(given)
     if predictor and "label" in entry:
-        predictor.check_label(entry["label"])
+        predictor.check_label(entry["label"], given, item)
     if isinstance(content, bytes):
         entry["content"] = modality.to_json(item)
     return content_id(modality.type, item)
@@ -95,11 +96,15 @@ def take_sample(entry: dict[str, Any], modality: Modality, predictor: Predictor 
 
 def take_label(entry: dict[str, Any], modality: Modality, predictor: Predictor | None) -> str | None:
     """Check one label; the id of its sample, if that can be known. Raises `Undecodable` or `InvalidLabel`."""
-    if predictor:
-        predictor.check_label(entry["label"])
-    if predictor is None or "content" not in entry:
+    if predictor is None:
         return entry.get("sample_id")
-    return content_id(modality.type, modality.decode(modality.from_json(entry["content"])))
+    if "content" not in entry:
+        predictor.check_label(entry["label"])
+        return entry.get("sample_id")
+    given = modality.from_json(entry["content"])
+    item = modality.decode(given)
+    predictor.check_label(entry["label"], given, item)
+    return content_id(modality.type, item)
 
 
 def settled(store: ProjectStore, labels: Mapping[str, str]) -> set[str]:

@@ -16,6 +16,7 @@ from ml_assets.deployment.segments import SegmentWriter
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Encoder, Undecodable
+from ml_assets.offsets import UNMOVED, Offsets
 from ml_assets.records import content_id
 from ml_assets.registry import Settings
 from ml_assets.tasks import TASKS, Task
@@ -74,11 +75,13 @@ class Sample:
         item: As it is recorded.
         prepared: What the model reads of it, as far as no network is needed for that.
         weight: For how many ordinary samples it counts.
+        offsets: Where the item's characters stood in what the client sent.
     """
 
     item: Any
     prepared: Any
     weight: float = 1.0
+    offsets: Offsets = UNMOVED
 
 
 @dataclass(frozen=True)
@@ -144,14 +147,16 @@ class Predictor:
         """The sample ready for the model, from JSON or from a file (`bytes`); in any thread. Raises `BadSample`."""
         modality = self.model.modality.bounded(MOST_WORK)
         try:
-            item = modality.decode(content if isinstance(content, bytes) else modality.from_json(content))
+            given = content if isinstance(content, bytes) else modality.from_json(content)
+            item = modality.decode(given)
         except Undecodable as error:
             raise BadSample(str(error)) from error
         longest = self.limits.max_characters if modality.unit == "characters" else modality.bounds[1]
         if (length := modality.length(item)) > longest:
             raise BadSample(f"too long: {length:,.0f} {modality.unit}, more than {longest:,.0f}")
         # a text is cut for the model, but only after all of it was read
-        return Sample(item, self._prepared(item), 1.0 if modality.has_files else max(1.0, len(item) / ORDINARY))
+        weight = 1.0 if modality.has_files else max(1.0, len(item) / ORDINARY)
+        return Sample(item, self._prepared(item), weight, modality.offsets(given))
 
     def _prepared(self, item: Any) -> Any:
         if not self.model.modality.has_files:
@@ -165,9 +170,17 @@ class Predictor:
         """The id under which this sample is collected."""
         return content_id(self.model.modality.type, item)
 
-    def check_label(self, label: Any) -> str:
-        """The value of a label from outside. Raises `InvalidLabel` with the choices."""
-        return (self._task or self.model.task).check(label)
+    def check_label(self, label: Any, content: str | bytes = "", item: Any = None) -> str:
+        """The value of a label from outside. Raises `InvalidLabel` with the choices.
+
+        Args:
+            label: What was given.
+            content: What it speaks of, as it was given.
+            item: What that was decoded to; None if it is not known here, so that places cannot be checked.
+        """
+        task = self._task or self.model.task
+        value = task.check(label)
+        return value if item is None else task.placed(value, item, self.model.modality.offsets(content))
 
     def run(self, samples: Sequence[Sample]) -> list[Outcome]:
         """What the model says of decoded samples, in their order."""
@@ -193,10 +206,11 @@ class Predictor:
             predictions = []
             for sample, outcome in zip(request.items, request.results, strict=True):
                 item, prediction = sample.item, {"id": prediction_id(at), **vars(outcome)}
-                predictions.append(prediction | {"label": self.model.task.answer(outcome.label)})
+                seen = self.model.task.placed_back(outcome.label, sample.offsets)
+                predictions.append(prediction | {"label": self.model.task.answer(seen)})
                 records.append({"kind": "prediction", "at": at.isoformat(), "model": self.version, **prediction,
                                 "sample_id": self.sample_id(item), modality.column: modality.to_json(item),
-                                "client": request.context})  # fmt: skip
+                                "client": request.context, "offsets": sample.offsets.to_json()})  # fmt: skip
             answers.append(Answer(self.version, at, predictions))
         self.segments.append(records, at)
         return answers

@@ -4,18 +4,29 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+import pickle
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
 from ml_assets.cells import harmless
 
+EXACT = 2**53
+"""Whole numbers beyond are not exact as fractions."""
+UNFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)
+"""What Arrow raises for values of which no column can be made."""
+
 
 class TableFile:
     """A .csv, .tsv, .parquet or .jsonl file, used as `with TableFile(path, added) as file: file.add(rows)`.
+
+    Which columns there are, and of which types, is known when all rows are: a column may begin late, be empty for long, or hold
+    whole numbers up to the first fraction. Until then the rows wait in a file without a name. A column whose values have no
+    type in common becomes text.
 
     In .csv and .tsv an apostrophe stands before text that a spreadsheet would calculate. Collection takes it away again: it
     knows such a file by the columns of predictions.
@@ -29,51 +40,99 @@ class TableFile:
         self.path, self._added = path, added
         self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         self._ending = path.suffix.lower()
-        self._columns: list[str] = []
-        self._parquet: Any = None
+        self._types: dict[str, pa.DataType] = {}
+        self._large: set[str] = set()
 
     def __enter__(self) -> "TableFile":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._part.open("wb")
+        self._file: IO[bytes] = self._part.open("wb")
+        self._waiting: IO[bytes] = tempfile.TemporaryFile(dir=self.path.parent)
         return self
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Append rows. The first ones fix the columns of a format that has any, and their types."""
-        first = not self._columns
-        if first:
-            names = dict.fromkeys(name for row in rows for name in row)
-            self._columns = [*(n for n in names if n not in self._added.names), *self._added.names]
+        """Append rows."""
         if self._ending == ".jsonl":
             self._file.writelines(_encoded(json.dumps(row, ensure_ascii=False, default=str)) + b"\n" for row in rows)
-        elif self._ending == ".parquet":
-            self._add_parquet(rows)
-        else:
-            text = io.StringIO(newline="")
-            tab = "\t" if self._ending == ".tsv" else ","
-            writer = csv.writer(text, delimiter=tab)
-            if first:
-                writer.writerow(map(_cell, self._columns))
-            writer.writerows([_cell(row.get(name, "")) for name in self._columns] for row in rows)
-            self._file.write(_encoded(text.getvalue()))
-
-    def _add_parquet(self, rows: Sequence[dict[str, Any]]) -> None:
-        import pyarrow.parquet as pq
-
-        rows = [{name: _held(value) for name, value in row.items()} for row in rows]
-        if self._parquet is None:
-            guessed = pa.Table.from_pylist([{c: row.get(c) for c in self._columns} for row in rows]).schema
-            fields = [self._added.field(f.name) if f.name in self._added.names else f for f in guessed]
-            self._parquet = pq.ParquetWriter(self._file, pa.schema(fields))
-        self._parquet.write_table(pa.Table.from_pylist(rows, schema=self._parquet.schema))
+            return
+        for name in dict.fromkeys(name for row in rows for name in row):
+            found = self._type(name, [row.get(name) for row in rows]) if self._ending == ".parquet" else pa.null()
+            self._types[name] = self._joined(name, self._types.get(name, found), found)
+        pickle.dump(rows, self._waiting, protocol=pickle.HIGHEST_PROTOCOL)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._parquet is not None:
-            self._parquet.close()
-        self._file.close()
-        if kind is None:
-            os.replace(self._part, self.path)
-        else:
+        try:
+            if kind is None and self._ending != ".jsonl":
+                names = [*(name for name in self._types if name not in self._added.names), *self._added.names]
+                self._write_parquet(names) if self._ending == ".parquet" else self._write_text(names)
+            self._file.close()
+            if kind is None:
+                os.replace(self._part, self.path)
+        finally:
+            self._file.close()
+            self._waiting.close()
             self._part.unlink(missing_ok=True)
+
+    def _batches(self) -> Iterator[list[dict[str, Any]]]:
+        self._waiting.seek(0)
+        while True:
+            try:
+                yield pickle.load(self._waiting)  # noqa: S301 - nobody else could write there
+            except EOFError:
+                return
+
+    def _write_text(self, names: Sequence[str]) -> None:
+        separator = "\t" if self._ending == ".tsv" else ","
+        for number, rows in enumerate(self._batches()):
+            text = io.StringIO(newline="")
+            writer = csv.writer(text, delimiter=separator)
+            if number == 0:
+                writer.writerow(map(_cell, names))
+            writer.writerows([_cell(row.get(name, "")) for name in names] for row in rows)
+            self._file.write(_encoded(text.getvalue()))
+
+    def _write_parquet(self, names: Sequence[str]) -> None:
+        import pyarrow.parquet as pq
+
+        known = {field.name: field.type for field in self._added}
+        schema = pa.schema([(name, known.get(name, self._types.get(name, pa.null()))) for name in names])
+        with pq.ParquetWriter(self._file, schema) as writer:
+            for rows in self._batches():
+                columns = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
+                writer.write_table(pa.table(columns, schema=schema))
+
+    def _type(self, name: str, values: Sequence[Any]) -> pa.DataType:
+        """The type of a column with these values."""
+        try:
+            found = pa.array([_held(value) for value in values]).type
+        except UNFIT:
+            return pa.string()
+        if pa.types.is_integer(found) and any(abs(value) > EXACT for value in values if value is not None):
+            self._large.add(name)
+        return found
+
+    def _joined(self, name: str, first: pa.DataType, second: pa.DataType) -> pa.DataType:
+        """The type that holds both without a loss."""
+        if first == second:
+            return first
+        if pa.types.is_null(first) or pa.types.is_null(second):
+            return second if pa.types.is_null(first) else first
+        if name in self._large and (pa.types.is_floating(first) or pa.types.is_floating(second)):
+            return pa.string()
+        one, other = pa.schema([(name, first)]), pa.schema([(name, second)])
+        try:
+            return pa.unify_schemas([one, other], promote_options="permissive").field(0).type
+        except pa.ArrowException:
+            return pa.string()
+
+
+def _column(values: Sequence[Any], type: pa.DataType) -> pa.Array:
+    if pa.types.is_string(type):
+        return pa.array([None if value is None else _held(_text(value)) for value in values], type)
+    return pa.array([_held(value) for value in values], type)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _cell(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ml_assets.offsets import UNMOVED
 from ml_assets.records import content_id, rows, why_not
 from ml_assets.tasks import InvalidLabel, Task
 
@@ -51,6 +52,8 @@ def read_tasks(
                 if not annotation.get("result") and not task.may_be_empty:
                     raise InvalidLabel("the answer is empty")
                 value = task.read(annotation.get("result") or [])
+                if task.names_places():
+                    value = task.placed(value, str(item["data"].get("content", "")), UNMOVED)
                 if wrong := why_not({"sample_id": sample, "labeler": labeler, "value": value}):
                     raise InvalidLabel(wrong)
             except InvalidLabel as error:

@@ -14,11 +14,15 @@ from ml_assets.collection.labels import keep
 from ml_assets.errors import InvalidValue
 from ml_assets.inbox import DONE, arrival_of, in_order
 from ml_assets.modalities import Modality, Undecodable
+from ml_assets.offsets import UNMOVED
 from ml_assets.records import content_id, moment, rows, why_not
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import InvalidLabel, Task
 
 SOURCE = "labels"
+
+Pushed = tuple[dict[str, Any], str, bytes]
+"""A row of `given_labels`, where it stood, and its line."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ def collect_given(store: ProjectStore, inbox: Path, task: Task, modality: Modali
     if not paths:
         return GivenResult(0, 0, 0, 0)
     given, rejects, received = read_labels(paths, task, modality, at)
+    if task.names_places():
+        given = _within(store, given, task, modality, rejects, at)
     changed, contradicting = keep(store, (row for row, _, _ in given))
     wrong = {id(row) for row in contradicting}
     for row, origin, line in given:
@@ -56,7 +62,7 @@ def collect_given(store: ProjectStore, inbox: Path, task: Task, modality: Modali
 
 def read_labels(
     paths: Iterable[Path], task: Task, modality: Modality, at: datetime
-) -> tuple[list[tuple[dict[str, Any], str, bytes]], list[dict[str, Any]], int]:
+) -> tuple[list[Pushed], list[dict[str, Any]], int]:
     """Rows of `given_labels`, each with where it stood and its line; rows of `rejects`; and how many lines were read.
 
     A line is JSON: `label`, the `labeler` or the `client` who speaks (`ml_assets.speakers`), optionally `labeler_kind` and
@@ -68,7 +74,7 @@ def read_labels(
         modality: Decodes `content`, from which the sample's id follows.
         at: Time of what has no `received_at`, and of the rejects.
     """
-    given: list[tuple[dict[str, Any], str, bytes]] = []
+    given: list[Pushed] = []
     rejects: list[dict[str, Any]] = []
     received = 0
     for path, origin, line in _lines(paths):
@@ -101,17 +107,20 @@ def _read(line: bytes, task: Task, modality: Modality, at: datetime) -> dict[str
     if not isinstance(record, dict):
         raise InvalidLabel(f"a label is an object, not {type(record).__name__}")
     labeler, kind = speakers.of_line(record)
-    sample, said = _sample(record, modality), record.get("received_at")
+    (sample, given, item), said = _sample(record, modality), record.get("received_at")
     try:
         given_at = at if said is None else moment(said)
     except InvalidValue as error:
         raise InvalidLabel(f"received_at {error}") from error
+    value = task.check(record.get("label"))
+    if item is not None:
+        value = task.placed(value, item, modality.offsets(given))
     row = {
         "id": content_id(sample, labeler),
         "sample_id": sample,
         "labeler": labeler,
         "labeler_kind": kind,
-        "value": task.check(record.get("label")),
+        "value": value,
         "at": given_at,
         "file": None,
     }
@@ -120,10 +129,30 @@ def _read(line: bytes, task: Task, modality: Modality, at: datetime) -> dict[str
     return row
 
 
-def _sample(record: dict[str, Any], modality: Modality) -> str:
+def _sample(record: dict[str, Any], modality: Modality) -> tuple[str, str | bytes, Any]:
+    """The sample's id, and where it is named by its content, that and the item it makes; else the item is None."""
     sample, content = record.get("sample_id"), record.get("content")
     if isinstance(sample, str) and sample:
-        return sample
+        return sample, "", None
     if not isinstance(content, str | dict):
         raise InvalidLabel("the label names no sample: give sample_id or content")
-    return content_id(modality.type, modality.decode(modality.from_json(content)))
+    given = modality.from_json(content)
+    item = modality.decode(given)
+    return content_id(modality.type, item), given, item
+
+
+def _within(
+    store: ProjectStore, given: list[Pushed], task: Task, modality: Modality, rejects: list[dict[str, Any]], at: datetime
+) -> list[Pushed]:
+    """Those labels whose places their samples have, as far as these are known; of the others rejects are made."""
+    samples = store.table("samples").take(sorted({row["sample_id"] for row, _, _ in given}), ["id", modality.column])
+    items = dict(zip(*samples.to_pydict().values(), strict=True))
+    kept = []
+    for row, origin, line in given:
+        try:
+            if (item := items.get(row["sample_id"])) is not None:
+                task.placed(row["value"], item, UNMOVED)
+            kept.append((row, origin, line))
+        except InvalidLabel as error:
+            rejects.append(reject(SOURCE, origin, str(error), line, at))
+    return kept

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.offsets import Offsets
+from ml_assets.offsets import UNMOVED, Offsets
 from ml_assets.registry import Plugin, Settings
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Modality(Plugin):
 
     def offsets(self, content: Any) -> Offsets:
         """Where the characters of the item stood in the content that `decode` makes it of."""
-        return Offsets()
+        return UNMOVED
 
     def from_json(self, content: str | Mapping[str, Any]) -> str | bytes:
         """Content that came in JSON, which holds no bytes: pictures and sounds are base64 in it. Raises `Undecodable`."""

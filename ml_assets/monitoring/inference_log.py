@@ -16,6 +16,7 @@ from typing import Any
 
 from ml_assets.inbox import write_whole
 from ml_assets.monitoring.segments import Segment, claimed, is_closed, segments
+from ml_assets.offsets import Offsets
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
 
@@ -171,6 +172,7 @@ def _parsed(line: bytes) -> tuple[str, dict[str, Any]] | None:
             return None
         row |= {"model": _word(value["model"]), "sample_id": _text(value.get("sample_id")), "text": _text(value.get("text"))}
         row["media"] = base64.b64decode(value["media"], validate=True) if value.get("media") else None
+        row["offsets"] = Offsets.from_json(_text(value.get("offsets"))).to_json()
         return "prediction", row | {"confidence": confidence, "scores": json.dumps(scores) if scores else None}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

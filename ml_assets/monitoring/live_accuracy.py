@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from ml_assets.errors import InvalidValue
 from ml_assets.monitoring.traffic import is_day
+from ml_assets.offsets import Offsets
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
-from ml_assets.tasks import Task
+from ml_assets.tasks import InvalidLabel, Task
 
 
 def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
@@ -19,8 +20,8 @@ def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
 
     The accuracy is how alike prediction and answer are on average, as the task says: of one class the share that is right, of
     tags, spans and boxes the share of them that is. Of several answers to one prediction the newest counts. Feedback on
-    predictions that are not in the log is left out. Feedback that people give as they please is no random sample: it says how
-    often they were content, not more.
+    predictions that are not in the log, or on places that the text does not have, is left out. Feedback that people give as
+    they please is no random sample: it says how often they were content, not more.
     """
     alike: dict[tuple[str, str], list[float]] = {}
     for when, model, each in _answered(store, task):
@@ -41,8 +42,15 @@ def _answered(store: ProjectStore, task: Task) -> Iterator[tuple[datetime, str, 
     newest = {
         f["prediction_id"]: f for f in sorted(store.table("feedback").read().to_pylist(), key=lambda f: (f["at"], f["id"]))
     }
-    for p in store.table("inference_log").take(list(newest), ["id", "at", "model", "label"]).to_pylist():
-        yield p["at"], p["model"], task.alike(p["label"], newest[p["id"]]["label"])
+    placed = ["text", "offsets"] if task.names_places() else []
+    for p in store.table("inference_log").take(list(newest), ["id", "at", "model", "label", *placed]).to_pylist():
+        answer = newest[p["id"]]["label"]
+        if placed and p["text"] is not None:
+            try:  # people speak of the text as they sent it
+                answer = task.placed(answer, p["text"], Offsets.from_json(p["offsets"]))
+            except InvalidLabel:
+                continue
+        yield p["at"], p["model"], task.alike(p["label"], answer)
 
 
 def promised(store: ProjectStore, task: Task, model: str) -> tuple[float, float] | None:

@@ -85,6 +85,11 @@ class Task(Plugin):
         """Whether networks with one logit per class can answer it: whether it says what they learn."""
         return cls.targets is not Task.targets
 
+    @classmethod
+    def names_places(cls) -> bool:
+        """Whether its answers refer to positions in the content, such as spans of a text."""
+        return cls.placed is not Task.placed
+
     @property
     def may_be_empty(self) -> bool:
         """Whether an empty answer says something: that there is nothing to find."""

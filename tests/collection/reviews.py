@@ -9,6 +9,7 @@ from typing import Any
 from ml_assets.collection.collect import Collected, collect
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, TableSource
+from ml_assets.collection.sources.places import uri_of
 from ml_assets.modalities import Text
 from ml_assets.records import Record
 from ml_assets.store import ProjectStore
@@ -36,7 +37,7 @@ def write_csv(
 
 
 def uri(path: Path) -> str:
-    return f"file://{path}"
+    return uri_of(str(path))
 
 
 def read(source: Source) -> list[Record | BadRecord]:

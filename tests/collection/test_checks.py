@@ -86,3 +86,24 @@ def test_a_path_that_matches_nothing_is_told(store: ProjectStore, tmp_path: Path
     assert not found.passed
     assert found.severity == dg.AssetCheckSeverity.WARN
     assert "source 'mails': there is nothing at" in str(found.description)
+
+
+def test_labels_that_were_refused_are_warned_of_and_stop_what_follows_if_all_were(store: ProjectStore, data: Path) -> None:
+    good = [(f"text {i}", "good") for i in range(19)]
+    run(store, table(write_csv(data / "a.csv", [*good, ("x", "fine")]), label="label"))
+    assert check("labels_usable").passed  # one of 20
+    run(store, table(write_csv(data / "b.csv", [("y", "fine"), ("z", "poor")]), "second", label="label"))
+    found = check("labels_usable")
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.description == (
+        "3 of 22 labels were refused, 2 of them as unknown class 'fine': choose one of good, bad: "
+        "`ml-assets rejects reviews` lists them"
+    )
+    assert check("labels_usable", refused_labels=0.5).passed
+
+
+def test_if_no_label_was_usable_nothing_is_made_of_the_samples(store: ProjectStore, data: Path) -> None:
+    assert check("labels_usable").passed  # none came
+    run(store, table(write_csv(data / "a.csv", [("x", "fine")]), label="label"))
+    found = check("labels_usable")
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)

@@ -11,6 +11,7 @@ import pytest
 from ml_assets.collection.sources.base import SourceError
 from ml_assets.deployment.batch import predict, predict_table, predict_unlabelled
 from ml_assets.deployment.settings import BatchSettings
+from ml_assets.deployment.table_file import TableFile
 from ml_assets.features.embeddings import embed_new
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore
@@ -140,6 +141,51 @@ def test_the_table_comes_in_batches(
     assert seen == [3, 6, 9, 12, 13]
     assert (done.predicted, done.skipped) == (12, 1)
     assert [r["body"] for r in read(output)] == [*TEXTS, ""]
+
+
+# ---- the types of the output ----
+
+
+def written(path: Path, *batches: list[dict[str, Any]]) -> pa.Table:
+    with TableFile(path, pa.schema([("problem", pa.string())])) as file:
+        for batch in batches:
+            file.add(batch)
+    return pq.read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "type", "found"),
+    [
+        ([1, 2, 1.5], pa.float64(), [1.0, 2.0, 1.5]),
+        ([None, None, "late"], pa.string(), [None, None, "late"]),
+        ([None, 1, None], pa.int64(), [None, 1, None]),
+        ([1, "one", True], pa.string(), ["1", "one", "true"]),
+        ([{"a": 1}, [1], None], pa.string(), ['{"a": 1}', "[1]", None]),
+        ([2**53 + 1, 0.5], pa.string(), [str(2**53 + 1), "0.5"]),
+        ([2**70, 1], pa.string(), [str(2**70), "1"]),
+        ([[1], [], [0.5]], pa.list_(pa.float64()), [[1.0], [], [0.5]]),
+        ([None, None], pa.null(), [None, None]),
+        ([float("nan"), 1], pa.float64(), None),
+        (["b\udcffd", "x"], pa.string(), ["b?d", "x"]),
+    ],
+)
+def test_a_column_has_the_type_that_holds_all_its_rows(
+    tmp_path: Path, values: list[Any], type: pa.DataType, found: list[Any] | None
+) -> None:
+    """Whether they come in one batch or in one each, nothing is cut off and nothing ends the prediction."""
+    for batches in ([[{"x": value} for value in values]], [[{"x": value}] for value in values]):
+        table = written(tmp_path / "out.parquet", *batches)
+        assert table.schema.field("x").type == type
+        assert found is None or table["x"].to_pylist() == found
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
+def test_a_column_that_begins_late_is_a_column(tmp_path: Path, ending: str) -> None:
+    with TableFile(tmp_path / f"out.{ending}", pa.schema([("problem", pa.string())])) as file:
+        file.add([{"a": "1"}])
+        file.add([{"a": "2", "late": "x"}])
+    assert [(row["a"], row["late"] or None) for row in read(tmp_path / f"out.{ending}")] == [("1", None), ("2", "x")]
+    assert [path.name for path in tmp_path.iterdir()] == [f"out.{ending}"]
 
 
 def test_a_name_that_is_no_table() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ml_assets.labeling.annotations import from_given, mark_deleted, read_tasks, vanished
 from ml_assets.records import SCHEMAS, rows
+from ml_assets.tasks import Spans
 
 from .animals import AT, TASK
 
@@ -53,6 +54,15 @@ def test_what_is_no_label_is_said_in_one_sentence() -> None:
         "task 1 (annotation 11 by ann@example.org): unknown class 'unicorn': choose one of cat, dog, bird",
         "task 3 (annotation 30 by ann@example.org): the task was not pushed from here, it has no item_id",
     ]
+
+
+def test_a_span_behind_the_end_of_the_text_is_no_label() -> None:
+    """The editor cannot make one, but a program that writes to Label Studio can."""
+    spans = Spans(classes=("city",))
+    results = [spans.write(spans.check([{"start": 0, "end": end, "label": "city"}])) for end in (1, 9)]
+    table, invalid = read_tasks([ls_task(1, *(ls_annotation(n, result) for n, result in enumerate(results)))], spans, USERS)
+    assert table["id"].to_pylist() == ["ls-0"]
+    assert "the span 0-9 ends behind the text, which has 1 characters" in invalid[0].reason
 
 
 IDS = st.sets(st.integers(1, 20), max_size=8)

@@ -59,7 +59,7 @@ def test_spans_count_each_for_itself(store: ProjectStore) -> None:
     first, second = ({"start": i, "end": i + 2, "label": "A"} for i in (0, 5))
     both, one, none = (task.check(spans) for spans in ([first, second], [first], []))
     said = {"p1": both, "p2": both, "p3": none}
-    log(store, [prediction(key) | {"label": label} for key, label in said.items()])
+    log(store, [prediction(key, "a longer text") | {"label": label} for key, label in said.items()])
     give(store, ("f1", "p1", both, 0), ("f2", "p2", one, 0), ("f3", "p3", none, 0))
     [row] = live_accuracy(store, task, AT).to_pylist()
     assert (row["feedback"], row["correct"], row["accuracy"]) == (3, 2, pytest.approx((1 + 2 / 3 + 1) / 3))

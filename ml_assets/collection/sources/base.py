@@ -1,36 +1,20 @@
 """What a source is: named files, each with a fingerprint, each read as batches of records."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from ml_assets.errors import MLAssetsError
-from ml_assets.home import expand
+from ml_assets.collection.sources.places import SourceError, SourceFile, fingerprint, listing, opened
 from ml_assets.records import Record
 from ml_assets.registry import Plugin
 
+__all__ = ["BATCH", "BadRecord", "Names", "Source", "SourceError", "SourceFile", "fingerprint", "listing", "opened", "written"]
+
 BATCH = 1000
 """Records a source yields at a time."""
-
-
-class SourceError(MLAssetsError, ValueError):
-    """The source cannot be read; the message says why."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of a source.
-
-    Args:
-        uri: Where it is.
-        fingerprint: Changes when the file does (size and time of change, or the object store's ETag).
-    """
-
-    uri: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +24,20 @@ class BadRecord:
     origin: str
     reason: str
     excerpt: str
+
+
+def written(value: Any) -> str:
+    """The value as people write it: `1` and not `1.0`, which tables with gaps make of it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _names(value: Any) -> Any:
+    """Names as people write them in a YAML, where `0` is a number."""
+    return {written(name): written(other) for name, other in value.items()} if isinstance(value, Mapping) else value
+
+
+Names = Annotated[dict[str, str], BeforeValidator(_names)]
+"""What something is called here, by what it is called there."""
 
 
 class Source(Plugin):
@@ -59,51 +57,3 @@ class Source(Plugin):
     @abstractmethod
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """The records of one file in batches. Raises `SourceError` if the file as a whole cannot be read."""
-
-
-def listing(pattern: str, hint: str = "") -> list[SourceFile]:
-    """The files at a path, below a folder or that match a glob, on any file system that fsspec knows, sorted."""
-    import fsspec
-    from botocore.exceptions import BotoCoreError  # of S3: no connection, no credentials
-
-    pattern, hint = expand(pattern), f": {hint}" if hint else ""
-    try:
-        fs, path = fsspec.url_to_fs(pattern)
-        fs.invalidate_cache()  # object stores' listings are kept for as long as the process lives
-        if any(c in path for c in "*?["):
-            found = fs.glob(path, detail=True)
-            if not found:
-                raise SourceError(f"nothing matches {pattern}{hint}")
-        elif fs.isdir(path):
-            found = fs.find(path, detail=True)
-        elif fs.exists(path):
-            found = {path: fs.info(path)}
-        else:
-            raise SourceError(f"there is nothing at {pattern}{hint}")
-    except (OSError, ImportError, ValueError, BotoCoreError) as error:
-        if isinstance(error, SourceError):
-            raise
-        raise SourceError(f"{pattern} cannot be listed: {error}") from error
-    files = [info for info in found.values() if info.get("type") == "file" and not _hidden(str(info["name"]))]
-    return sorted((SourceFile(fs.unstrip_protocol(i["name"]), _fingerprint(i)) for i in files), key=lambda f: f.uri)
-
-
-def fingerprint(uri: str) -> str:
-    """The fingerprint of one file as it is now; of one that is gone, the empty text's."""
-    import fsspec
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        fs, path = fsspec.url_to_fs(uri)
-        return _fingerprint(fs.info(path))
-    except (OSError, BotoCoreError):
-        return _fingerprint({})
-
-
-def _hidden(name: str) -> bool:
-    return name.rsplit("/", 1)[-1].startswith(".")
-
-
-def _fingerprint(info: dict[str, Any]) -> str:
-    changed = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
-    return f"{info.get('size')}-{changed}"

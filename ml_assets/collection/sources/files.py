@@ -1,11 +1,11 @@
 """A folder or glob in which every file is one sample."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ml_assets.collection.sources.base import BadRecord, Source, SourceError, SourceFile, listing
+from ml_assets.collection.sources.base import BadRecord, Names, Source, SourceError, SourceFile, listing, opened
 from ml_assets.records import Record
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -18,8 +18,12 @@ class Files(Source):
 
     path: str = Field(min_length=1)
     """A folder, a glob or any fsspec URI, such as `s3://bucket/texts/*.txt`."""
-    label_from_folder: bool = False
-    """Take the name of the folder that holds a file as its label."""
+    label_from_folder: bool | Annotated[int, Field(ge=1)] = False
+    """Take the name of the folder that holds a file as its label: `true` or 1; 2 is the folder above that one, and so on."""
+    rename: Names = {}
+    """Classes that the folders call otherwise: `{neg: negative, 1: positive}`."""
+    group_from_folder: bool | Annotated[int, Field(ge=1)] = False
+    """Take the name of a folder as the group, whose files share a split (a speaker, a document): counted as above."""
     labeler: str = Field("published", min_length=1)
     """Who gave the labels that come with the files."""
 
@@ -29,16 +33,22 @@ class Files(Source):
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """One batch with one record."""
-        import fsspec
         from botocore.exceptions import BotoCoreError
 
         try:
-            with fsspec.open(uri, "rb") as file:
+            with opened(uri) as file:
                 content = file.read(MAX_BYTES + 1)
         except (OSError, BotoCoreError) as error:
             raise SourceError(f"{uri} cannot be read: {getattr(error, 'strerror', None) or error}") from error
         if len(content) > MAX_BYTES:
             yield [BadRecord(uri, f"larger than {MAX_BYTES // 2**20} MiB", "")]
             return
-        label = uri.rsplit("/", 2)[-2] if self.label_from_folder else None
-        yield [Record(content, uri, split=self.split, label=label, labeler=self.labeler if label else None)]
+        label, group = _folder(uri, self.label_from_folder), _folder(uri, self.group_from_folder)
+        label = label and self.rename.get(label, label)
+        yield [Record(content, uri, split=self.split, group=group, label=label, labeler=self.labeler if label else None)]
+
+
+def _folder(uri: str, above: int) -> str | None:
+    """The name of the folder that holds the file, or of one above; None if that is not asked for or there is none."""
+    parts = uri.split("/")[:-1]
+    return parts[-above] or None if 0 < above <= len(parts) else None

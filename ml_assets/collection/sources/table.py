@@ -1,28 +1,53 @@
-"""Tables in which every row is one sample: CSV, TSV, Parquet, JSON lines."""
+"""Tables in which every row is one sample: CSV, TSV, Parquet, JSON lines, a JSON array."""
 
 import base64
 import csv
 import json
-from collections.abc import Iterable, Iterator
+import lzma
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import IO, Annotated, Any, ClassVar, Literal
+from typing import IO, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from ml_assets.cells import as_written
-from ml_assets.collection.sources.base import BATCH, BadRecord, Source, SourceError, SourceFile, listing
+from ml_assets.collection.sources import delimited
+from ml_assets.collection.sources.base import BATCH, BadRecord, Names, Source, SourceError, SourceFile, listing, opened, written
+from ml_assets.collection.sources.delimited import PREDICTED, Row, need
+from ml_assets.collection.sources.files import MAX_BYTES
+from ml_assets.collection.sources.places import path_here
+from ml_assets.errors import InvalidValue, MLAssetsError
+from ml_assets.home import expand
 from ml_assets.records import Record
 
-FORMATS = ("csv", "tsv", "parquet", "jsonl")
-SNIFF = 4096
-PREDICTED = ("predicted_label", "predicted_confidence", "predicted_scores", "predicted_by", "problem")
-"""The columns by which a table is known that bulk prediction wrote: text that looks like a formula is marked in it."""
-MAX_FIELD = 64 * 1024 * 1024
-csv.field_size_limit(MAX_FIELD)
+Format = Literal["csv", "tsv", "parquet", "jsonl", "json"]
+FORMATS: tuple[str, ...] = get_args(Format)
+SAME = {"ndjson": "jsonl", "jsonlines": "jsonl", "pq": "parquet", "tab": "tsv"}
+"""Other endings of the same formats."""
+MAX_JSON = 512 * 1024 * 1024
+"""Bytes of a JSON array, which is read whole."""
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+"""Names of splits that need no `splits`."""
+ARRAY = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*(\{|$)")
+"""How a JSON array of objects begins."""
+YES, NO = ("1", "1.0", "true", "yes", "x"), ("0", "0.0", "false", "no")
+"""What stands in a column that is called like a tag."""
 
-Row = dict[str, Any] | BadRecord
 Content = Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
 """A column with whole samples, or columns with the parts of mixed ones."""
+
+__all__ = ["FORMATS", "PREDICTED", "Row", "TableSource", "columns_of", "content_of", "format_of", "rows_of"]
+
+
+class _Wrong(MLAssetsError, ValueError):
+    """A row that cannot be read; the message is the reason."""
+
+
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 class TableSource(Source):
@@ -31,19 +56,41 @@ class TableSource(Source):
     name_in_yaml: ClassVar[str] = "table"
 
     path: str = Field(min_length=1)
-    """A file, a folder, a glob or any fsspec URI; the ending of each file tells its format."""
-    format: Literal["csv", "tsv", "parquet", "jsonl"] | None = None
+    """A file, a folder, a glob or any fsspec URI; the ending of each file tells its format, also before `.gz` or `.xz`."""
+    format: Format | None = None
     """The format, where the ending does not tell it."""
     content: Content = "text"
     """The column that holds the sample, or a list of those that hold the parts of a mixed one, named as these."""
-    label: str | None = None
-    """The column that holds its label, if labels come with the data."""
+    file_columns: Annotated[tuple[str, ...], BeforeValidator(_one_or_several)] = ()
+    """Columns of the content that hold the paths of files with it, below the table's folder or below `folder`."""
+    folder: str | None = None
+    """The folder to which the paths in `file_columns` are relative: by default the table's."""
+    label: Content | None = None
+    """The column that holds its label, if labels come with the data. Of tags also a list of columns, each of which holds a tag,
+    or 1 or 0 for the tag that is called like the column."""
+    rename: Names = {}
+    """Classes that the table calls otherwise: `{neg: negative, 1: positive}`."""
     labeler: str = Field("published", min_length=1)
     """Who gave the labels that come with the data."""
+    split_column: str | None = None
+    """The column that holds the split of each row, `train` or `test`; where it is empty, the hash decides."""
+    splits: Names = {}
+    """Splits that the table calls otherwise: `{dev: train, holdout: test}`."""
     group: str | None = None
     """The column whose equal values share a split (a speaker, a document)."""
     columns: tuple[str, ...] = ()
     """Further columns that are kept with each sample."""
+
+    @model_validator(mode="after")
+    def _fit(self) -> "TableSource":
+        where = f"the source {self.name!r}"
+        if self.split and self.split_column:
+            raise InvalidValue(f"{where} names split and split_column: choose one of them")
+        if wrong := [name for name in self.splits.values() if name not in ("train", "test")]:
+            raise InvalidValue(f"{where} makes {wrong[0]!r} of a split: choose train or test")
+        if other := [name for name in self.file_columns if name not in columns_of(self.content)]:
+            raise InvalidValue(f"{where} names {other[0]!r} under file_columns, which is no column of its content")
+        return self
 
     def files(self) -> list[SourceFile]:
         """The files, sorted by URI."""
@@ -51,37 +98,79 @@ class TableSource(Source):
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
         """Batches of records; `origin` is the file's URI and the row's number from 1."""
-        needed = [*columns_of(self.content), *filter(None, [self.label, self.group]), *self.columns]
-        numbered = enumerate(rows_of(uri, self._format(uri), list(dict.fromkeys(needed))), 1)
+        labels = columns_of(self.label or ())
+        needed = [*columns_of(self.content), *labels, *filter(None, [self.split_column, self.group]), *self.columns]
+        numbered = enumerate(rows_of(uri, format_of(uri, self.format), list(dict.fromkeys(needed))), 1)
         while batch := list(islice(numbered, BATCH)):
             yield [self.record(row, f"{uri}#{number}") for number, row in batch]
-
-    def _format(self, uri: str) -> str:
-        ending = self.format or uri.rsplit("?", 1)[0].rsplit(".", 1)[-1].lower()
-        if ending not in FORMATS:
-            raise SourceError(f"{uri} has an unknown format: name it with `format`, one of {', '.join(FORMATS)}")
-        return ending
 
     def record(self, row: Row, origin: str) -> Record | BadRecord:
         """What a row says, if it says it well."""
         if isinstance(row, BadRecord):
             return BadRecord(origin, row.reason, row.excerpt)
         try:
-            content = content_of(row, self.content)
+            row = row | {name: self._file(row.get(name), origin) for name in self.file_columns}
+            content, split = content_of(row, self.content), self._split(row)
         except RecursionError:
             return BadRecord(origin, "nested too deeply", "")
+        except _Wrong as error:
+            return BadRecord(origin, str(error), repr(row.get(columns_of(self.content)[0]))[:200])
         if content is None:
             return BadRecord(origin, f"no text in column {self.content!r}", repr(row.get(str(self.content)))[:200])
-        label = row.get(self.label) if self.label else None
+        group = row.get(self.group) if self.group else None
         return Record(
             content,
             origin,
-            split=self.split,
-            group=str(row[self.group]) if self.group and row.get(self.group) is not None else None,
-            label=None if label in (None, "") else label,
+            split=split,
+            group=None if _is_missing(group) else str(group),
+            label=self._label(row),
             labeler=self.labeler,
             columns={name: row.get(name) for name in self.columns} or None,
         )
+
+    def _label(self, row: dict[str, Any]) -> Any:
+        """The label of the row, as `rename` calls it; None if it has none."""
+        if self.label is None or isinstance(self.label, str):
+            label = row.get(self.label) if self.label else None
+            return None if _is_missing(label) else _renamed(label, self.rename)
+        tags = []
+        for column in self.label:
+            said = written(cell).strip() if not _is_missing(cell := row.get(column)) else "0"
+            if said.lower() not in NO:
+                tags.append(_renamed(column if said.lower() in YES else cell, self.rename))
+        return tags or None
+
+    def _split(self, row: dict[str, Any]) -> str | None:
+        """The split that the row names. Raises `_Wrong`."""
+        if self.split_column is None or _is_missing(said := row.get(self.split_column)):
+            return self.split
+        name, known = written(said).strip(), SPLITS | self.splits
+        if (found := known.get(name, known.get(name.lower()))) is None:
+            raise _Wrong(f"unknown split {name[:40]!r}: say under `splits` what it is, as in `splits: {{{name[:40]}: train}}`")
+        return found
+
+    def _file(self, path: Any, origin: str) -> bytes | None:
+        """The content of the file that a cell names; None if the cell is empty. Raises `_Wrong`."""
+        from botocore.exceptions import BotoCoreError
+
+        if _is_missing(path):
+            return None
+        table = origin.rpartition("#")[0]
+        folder = (expand(self.folder) if self.folder else table.rpartition("/")[0]).rstrip("/")
+        here = path_here(folder)
+        place = os.path.normpath(os.path.join(here or "/", str(path).replace("\\", "/")))
+        if not place.startswith((here or "") + "/") or "\x00" in place:
+            raise _Wrong(f"{str(path)[:200]!r} is not below {folder}: say with `folder` where the files are")
+        try:
+            with opened(place if here is not None else folder + place) as file:
+                content = file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise _Wrong(f"no file {str(path)[:200]!r} in {folder}: say with `folder` where the files are") from None
+        except (OSError, BotoCoreError) as error:
+            raise _Wrong(f"{str(path)[:200]!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        if len(content) > MAX_BYTES:
+            raise _Wrong(f"{str(path)[:200]!r} is larger than {MAX_BYTES // 2**20} MiB")
+        return content
 
 
 def columns_of(content: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -103,78 +192,110 @@ def _plain(value: Any) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
-def rows_of(uri: str, format: str, needed: Iterable[str]) -> Iterator[Row]:
+def _is_missing(value: Any) -> bool:
+    """Whether the cell says nothing: in many tables a value that is not there is NaN, or space."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip())
+
+
+def _renamed(label: Any, rename: Mapping[str, str]) -> Any:
+    """The label with the names of its classes replaced, wherever they stand in it."""
+    if not rename:
+        return label
+    if isinstance(label, str) and label not in rename and label.lstrip().startswith(("[", "{")):
+        try:
+            label = json.loads(label)
+        except (ValueError, RecursionError):
+            return label
+    if isinstance(label, list | tuple):
+        return [_renamed(each, rename) for each in label]
+    if isinstance(label, Mapping):
+        return {**label, "label": _renamed(label.get("label"), rename)}
+    name = written(label)
+    return rename.get(name, rename.get(name.strip(), label))
+
+
+def format_of(uri: str, named: str | None = None) -> str:
+    """The format of a table: the one that is named, or what the ending says. Raises `SourceError`."""
+    path = uri.partition("?")[0] if uri.startswith(("http://", "https://")) else uri
+    name = path.rpartition("/")[2].lower()
+    ending = name.removesuffix(f".{name.rpartition('.')[2]}") if _compression(path) else name
+    ending = named or SAME.get(found := ending.rpartition(".")[2], found)
+    if ending not in FORMATS:
+        raise SourceError(f"{uri} has an unknown format: name it with `format`, one of {', '.join(FORMATS)}")
+    return ending
+
+
+def _compression(uri: str) -> str | None:
+    from fsspec.utils import infer_compression
+
+    found: str | None = infer_compression(uri.lower())
+    return found
+
+
+def rows_of(uri: str, format: str, needed: Sequence[str]) -> Iterator[Row]:
     """The rows of a table as dictionaries. Raises `SourceError` if it cannot be read or lacks a needed column."""
-    import fsspec
     import pyarrow as pa
     from botocore.exceptions import BotoCoreError
 
-    readers = {"csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet}
+    readers = {"jsonl": _jsonl, "json": _json, "parquet": _parquet}
     try:
-        with fsspec.open(uri, "rb") as file:
-            yield from readers[format](file, uri, list(needed))
-    except (OSError, csv.Error, pa.ArrowInvalid, BotoCoreError) as error:
+        with opened(uri, _compression(uri)) as file:
+            if format in delimited.SEPARATORS:
+                yield from delimited.rows(file, uri, format, needed)
+            else:
+                yield from readers[format](file, uri, needed)
+    except (OSError, EOFError, csv.Error, zlib.error, lzma.LZMAError, pa.ArrowInvalid, BotoCoreError) as error:
         raise SourceError(f"{uri} cannot be read as {format}: {error}") from error
 
 
-def _need(have: Iterable[str], needed: list[str], uri: str) -> None:
-    have = list(have)
-    if missing := [name for name in needed if name not in have]:
-        if any("\udc80" <= character <= "\udcff" for name in have for character in name):
-            raise SourceError(f"{uri} is no UTF-8 text: its first line holds other bytes, and no column {missing[0]!r}")
-        shown = ", ".join(repr(name[:40]) for name in have[:10]) + ", …" * (len(have) > 10)
-        raise SourceError(f"{uri} has no column {missing[0]!r}: it has {shown or 'none'}")
-
-
-def _csv(file: IO[bytes], uri: str, needed: list[str], delimiter: str = ",") -> Iterator[Row]:
-    # bytes that are not UTF-8 pass through as surrogates, so that one bad record is set aside and not the whole file
-    import io
-
-    start = file.read(SNIFF)
-    file.seek(0)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SourceError(f"{uri} is UTF-16 text: save it as UTF-8")
-    if b"\x00" in start.partition(b"\n")[0]:  # what stands below the header is set aside row by row
-        raise SourceError(f"{uri} is no text: it holds a zero byte at position {start.index(0)}, as pictures and archives do")
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter)
-    if ours := set(PREDICTED) <= set(reader.fieldnames or ()):
-        reader.fieldnames = [as_written(name) for name in reader.fieldnames or ()]
-    _need(reader.fieldnames or [], needed, uri)
-    for row in reader:
-        if None in row or None in row.values():
-            count = sum(v is not None for k, v in row.items() if k is not None) + len(row.get(None) or ())
-            yield BadRecord(
-                "", f"{count} fields where the header has {len(reader.fieldnames or [])}", str(next(iter(row.values())))[:200]
-            )
-        else:
-            yield {name: as_written(cell) for name, cell in row.items()} if ours else dict(row)
-
-
-def _tsv(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
-    return _csv(file, uri, needed, delimiter="\t")
-
-
-def _jsonl(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
-    for line in file:
+def _jsonl(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
+    for number, line in enumerate(file):
         if not line.strip():
             continue
+        if number == 0 and ARRAY.match(line):
+            raise SourceError(f"{uri} holds a JSON array where each line is an object: call it .json, or say `format: json`")
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:  # broken JSON, or bytes that are no text
             yield BadRecord("", f"not a line of JSON: {error}", line[:200].decode("utf-8", "replace"))
             continue
-        missing = [name for name in needed if name not in row] if isinstance(row, dict) else needed
-        yield BadRecord("", f"no field {missing[0]!r}", line[:200].decode("utf-8", "replace")) if missing else row
+        yield _object(row, line, needed)
 
 
-def _parquet(file: IO[bytes], uri: str, needed: list[str]) -> Iterator[Row]:
+def _json(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
+    content = file.read(MAX_JSON + 1)
+    if len(content) > MAX_JSON:
+        raise SourceError(f"{uri} is larger than {MAX_JSON // 2**20} MiB: save it as JSON lines, an object in each line")
+    try:
+        rows = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b"\n" in content.strip():
+            yield from _jsonl(iter(content.splitlines()), uri, needed)  # type: ignore[arg-type]
+            return
+        raise SourceError(f"{uri} is no JSON: {error}") from error
+    if isinstance(rows, dict):  # one line of JSON lines, or an array in an object
+        inside = [name for name, value in rows.items() if isinstance(value, list)]
+        if inside and not set(needed) <= set(rows):
+            raise SourceError(f"{uri} holds one object: save the array in its field {inside[0][:40]!r} as a file of its own")
+        rows = [rows]
+    if not isinstance(rows, list):
+        raise SourceError(f"{uri} holds a {type(rows).__name__} where an array of objects is needed")
+    for row in rows:
+        yield _object(row, json.dumps(row)[:200].encode(), needed)
+
+
+def _object(row: Any, line: bytes, needed: Sequence[str]) -> Row:
+    missing = [name for name in needed if name not in row] if isinstance(row, dict) else needed
+    return BadRecord("", f"no field {missing[0]!r}", line[:200].decode("utf-8", "replace")) if missing else row
+
+
+def _parquet(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(file)
-    _need(table.schema_arrow.names, needed, uri)
-    for batch in table.iter_batches(batch_size=BATCH, columns=needed):
+    need(table.schema_arrow.names, needed, uri)
+    for batch in table.iter_batches(batch_size=BATCH, columns=list(needed)):
         columns = {}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):  # nobody checked that it is UTF-8

@@ -36,7 +36,7 @@ class Architecture(Plugin):
     embedded: ClassVar[bool] = True
     """Whether its inputs are the stored embeddings."""
     half: ClassVar[bool] = False
-    """Whether it is fitted in bfloat16 where the processor has instructions for it. Pays for large networks only."""
+    """Whether it is fitted in bfloat16 where the processor is faster with it. Pays for large networks only."""
     predict_batch: ClassVar[int] = 4096
     """Samples that go through it together when it predicts."""
 
