@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.plain import plain
 from ml_assets.private import keep_private
+from ml_assets.surroundings import spare_loopback
 
 app = typer.Typer(
     help="From raw text to a model in production that stays right: every step a Dagster asset.",
@@ -38,6 +39,7 @@ def main() -> None:
     Any other is a mistake in the program, and whoever mends it needs its traceback.
     """
     hear_interrupts()
+    spare_loopback()
     try:
         if not {"-h", "--help"} & set(sys.argv[1:]):
             keep_private()

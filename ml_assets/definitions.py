@@ -7,11 +7,13 @@ import dagster as dg
 from ml_assets import settings
 from ml_assets.project import MLProject
 from ml_assets.resources import Workspace, key
+from ml_assets.surroundings import spare_loopback
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions of all projects. A project whose YAML is wrong shows as one asset that says what is wrong."""
+    spare_loopback()
     # not `load_from_defs_folder`: it loads all or nothing
     return dg.Definitions.merge(*map(one, settings.project_names()), shared())
 

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -64,9 +65,21 @@ class LabelStudio:
         self.url = url.rstrip("/")
         limits = httpx.Limits(max_connections=16)
         self._http = http.client(self.url, timeout, follow_redirects=True, limits=limits)
+        self._http.event_hooks["response"].append(self._note_time)
+        self.answered_at: datetime | None = None
+        """When the server gave its last answer, by its own clock; None if it does not say."""
         sdk: Any = Sdk
         with self._asking("the token"):
             self._sdk: Sdk = sdk(base_url=self.url, api_key=token, httpx_client=self._http, timeout=timeout, max_retries=0)
+
+    def _note_time(self, answer: httpx.Response) -> None:
+        try:
+            at = parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, ValueError):
+            self.answered_at = None
+        else:
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+            self.answered_at = at if at.year > 2000 else None
 
     def close(self) -> None:
         """Close its connections."""

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -27,7 +27,8 @@ EARLIER = "label_studio_earlier"
 """Origin of annotations from a Label Studio project that is gone: they stay, and nothing in Label Studio changes them."""
 
 OVERLAP = timedelta(seconds=60)
-"""How far behind the newest change a pull begins: a transaction that took its time comes to light with an older time."""
+"""How long after its time a change may come to light: that of a transaction which took so long."""
+MOMENT = timedelta(microseconds=1)
 RECENT = 5000
 DELETED = "deleted in Label Studio"
 """Reason of a row of `label_tasks` whose task people deleted there. It is not pushed again."""
@@ -60,6 +61,7 @@ class Mark:
         annotated: How many tasks had annotations.
         recent: Annotated tasks that changed shortly before `until`, with the time, as far as they are stored.
         invalid: The annotations that are no labels.
+        settled: Time before which nothing more can come to light, by the server's clock at the last pull; None if it has none.
     """
 
     project: str
@@ -67,6 +69,7 @@ class Mark:
     annotated: int = 0
     recent: dict[str, str] = field(default_factory=dict)
     invalid: tuple[Invalid, ...] = ()
+    settled: str | None = None
 
 
 def pull(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, programs: Collection[str] = ()) -> PullResult:
@@ -84,10 +87,11 @@ def pull(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, 
     mark = adopt(store, client, ls_project)
     # counted before the changes are read: what happens meanwhile then looks like news once more, and is never overlooked
     annotated, _ = client.annotated(ls_project)
+    asked_at = client.answered_at
     users, table = client.users(), store.table("annotations")
     read = changed = deleted = 0
     until, recent, invalid = mark.until, dict(mark.recent), {i.annotation: i for i in mark.invalid}
-    for page in client.changes(ls_project, _since(mark.until)):
+    for page in client.changes(ls_project, _since(mark)):
         found, bad = read_tasks(page, task, users, programs)
         changed += table.upsert(found)
         samples = {str(item["data"]["item_id"]) for item in page if "item_id" in (item.get("data") or {})}
@@ -101,10 +105,10 @@ def pull(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, 
         gone, alive = sweep(store, client, ls_project, task)
         deleted += gone
         invalid = {a: i for a, i in invalid.items() if i.task_id in alive}
-    start = _since(until)
-    recent = {i: at for i, at in recent.items() if start and at >= stamp(start)}
     final = tuple(sorted(invalid.values(), key=lambda i: i.annotation))
-    _write_mark(store, Mark(mark.project, until, annotated, recent, final))
+    now = Mark(mark.project, until, annotated, recent, final, stamp(asked_at - OVERLAP) if asked_at else None)
+    start = _since(now)
+    _write_mark(store, replace(now, recent={i: at for i, at in recent.items() if start and at >= stamp(start)}))
     return PullResult(read, changed, deleted, final)
 
 
@@ -115,7 +119,7 @@ def pending(store: ProjectStore, client: LabelStudio, ls_project: int) -> str:
     """
     mark = read_mark(store)
     if mark and mark.until:
-        _, recent = client.annotated(ls_project, _since(mark.until), limit=RECENT)
+        _, recent = client.annotated(ls_project, _since(mark), limit=RECENT)
         news = {i: at for i, at in recent.items() if mark.recent.get(str(i)) != at}
         if news:
             return f"{len(news)} tasks changed in Label Studio, the last at {max(news.values())}"
@@ -183,8 +187,13 @@ def _annotated(store: ProjectStore, invalid: Collection[Invalid]) -> int:
     return len(samples) + len({i.task_id for i in invalid if i.sample_id not in samples})
 
 
-def _since(until: str | None) -> datetime | None:
-    return datetime.fromisoformat(until) - OVERLAP if until else None
+def _since(mark: Mark) -> datetime | None:
+    """The time from which on something may be that was not read: soon after a change more of before it may come to light."""
+    if not mark.until:
+        return None
+    until = datetime.fromisoformat(mark.until)
+    settled = datetime.fromisoformat(mark.settled) if mark.settled else until - OVERLAP
+    return until + MOMENT if settled > until else max(settled, until - OVERLAP)
 
 
 def read_mark(store: ProjectStore) -> Mark | None:
@@ -198,7 +207,7 @@ def read_mark(store: ProjectStore) -> Mark | None:
         return None
     try:
         stored = TypeAdapter(Mark).validate_json(content)
-        _since(stored.until)
+        _since(stored)
     except (ValueError, OverflowError) as error:
         kind = "is empty" if not content.strip() else "is damaged"
         logger.warning("%s %s (%s): all answers are read again", path, kind, type(error).__name__)

@@ -45,6 +45,7 @@ class Server:
         prepare: Makes its folders and files, before each start.
         first_ready: Called when it was ready for the first time in this run.
         parts: Words of the command lines of those of its processes without which it is of no use, though it still answers.
+        runs_projects: Whether it runs the projects' code, whose files may name any variable of the environment.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Server:
     prepare: Callable[[], object] = lambda: None
     first_ready: Callable[[], None] = lambda: None
     parts: tuple[str, ...] = ()
+    runs_projects: bool = False
 
 
 def servers() -> dict[str, Server]:
@@ -79,6 +81,7 @@ def _dagster() -> Server:
         prepare=dagster_home.prepare_dagster_home,
         # it ends when its web server or its daemon does, but goes on without the processes that hold the project's code
         parts=("dagster code-server start", "dagster api grpc"),
+        runs_projects=True,
     )
 
 
@@ -206,6 +209,7 @@ def _endpoint() -> Server:
             "MKL_NUM_THREADS": "1",
         },
         prepare=lambda: folder.mkdir(parents=True, exist_ok=True, mode=0o700),
+        runs_projects=True,
     )
 
 

@@ -20,6 +20,7 @@ from ml_assets.services import processes
 from ml_assets.services.catalogue import QUIET, Server, servers
 from ml_assets.services.probe import problem
 from ml_assets.services.state import ServiceState, State
+from ml_assets.surroundings import inherited, spare_loopback
 
 STARTS, WITHIN = 5, 300.0
 """A server that had to be started this often within so many seconds is given up."""
@@ -36,6 +37,7 @@ def main() -> None:
     """Watch the servers named on the command line until SIGTERM."""
     keep_private()
     chosen = [server for name, server in servers().items() if name in sys.argv[1:]]
+    spare_loopback()
     # what the servers put there, such as sockets and pieces of data, is nobody else's business
     temporary = os.environ["TMPDIR"] = str(temporary_folder())
     try:
@@ -94,7 +96,12 @@ class _Watched:
             # whose children still hold the old pipe ("fd added twice")
             "/bin/sh",
             args=["-c", 'log=$1; shift; exec "$@" >> "$log" 2>&1', "sh", str(self.log), *server.command],
-            env={**QUIET, **os.environ, **server.environment(), **processes.mark(server.name)},
+            env={
+                **QUIET,
+                **inherited(server.runs_projects, os.environ),
+                **server.environment(),
+                **processes.mark(server.name),
+            },
             working_dir=str(home()),
             copy_env=False,
             graceful_timeout=15,

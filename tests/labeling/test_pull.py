@@ -1,5 +1,6 @@
 """Answers from the real Label Studio become rows of `annotations`, each once, whatever happens in between."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,43 @@ def test_a_pull_that_breaks_off_is_repeated(
     assert pull(store, owner, project, TASK).changed == 4
     assert set(stored(store)) == set(tasks)
     assert store.table("annotations").count() == 6
+
+
+def test_a_pull_without_news_reads_nothing_once_no_late_change_can_come(
+    owner: LabelStudio, store: ProjectStore, tasks: Any, project: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(owner, tasks["s0000"], "cat")
+    assert pull(store, owner, project, TASK).tasks == 6  # those that were pushed a moment ago, too
+    assert pull(store, owner, project, TASK).tasks == 6
+    monkeypatch.setattr(pulling, "OVERLAP", timedelta(seconds=-5))  # as if it were later
+    pull(store, owner, project, TASK)
+    assert pull(store, owner, project, TASK).tasks == 0
+    assert pending(store, owner, project) == ""
+    answer(owner, tasks["s0001"], "dog")
+    assert pending(store, owner, project)
+    monkeypatch.undo()
+    result = pull(store, owner, project, TASK)
+    assert (result.tasks, result.changed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("until", "settled", "since"),
+    [
+        (None, None, None),
+        (100, None, 40),
+        (100, 30, 40),  # pulled before the newest change: a clock that is ahead
+        (100, 80, 80),
+        (100, 100, 100),
+        (100, 101, 100.000001),
+        (100, 9999, 100.000001),
+    ],
+)
+def test_how_far_back_a_pull_looks(until: float | None, settled: float | None, since: float | None) -> None:
+    def at(seconds: float | None) -> str | None:
+        return None if seconds is None else (AT + timedelta(seconds=seconds)).isoformat()
+
+    found = pulling._since(pulling.Mark("p", at(until), settled=at(settled)))
+    assert (found and found.isoformat()) == at(since)
 
 
 def test_without_its_mark_a_pull_reads_all_again(owner: LabelStudio, store: ProjectStore, tasks: Any, project: int) -> None:
