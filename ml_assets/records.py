@@ -309,6 +309,7 @@ class Record:
         arrival: Of what was pushed: its place in the order of all pushes, 0 if it came before they were counted.
         given_at: When it was pushed.
         refused: Why its label cannot be taken, whatever it is.
+        unit: The unit of places and sizes in the label, where it is not the task's own.
     """
 
     content: str | bytes
@@ -323,3 +324,4 @@ class Record:
     arrival: int | None = None
     given_at: datetime | None = None
     refused: str | None = None
+    unit: str | None = None

@@ -74,7 +74,8 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
     if record.label is None:
         return Verdict(sample)
     try:
-        value = task.placed(task.check(record.label), item, settings.modality.offsets(given))
+        answer = record.label if record.unit is None else task.in_unit(record.label, record.unit, item)
+        value = task.placed(task.check(answer), item, settings.modality.offsets(given))
         label = _label(record, key, record.labeler or source, value, at)
     except (InvalidLabel, RecursionError) as error:
         error = InvalidLabel(DEEP) if isinstance(error, RecursionError) else error

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml_assets import inbox
@@ -102,12 +103,12 @@ def labeling_assets(
             listed = ", ".join(f"'{i}'" for i in sorted(gone)[start : start + 1000])
             table.delete(f"id IN ({listed})")
         table.upsert(found)
-        mean = float(np.mean(found["agreement"].to_pylist())) if found.num_rows else 0.0
+        several = found.filter(pc.greater(found["annotators"], 1))["agreement"].to_pylist()
         return result(
             table.digest(),
             labels=table.count("conflict = false"),
             conflicts=table.count("conflict = true"),
-            mean_agreement=round(mean, 4),
+            mean_agreement=round(float(np.mean(several)), 4) if several else "no sample has several answers",
             pushed_not_counted=overruled(given, test).num_rows,
         )
 

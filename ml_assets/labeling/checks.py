@@ -7,6 +7,9 @@ from ml_assets.labeling.watch import read
 from ml_assets.resources import Workspace, key
 from ml_assets.tasks import InvalidLabel
 
+ENOUGH = 20
+"""Samples with several answers from which on these say how far people agree."""
+
 
 def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetChecksDefinition]:
     """The checks of the labeling stage."""
@@ -62,12 +65,20 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "labels"))
     def annotators_agree(workspace: Workspace) -> dg.AssetCheckResult:
-        """Fewer than one in ten labelled samples is in conflict."""
+        """Fewer than one in ten samples that several people or sources answered is in conflict."""
         table = workspace.store(project).table("labels")
-        conflicts, total = table.count("conflict = true"), table.count()
-        share = conflicts / total if total else 0.0
+        conflicts, compared = table.count("conflict = true"), table.count("annotators > 1 OR conflict = true")
+        share = conflicts / compared if compared else 0.0
+        said = f"{conflicts} of {compared} samples with several answers are in conflict"
+        if not compared:
+            said = "too few: no sample has several answers; `annotators: 2` of the labeling stage asks two people"
+        elif compared < ENOUGH:
+            said = f"too few: {compared} of {ENOUGH} samples with several answers, {conflicts} of them in conflict"
         return dg.AssetCheckResult(
-            passed=share < 0.1, severity=dg.AssetCheckSeverity.WARN, metadata={"conflicts": conflicts, "share": share}
+            passed=share < 0.1 and compared >= ENOUGH,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=said,
+            metadata={"conflicts": conflicts, "compared": compared, "share": share},
         )
 
     @dg.asset_check(asset=key(project, "dataset"), blocking=True)

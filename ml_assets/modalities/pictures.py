@@ -23,6 +23,8 @@ CHOICES = "PNG, JPEG, WebP, GIF or BMP"
 ORIENTATION = 0x0112
 SCAN, USUAL_SCANS = b"\xff\xda", 12
 """How a scan of a JPEG file begins, and how many a progressive one has; each passes over the whole picture."""
+DEPTHS = (10, 12, 14, 16)
+"""Bits of a pixel that files of 16 bits a pixel hold."""
 ROWS = 1 << 20
 """Pixels of 16 bits that are brought to 8 at once."""
 _BROKEN = (
@@ -154,8 +156,13 @@ def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) 
 
 
 def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
-    """`(height, width)` pixels of 0 to 65,535 as 0 to 255, a few rows at a time: whole pictures as floats take gigabytes."""
+    """`(height, width)` pixels of 16 bits as 0 to 255, a few rows at a time: whole pictures as floats take gigabytes.
+
+    Cameras and scanners write 10, 12 or 14 bits into such files, which would be black by the full range: the fewest of these
+    that hold the lightest pixel are taken for its depth.
+    """
+    most = next(full for bits in DEPTHS if int(deep.max(initial=0)) <= (full := 2**bits - 1) or bits == DEPTHS[-1])
     found, step = np.empty(deep.shape, np.uint8), max(1, ROWS // max(1, deep.shape[1]))
     for start in range(0, len(deep), step):
-        found[start : start + step] = (deep[start : start + step].clip(0, 65_535) / 257).round()
+        found[start : start + step] = (deep[start : start + step].clip(0, most) * (255 / most)).round()
     return found

@@ -68,14 +68,14 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         profile_reference(store, model, modality, at)
         found = measure(store, model, settings.monitors, settings.window_days, settings.minimum_rows, at)
         store.table("drift").upsert(found, ignore=["at"])
-        drifted, sentence = verdict(found)
+        drifted, sentence = verdict(found, settings.minimum_rows)
         traffic = traffic_profile(store, model, settings.window_days, at)
         pictures = {}
         if traffic is not None and found.num_rows:
             picture = figures.drift_chart(found, reference_profile(store, model), traffic)
             pictures["distances"] = dg.MetadataValue.md(figures.markdown(picture, "drift"))
         scores = store.table("drift").digest(["score", "drifted", "rows"], f"model = '{model}'")
-        return result(scores, verdict=sentence, drifted=drifted, **pictures)
+        return result(scores, verdict=sentence, drifted=bool(drifted), **pictures)
 
     @stage_asset(project, "monitoring", "live_accuracy", deps=["inference_log"], kinds=["lance"])
     def live_accuracy(workspace: Workspace) -> dg.MaterializeResult[Any]:

@@ -13,6 +13,9 @@ from ml_assets.store import quote
 from ml_assets.tasks import Task
 from ml_assets.training.evaluation import serving_model
 
+ENOUGH = 20
+"""Answers to predictions of one day from which on they say how good the model is."""
+
 
 def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) -> list[dg.AssetChecksDefinition]:
     """The checks of the monitoring stage."""
@@ -24,8 +27,8 @@ def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) ->
         model, table = serving_model(store), store.table("drift")
         newest = max(table.read(["day"], f"model = {quote(model or '')}")["day"].to_pylist(), default=None)
         found = table.read(where=f"model = {quote(model or '')} AND day = {quote(newest or '')}")
-        drifted, sentence = verdict(found)
-        return dg.AssetCheckResult(passed=not drifted, severity=dg.AssetCheckSeverity.WARN, description=sentence)
+        drifted, sentence = verdict(found, settings.minimum_rows)
+        return dg.AssetCheckResult(passed=drifted is False, severity=dg.AssetCheckSeverity.WARN, description=sentence)
 
     @dg.asset_check(asset=key(project, "inference_log"))
     def every_line_readable(workspace: Workspace) -> dg.AssetCheckResult:
@@ -52,9 +55,12 @@ def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) ->
         model = serving_model(store) or ""
         days = store.table("live_accuracy").read(where=f"model = {quote(model)}").to_pylist()
         tested = promised(store, task, model)
-        if not days or tested is None:
-            return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description="no feedback to compare")
-        newest = max(days, key=lambda row: row["day"])
+        newest = max(days, key=lambda row: row["day"], default=None)
+        answers = newest["feedback"] if newest else 0
+        if newest is None or tested is None or answers < ENOUGH:
+            said = f"too few: {answers} of {ENOUGH} answers to predictions of one day, by which to compare"
+            said = "the serving model has no test samples to compare with" if answers and tested is None else said
+            return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=said)
         said = f"{newest['accuracy']:.3f} on {newest['day']} ({newest['feedback']} answers), promised from {tested[0]:.3f} on"
         passed = newest["high"] >= tested[0]
         return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, description=said)

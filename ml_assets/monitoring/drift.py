@@ -56,14 +56,17 @@ def traffic_profile(store: ProjectStore, model: str, window_days: int, at: datet
     return read(merge(parts)) if parts else None
 
 
-def verdict(measured: pa.Table) -> tuple[bool, str]:
-    """Whether anything drifted, and a sentence that says what and how far. Takes what `measure` returns."""
+def verdict(measured: pa.Table, minimum_rows: int) -> tuple[bool | None, str]:
+    """Whether anything drifted, None where too little is known, and a sentence that says what and how far.
+
+    Args:
+        measured: What `measure` returns.
+        minimum_rows: Predictions from which on there is a verdict.
+    """
     findings = measured.to_pylist()
-    if not findings:
-        return False, "no predictions to compare"
-    count = findings[0]["rows"]
+    count = findings[0]["rows"] if findings else 0
     if all(f["drifted"] is None for f in findings):
-        return False, f"{count} predictions are too few for a verdict"
+        return None, f"too few: {count} of {minimum_rows} predictions that a verdict needs"
     drifted = sorted((f for f in findings if f["drifted"]), key=lambda f: f["threshold"] / f["score"])
     if not drifted:
         return False, f"{count} predictions are like the held-out data in all {len(findings)} comparisons"

@@ -4,6 +4,7 @@ Runs as `python -m ml_assets.services.watch SERVICE…`, detached from any termi
 """
 
 import asyncio
+import math
 import os
 import shutil
 import sys
@@ -23,9 +24,11 @@ from ml_assets.services.state import ServiceState, State
 from ml_assets.surroundings import inherited, spare_loopback
 
 STARTS, WITHIN = 5, 300.0
-"""A server that had to be started this often within so many seconds is given up."""
+"""A server that had to be started this often within so many seconds is left alone for a while."""
+PAUSES = (20.0, 60.0, 120.0, 300.0)
+"""How long: the first time, the second, and so on. What it needs may be back by then, and at night nobody starts it."""
 FIRST_STARTS = 2
-"""One that has never been ready is given up sooner: what fails at the start mostly fails again, and somebody is waiting."""
+"""One that has never been ready is given up, and sooner: what fails at the start mostly fails again, and somebody is waiting."""
 LOOK_SECONDS, MISSED = 2.0, 2
 """How often the parts of a server are looked for, and how many times one must be missing: two, as one look may come between two
 processes that replace each other."""
@@ -73,6 +76,8 @@ async def _watch(chosen: list[Server]) -> None:
         for each in watched:
             rotate(each.log)
             each.mend()
+            if each.is_due():
+                starting.append(asyncio.create_task(each.start(arbiter, ready)))
         state.restore()
         await asyncio.sleep(0.2)
     for task in starting:
@@ -88,6 +93,7 @@ class _Watched:
         self.server, self.state = server, state
         self.started: list[float] = []
         self.was_ready = False
+        self.pauses, self.again_at = 0, math.inf
         self.looked, self.was_whole, self.missed = 0.0, 0, 0
         self.log = home() / "logs" / f"{server.name}.log"
         self.watcher = Watcher(
@@ -133,6 +139,13 @@ class _Watched:
                 return
             await asyncio.sleep(0.2)
 
+    def is_due(self) -> bool:
+        """Whether its pause is over, after which it is started anew; true once."""
+        if time.monotonic() < self.again_at:
+            return False
+        self.started, self.again_at = [], math.inf
+        return True
+
     def mend(self) -> None:
         """End the server, so that it is started again, when one of its parts is missing and it goes on without it."""
         now = time.monotonic()
@@ -157,7 +170,12 @@ class _Watched:
         limit = STARTS if self.was_ready else FIRST_STARTS
         lately = [at for at in self.started if now - at < WITHIN]
         if len(lately) >= limit:
-            self._note("failed", f"it ended {len(lately)} times within {now - lately[0]:.0f} s")
+            said = f"it ended {len(lately)} times within {now - lately[0]:.0f} s"
+            if self.was_ready:
+                pause = PAUSES[min(self.pauses, len(PAUSES) - 1)]
+                self.pauses, self.again_at = self.pauses + 1, now + pause
+                said += f": the next try is in {pause:g} s"
+            self._note("failed", said)
             return False
         self.started = [*lately, now]
         processes.end(lambda: processes.of_home(self.server.name))

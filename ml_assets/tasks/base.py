@@ -103,6 +103,16 @@ class Task(Plugin):
     def check(self, answer: Any) -> str:
         """The value of an answer from outside (a class name, a list of tags…). Raises `InvalidLabel` with the choices."""
 
+    def in_unit(self, answer: Any, unit: str, item: Any) -> Any:
+        """An answer from outside whose places and sizes are in that unit, as `check` reads it. Raises `InvalidLabel`.
+
+        Args:
+            answer: As it was given.
+            unit: `shares`, `percent` or `pixels`.
+            item: What it speaks of.
+        """
+        raise InvalidLabel(f"a label in {unit} where labels have no places in pictures: leave `label_unit` out")
+
     def placed(self, value: str, item: Any, offsets: "Offsets") -> str:
         """The value of an answer about content as it was given, with the positions that it names those of the item.
 

@@ -33,7 +33,8 @@ class Boxes(Task):
     """The annotator draws upright boxes around objects and gives each a class.
 
     The value is a JSON list of `{"label", "x", "y", "width", "height"}`, sorted: the top left corner and the size as shares of
-    the picture's width and height, 0 to 1. Boxes of models have their `confidence` beside it.
+    the picture's width and height, 0 to 1. Boxes of models have their `confidence` beside it. A box from outside may be in
+    another unit, if the picture's size in it stands beside it: `"of": [640, 480]` for pixels, `"of": [100, 100]` for percent.
     """
 
     name_in_yaml: ClassVar[str] = "boxes"
@@ -76,6 +77,16 @@ class Boxes(Task):
         if not found and not self.empty:
             raise refused("at least one box is needed", self.classes)
         return as_value([found[text] for text in sorted(found)])
+
+    def in_unit(self, answer: Any, unit: str, item: Any) -> Any:
+        """The boxes, each with the size of its picture in that unit beside it."""
+        from ml_assets.modalities.pictures import opened, size_upright
+
+        if unit == "pixels":
+            with opened(item) as image:
+                size = size_upright(image)
+        of = {"pixels": size if unit == "pixels" else (), "percent": (100, 100), "shares": (1, 1)}[unit]
+        return [{**box, "of": box.get("of", of)} if isinstance(box, Mapping) else box for box in as_list(answer, self.classes)]
 
     def answer(self, value: str) -> list[dict[str, Any]]:
         """The list of boxes."""
@@ -177,7 +188,7 @@ class Boxes(Task):
         items: Sequence[Any] = (),
     ) -> dict[str, Metric]:
         """`map_50` and `map_50_95`, as COCO has them (`ml_assets.tasks.average_precision`)."""
-        return as_metrics(_scores([matches(targets, predicted, classes)], seed)[0])
+        return as_metrics(_scores([matches(targets, predicted, classes)], seed)[0], len(targets))
 
     def difference(
         self,
@@ -205,16 +216,20 @@ class Boxes(Task):
 
     def _box(self, entry: Any) -> dict[str, Any]:
         """The box of an entry of an answer."""
-        if not isinstance(entry, Mapping) or set(entry) - {"confidence"} != {"label", *SIDES}:
+        if not isinstance(entry, Mapping) or set(entry) - {"confidence", "of"} != {"label", *SIDES}:
             raise refused(f"{shown(entry)} is no box with label, x, y, width and height", self.classes)
         label = as_class(entry["label"], self.classes)
         x, y, width, height = (_number(entry[side]) for side in SIDES)
         if x is None or y is None or width is None or height is None:
             raise refused(f"{shown([entry[side] for side in SIDES])} is no box: it needs four finite numbers", self.classes)
+        if "of" in entry:
+            across, down = self._size(entry["of"])
+            x, y, width, height = x / across, y / down, width / across, height / down
         if min(x, y) < -OVERHANG or max(width, height, x + width, y + height) > 1 + OVERHANG:
             raise refused(
                 f"{shown([entry[side] for side in SIDES])} reaches far beyond the picture: places and sizes are shares of its "
-                "width and height, from 0 to 1, and neither pixels nor percent",
+                "width and height, from 0 to 1; of pixels say the picture's size beside them, as in "
+                '"of": [640, 480], of percent "of": [100, 100]',
                 self.classes,
             )
         (left, right), (top, bottom) = _edges(x, width), _edges(y, height)
@@ -227,6 +242,13 @@ class Boxes(Task):
                 raise refused(f"a confidence is a number from 0 to 1, not {shown(entry['confidence'])}", self.classes)
             box["confidence"] = round(confidence, 4)
         return box
+
+    def _size(self, of: Any) -> tuple[float, float]:
+        """Width and height of the picture in the box's own unit. Raises `InvalidLabel`."""
+        size = [_number(side) for side in of] if isinstance(of, list | tuple) else []
+        if len(size) != 2 or size[0] is None or size[1] is None or min(size[0], size[1]) <= 0:
+            raise refused(f"{shown(of)} is no size: `of` is the picture's width and height in the box's unit", self.classes)
+        return size[0], size[1]
 
 
 def _number(number: Any) -> float | None:

@@ -112,7 +112,7 @@ class MultipleChoice(Task):
         items: Sequence[Any] = (),
     ) -> dict[str, Metric]:
         """`micro_f1` over all pairs of sample and class, `macro_f1` over classes."""
-        return as_metrics(bootstrap([_tallies(targets, predicted, classes)], _figures, seed)[0])
+        return as_metrics(bootstrap([_tallies(targets, predicted, classes)], _figures, seed)[0], len(targets))
 
     def difference(
         self,

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,20 @@ def resampled(n: int, seed: int, draws: int = DRAWS) -> Iterator[NDArray[np.floa
         yield rng.multinomial(n, np.full(n, 1 / n), size=PART).astype(float)
 
 
-def as_metrics(found: Draws) -> dict[str, Metric]:
-    """Each figure with the interval of its draws."""
-    return {name: _with_interval(float(values[0]), values[1:]) for name, values in found.items()}
+def as_metrics(found: Draws, samples: int) -> dict[str, Metric]:
+    """Each figure with the interval of its draws.
+
+    Where all samples are right, or none, so are they in every draw. What of so few samples follows for others is then what
+    Wilson's interval (1927) says of a share.
+    """
+    metrics = {name: _with_interval(float(values[0]), values[1:]) for name, values in found.items()}
+    least = samples / (samples + NormalDist().inv_cdf(0.975) ** 2)
+    return {
+        name: Metric(m.value, min(m.low, least), m.high) if m.value >= 1
+        else Metric(m.value, m.low, max(m.high, 1 - least)) if m.value <= 0
+        else m
+        for name, m in metrics.items()
+    }  # fmt: skip
 
 
 def paired(first: Draws, second: Draws, name: str) -> Metric:

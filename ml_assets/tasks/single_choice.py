@@ -98,7 +98,7 @@ class SingleChoice(Task):
         items: Sequence[Any] = (),
     ) -> dict[str, Metric]:
         """`accuracy` and `macro_f1`."""
-        return as_metrics(bootstrap([_tallies(targets, predicted, classes)], _figures, seed)[0])
+        return as_metrics(bootstrap([_tallies(targets, predicted, classes)], _figures, seed)[0], len(targets))
 
     def difference(
         self,

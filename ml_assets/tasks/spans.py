@@ -181,7 +181,7 @@ class Spans(Task):
         Tokens are what stands between white space; a token has the class of the span that covers its first character. An
         entity is found if start, end and class are exactly right (CoNLL 2003). Raises `ValueError` without the texts.
         """
-        return as_metrics(bootstrap([_tallies(targets, predicted, items)], _figures, seed)[0])
+        return as_metrics(bootstrap([_tallies(targets, predicted, items)], _figures, seed)[0], len(targets))
 
     def difference(
         self,

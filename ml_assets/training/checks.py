@@ -8,6 +8,9 @@ from ml_assets.resources import Workspace, key
 from ml_assets.training.candidates import candidates, chosen_model
 from ml_assets.training.settings import TrainingSettings
 
+ENOUGH = 100
+"""Test samples from which on the figures say something: of 100 right ones the true share may still be 0.96."""
+
 
 def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetChecksDefinition]:
     """The checks of the training stage."""
@@ -57,4 +60,21 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
             figures[row["id"]] = {"model": row["model"], "train": len(train), "test": len(test)}
         return dg.AssetCheckResult(passed=bool(figures) and not leaked, metadata={"leaked": leaked, "models": figures})
 
-    return [best_trial_wins, good_enough, no_test_sample_seen]
+    @dg.asset_check(asset=key(project, "evaluation"))
+    def enough_tested(workspace: Workspace) -> dg.AssetCheckResult:
+        """So many samples were tested that the figures say something."""
+        store = workspace.store(project)
+        made = chosen_model(store)
+        found = store.table("evaluations").take([made["id"]], ["samples"])["samples"].to_pylist() if made else []
+        tested = found[0] if found else 0
+        said = f"{tested} test samples" if tested >= ENOUGH else (
+            f"too few: {tested} of {ENOUGH} test samples; label more of them, or raise `collection.test_share`"
+        )  # fmt: skip
+        return dg.AssetCheckResult(
+            passed=tested >= ENOUGH,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=said,
+            metadata={"samples": tested},
+        )
+
+    return [best_trial_wins, good_enough, no_test_sample_seen, enough_tested]

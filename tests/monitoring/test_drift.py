@@ -51,13 +51,15 @@ def test_measuring_again_is_the_same_row(profiled: ProjectStore) -> None:
 
 
 def test_the_verdict_is_a_sentence(profiled: ProjectStore) -> None:
-    drifted, said = verdict(measure(profiled, "reviews-1", ALL, 7, 100, AT))
+    drifted, said = verdict(measure(profiled, "reviews-1", ALL, 7, 100, AT), 100)
     assert drifted
     assert said.startswith("160 predictions differ from the held-out data in confidence (ks 0.")
-    assert verdict(measure(profiled, "reviews-1", ALL, 7, 161, AT)) == (False, "160 predictions are too few for a verdict")
+    few = measure(profiled, "reviews-1", ALL, 7, 161, AT)
+    assert verdict(few, 161) == (None, "too few: 160 of 161 predictions that a verdict needs")
     quiet = measure(profiled, "reviews-1", [PredictionDrift()], 1, 1, days_ago(8))
-    assert verdict(quiet) == (False, "400 predictions are like the held-out data in all 1 comparisons")
-    assert verdict(measure(profiled, "reviews-1", ALL, 2, 1, days_ago(3))) == (False, "no predictions to compare")
+    assert verdict(quiet, 1) == (False, "400 predictions are like the held-out data in all 1 comparisons")
+    none = measure(profiled, "reviews-1", ALL, 2, 1, days_ago(3))
+    assert verdict(none, 1) == (None, "too few: 0 of 1 predictions that a verdict needs")
 
 
 def test_without_a_reference_there_is_no_verdict(profiled: ProjectStore) -> None:

@@ -70,24 +70,25 @@ def test_spans_count_each_for_itself(store: ProjectStore) -> None:
     assert promised(store, task, "reviews-2") is None
 
 
-@pytest.mark.parametrize(("right", "passed"), [(9, True), (7, True), (3, False)])
+@pytest.mark.parametrize(("right", "passed"), [(18, True), (15, True), (6, False)])
 def test_the_check_warns_when_people_are_clearly_less_content_than_promised(
     store: ProjectStore, right: int, passed: bool
 ) -> None:
     [check] = (
         c for c in monitoring_checks("reviews", MonitoringSettings(), TASK) if c.check_key.name == "as_good_as_evaluated"
     )
-    assert check(workspace=Workspace()).description == "no feedback to compare"
+    few = "too few: 0 of 20 answers to predictions of one day, by which to compare"
+    assert (check(workspace=Workspace()).passed, check(workspace=Workspace()).description) == (False, few)
     live = {"id": "d1", "model": "reviews-1", "bento": "b", "state": "live", "requested_at": AT, "live_at": AT}
     store.table("deployments").insert(rows("deployments", [live]))
     on_test_samples(store, "good", ["good"] * 90 + ["bad"] * 10)
-    log(store, [prediction(f"p{i}") for i in range(10)])
-    give(store, *((f"f{i}", f"p{i}", "good" if i < right else "bad", 0) for i in range(10)))
-    assert check(workspace=Workspace()).description == "no feedback to compare"
+    log(store, [prediction(f"p{i}") for i in range(20)])
+    give(store, *((f"f{i}", f"p{i}", "good" if i < right else "bad", 0) for i in range(20)))
+    assert check(workspace=Workspace()).description == few
     store.table("live_accuracy").insert(live_accuracy(store, TASK, AT))
     said = check(workspace=Workspace())
     assert said.passed == passed
-    assert said.description == f"{right / 10:.3f} on 2026-03-10 (10 answers), promised from 0.826 on"
+    assert said.description == f"{right / 20:.3f} on 2026-03-10 (20 answers), promised from 0.826 on"
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,22 @@
 """Boxes: places, joint answers, average precision."""
 
+import io
 import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from ml_assets.tasks import Boxes, InvalidLabel
+from ml_assets.tasks import Boxes, InvalidLabel, SingleChoice
 from ml_assets.tasks.average_precision import overlap
 
 CLASSES = ("cat", "dog")
 TASK = Boxes(classes=CLASSES)
 
 
-def box(label: str, x: float, y: float, width: float, height: float, **more: float) -> dict[str, Any]:
+def box(label: str, x: float, y: float, width: float, height: float, **more: Any) -> dict[str, Any]:
     return {"label": label, "x": x, "y": y, "width": width, "height": height, **more}
 
 
@@ -63,8 +65,34 @@ def test_what_lies_outside_is_cut_off() -> None:
      box("cat", -1, 0, 1, 1), box("cat", 0, 0, 1, 5)],
 )  # fmt: skip
 def test_a_box_in_pixels_or_percent_does_not_become_the_whole_picture(counted: dict[str, Any]) -> None:
-    with pytest.raises(InvalidLabel, match="shares of its width and height, from 0 to 1, and neither pixels nor percent"):
+    with pytest.raises(InvalidLabel, match=r'shares of its width and height, from 0 to 1; of pixels .* "of": \[640, 480\]'):
         TASK.check([counted])
+
+
+def test_a_box_says_what_its_numbers_are_of() -> None:
+    shares = TASK.check([box("cat", 0.25, 0.5, 0.125, 0.5)])
+    assert TASK.check([box("cat", 160, 240, 80, 240, of=[640, 480])]) == shares
+    assert TASK.check([box("cat", 25, 50, 12.5, 50, of=[100, 100])]) == shares
+    for size in ([0, 480], [640], "640x480", [640, None], [640, float("nan")], 640):
+        with pytest.raises(InvalidLabel, match="is no size: `of` is the picture's width and height in the box's unit"):
+            TASK.check([box("cat", 1, 1, 2, 2, of=size)])
+    with pytest.raises(InvalidLabel, match="reaches far beyond the picture"):
+        TASK.check([box("cat", 600, 400, 300, 400, of=[640, 480])])
+
+
+@pytest.mark.parametrize("turned", [1, 6])
+def test_boxes_in_pixels_are_measured_on_the_picture_as_one_looks_at_it(turned: int) -> None:
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    Image.new("RGB", (64, 32)).save(out, "JPEG", exif=exif)
+    given, (width, height) = box("cat", 8, 8, 16, 16), (64, 32) if turned == 1 else (32, 64)
+    for answer in ([given], json.dumps([given])):
+        found = TASK.check(TASK.in_unit(answer, "pixels", out.getvalue()))
+        assert found == TASK.check([box("cat", 8 / width, 8 / height, 16 / width, 16 / height)])
+    assert TASK.check(TASK.in_unit([given], "percent", b"")) == TASK.check([box("cat", 0.08, 0.08, 0.16, 0.16)])
+    with pytest.raises(InvalidLabel, match="leave `label_unit` out"):
+        SingleChoice(classes=("a", "b")).in_unit("a", "pixels", b"")
 
 
 @pytest.mark.parametrize("number", [None, "0.1", True, float("nan"), float("inf"), 10**400, [0.1]])

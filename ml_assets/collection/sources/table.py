@@ -70,6 +70,8 @@ class TableSource(Source):
     or 1 or 0 for the tag that is called like the column."""
     rename: Names = {}
     """Classes that the table calls otherwise: `{neg: negative, 1: positive}`."""
+    label_unit: Literal["shares", "percent", "pixels"] | None = None
+    """Of boxes: what their places and sizes are in; by default shares of the picture's width and height, 0 to 1."""
     labeler: str = Field("published", min_length=1)
     """Who gave the labels that come with the data."""
     split_column: str | None = None
@@ -126,6 +128,7 @@ class TableSource(Source):
             label=self._label(row),
             labeler=self.labeler,
             columns={name: row.get(name) for name in self.columns} or None,
+            unit=self.label_unit,
         )
 
     def _label(self, row: dict[str, Any]) -> Any:
