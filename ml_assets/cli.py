@@ -19,7 +19,6 @@ from ml_assets.surroundings import spare_loopback
 app = typer.Typer(
     help="From raw text to a model in production that stays right: every step a Dagster asset.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -27,6 +26,8 @@ keys_app = typer.Typer(help="API keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 console = Console(stderr=True)
+EXAMPLES = ("newsgroups", "sentiment", "digits", "languages", "tweets", "addresses", "scenes")
+"""Those of `demo`, which is loaded only when it runs."""
 INTERRUPTED = 130
 """Exit code of what Ctrl-C ended, as shells have it."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -66,9 +67,26 @@ def _expected(error: Exception) -> bool:
     return isinstance(error, MLAssetsError | OSError) or type(error).__module__.partition(".")[0] == "sqlalchemy"
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"ml-assets {version('ml_assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """From raw text, images and sounds to a model in production that stays right: every step a Dagster asset."""
+
+
 @app.command()
 def demo(
-    example: Annotated[str, typer.Option(help="What it runs on: `newsgroups` or `sentiment`.")] = "newsgroups",
+    example: Annotated[str, typer.Option(help=f"What it runs on: {', '.join(EXAMPLES)}.")] = "newsgroups",
     once: Annotated[
         bool, typer.Option("--once", help="End when the loop has run, instead of staying up until Ctrl-C.")
     ] = False,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ml_assets.errors import InvalidValue
 
+EXISTING = {"label_studio": "LABEL_STUDIO_URL", "mlflow": "MLFLOW_TRACKING_URI"}
+"""Variables that name a server which is there already."""
 VARIABLE = re.compile(r"\$([0-9A-Za-z_]+|\{[^}]*\})")
 PORTS = {"dagster": 3000, "label_studio": 8080, "mlflow": 5000, "endpoint": 8000, "explorer": 8501}
 
@@ -41,8 +43,15 @@ def port(service: str) -> int:
 
 def url(service: str) -> str:
     """Base URL of a service: its own variable where it has one (an existing server), else the loopback port."""
-    existing = {"label_studio": "LABEL_STUDIO_URL", "mlflow": "MLFLOW_TRACKING_URI"}.get(service)
-    return (existing and os.environ.get(existing)) or f"http://127.0.0.1:{port(service)}"
+    return os.environ.get(EXISTING.get(service, "")) or f"http://127.0.0.1:{port(service)}"
+
+
+def who_starts(service: str) -> str:
+    """What to do about a server that does not answer: ours can be started, somebody else's cannot."""
+    variable = EXISTING.get(service, "")
+    if os.environ.get(variable):
+        return f"it is the server that {variable} names, and not started from here"
+    return "start it with `ml-assets up`"
 
 
 def expand(path: str, written: Callable[[str], str] = str) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, Val
 from pydantic_core import PydanticCustomError
 
 from ml_assets.errors import InvalidValue
+from ml_assets.errors import unknown as sentence
 
 
 class Settings(BaseModel):
@@ -63,7 +64,7 @@ class Registry(Generic[P]):
             raise InvalidValue(f"{article} {self.kind} needs a type: choose one of {', '.join(sorted(self.classes))}")
         cls, options = self[str(value["type"])], {k: v for k, v in value.items() if k != "type"}
         if unknown := [name for name in options if name not in cls.model_fields]:
-            text = f"unknown option {unknown[0]!r}: choose one of {', '.join(cls.model_fields) or '(it has none)'}"
+            text = sentence("option", unknown[0], cls.model_fields)
             problem = PydanticCustomError("unknown_option", "{text}", {"text": text})
             raise ValidationError.from_exception_data(cls.__name__, [{"type": problem, "loc": (unknown[0],), "input": options}])
         return cls.model_validate(options)

@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.deployment.settings import DeploymentSettings
-from ml_assets.errors import InvalidValue, MLAssetsError
+from ml_assets.errors import InvalidValue, MLAssetsError, unknown
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.modalities import Modality
@@ -42,6 +42,14 @@ class ProjectError(MLAssetsError, ValueError):
     """A project's YAML is wrong; the message is one sentence with the file, the line and the choices."""
 
 
+class _Mistake(InvalidValue):
+    """What does not fit together, with the place in the YAML where it stands."""
+
+    def __init__(self, place: str, sentence: str):
+        super().__init__(sentence)
+        self.place = place.split(".")
+
+
 class ProjectSettings(Settings):
     """A machine-learning project: its attributes are the seven stages, in the order in which data passes them."""
 
@@ -67,39 +75,42 @@ class ProjectSettings(Settings):
             choices = ", ".join(
                 sorted(n for n, t in TASKS.classes.items() if modality.type in (t.modalities or [modality.type]))
             )
-            raise InvalidValue(
-                f"the task {task.type!r} cannot be asked of samples that are {modality.type}: choose one of {choices}"
+            raise _Mistake(
+                "labeling.task",
+                f"the task {task.type!r} cannot be asked of samples that are {modality.type}: choose one of {choices}",
             )
         for made in self.training.architectures:
             if not reads(made, modality, task):
                 choices = ", ".join(
                     sorted(name for name, other in ARCHITECTURES.classes.items() if reads(other, modality, task))
                 )
-                raise InvalidValue(
+                raise _Mistake(
+                    "training.architecture",
                     f"the architecture {made.type!r} does not answer {task.type} of samples that are {modality.type}: "
-                    f"name one of {choices} under training.architecture"
+                    f"name one of {choices} under training.architecture",
                 )
         for options in self.features.each().values():
             for name in options.inputs:
                 if name not in modality.input_names:
-                    raise InvalidValue(f"features.inputs names {name!r}: choose one of {', '.join(modality.input_names)}")
+                    raise _Mistake("features", unknown("input", name, modality.input_names))
         learnt = {name: options.targets(task.classes) for name, options in self.features.each().items()}
         for targets in learnt.values():
             least = 1 if task.may_be_empty else 2
             if (left := len(set(targets.values()))) < least:
-                raise InvalidValue(f"features leaves {left} class{'' if left == 1 else 'es'} to learn: keep at least {least}")
+                raise _Mistake("features", f"features leaves {left} of the classes to learn: keep at least {least}")
         names = [name_of(name, made.type) for name in learnt for made in self.training.architectures]
         if self.training.serve is not None and self.training.serve not in names:
-            raise InvalidValue(f"training.serve names {self.training.serve!r}: choose one of {', '.join(names)}")
+            raise _Mistake("training.serve", f"training.serve names {self.training.serve!r}: choose one of {', '.join(names)}")
         if self.training.serve is None and len({json.dumps(targets, sort_keys=True) for targets in learnt.values()}) > 1:
-            raise InvalidValue(
+            raise _Mistake(
+                "training",
                 f"the feature sets learn different classes, so that their scores cannot be compared: "
-                f"say with training.serve which model may serve, one of {', '.join(names)}"
+                f"say with training.serve which model may serve, one of {', '.join(names)}",
             )
         metrics = task.metric_names
         for name in self.training.minimum:
             if name not in metrics:
-                raise InvalidValue(f"training.minimum names the metric {name!r}: choose one of {', '.join(metrics)}")
+                raise _Mistake(f"training.minimum.{name}", unknown("metric", name, metrics))
         return self
 
 
@@ -117,7 +128,7 @@ def project_names() -> list[str]:
 def load(name: str) -> ProjectSettings:
     """The settings of a declared project. Raises `ProjectError`."""
     if name not in (names := project_names()):
-        raise ProjectError(f"unknown project {name!r}: choose one of {', '.join(names) or '(none declared yet)'}")
+        raise ProjectError(unknown("project", name, names) if names else f"unknown project {name!r}: none is declared yet")
     return read(DEFS / name / "defs.yaml")
 
 
@@ -154,7 +165,8 @@ def read(path: Path) -> ProjectSettings:
         return ProjectSettings.model_validate(content.get("attributes") or {})
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt stage is also a missing one
-        place = [str(part) for part in first["loc"]]
+        told = first.get("ctx", {}).get("error")
+        place = told.place if isinstance(told, _Mistake) else [str(part) for part in first["loc"]]
         line = _line_of(tree, ["attributes", *place])
         raise ProjectError(f"{shown}:{line}: {'.'.join(place) or 'attributes'}: {_sentence(first)}") from error
 
@@ -171,7 +183,7 @@ def write_new(folder: Path) -> Path:
 
 def _sentence(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return f"unknown option {str(error['loc'][-1])!r}{_choices(error['loc'][:-1])}"
+        return unknown("option", str(error["loc"][-1]), _choices(error["loc"][:-1]))
     if error["type"] == "missing":
         return "is missing"
     if error["type"] == "too_short":
@@ -184,7 +196,7 @@ def _sentence(error: Any) -> str:
     return f"{message[:1].lower()}{message[1:]}, not {shorten(repr(error['input']), 80)}"
 
 
-def _choices(place: tuple[Any, ...]) -> str:
+def _choices(place: tuple[Any, ...]) -> list[str]:
     """The options of a stage or of a named part of it, for a mistake directly in there."""
     model: Any = ProjectSettings
     for part in place:
@@ -194,8 +206,7 @@ def _choices(place: tuple[Any, ...]) -> str:
             continue
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field else None
-    options = list(getattr(model, "model_fields", {}))
-    return f": choose one of {', '.join(options)}" if options else ""
+    return list(getattr(model, "model_fields", {}))
 
 
 def _nodes(tree: Any) -> Iterator[Any]:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from installation import free_port
 
+from ml_assets import cli
+from ml_assets.demo import EXAMPLES
+
 COMMANDS = ["demo", "up", "down", "status", "new", "invite", "run", "predict", "rejects", "trace", "keys"]
 ML_ASSETS = str(Path(sys.executable).with_name("ml-assets"))
 
@@ -48,8 +51,8 @@ def test_every_command_explains_itself(environment: dict[str, str], name: str) -
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "nothing"], "unknown project 'nothing': choose one of (none declared yet)"),
-        (["run", "mails", "train"], "unknown stage 'train': choose from collection, labeling,"),
+        (["run", "nothing"], "unknown project 'nothing': none is declared yet"),
+        (["run", "mails", "train"], "unknown stage 'train': choose one of collection, labeling,"),
         (["new", "Big"], "'Big' cannot be a project's name"),
         (["new", "../up"], "'../up' cannot be a project's name"),
         (["rejects", "nothing"], "unknown project 'nothing'"),
@@ -68,6 +71,22 @@ def test_mistakes_get_one_sentence(environment: dict[str, str], arguments: list[
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_version_is_told_and_a_misspelt_name_corrected(environment: dict[str, str], tmp_path: Path) -> None:
+    assert command(environment, "--version").stdout.startswith("ml-assets 0.")
+    assert "--install-completion" in command(environment, "--help").stdout
+    assert "Did you mean 'predict'" in command(environment, "predct").stderr.replace("│", "")
+    (tmp_path / "defs" / "mails").mkdir(parents=True)
+    (tmp_path / "defs" / "mails" / "defs.yaml").write_text("x")
+    assert (
+        "unknown project 'mail': choose one of mails; did you mean 'mails'?" in command(environment, "rejects", "mail").stderr
+    )
+
+
+def test_every_example_can_be_named() -> None:
+    assert set(cli.EXAMPLES) == set(EXAMPLES)
+    assert json.loads(command({**os.environ, "ML_ASSETS_HOME": "/nowhere"}, "status", "--json").stdout)["home"] == "/nowhere"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["run"], ["run", "--nonsense"], ["keys", "add", "p"]])

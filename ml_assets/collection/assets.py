@@ -37,13 +37,13 @@ def collection_assets(project: str, settings: CollectionSettings, task: Task) ->
         return result(
             version,
             samples=table.count(),
+            received_now=done.received,
+            duplicates_now=done.duplicates,
+            rejected_now=done.rejected,
             train=table.count("split = 'train'"),
             test=table.count("split = 'test'"),
             rejects=rejects.count(),
-            received_now=done.received,
             accepted_now=done.accepted,
-            duplicates_now=done.duplicates,
-            rejected_now=done.rejected,
             problems=dg.MetadataValue.md("\n".join(f"- {p}" for p in done.problems) or "none"),
         )
 

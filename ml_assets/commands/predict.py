@@ -48,6 +48,9 @@ def call(
         content = answer.json()
     except json.JSONDecodeError as error:
         raise EndpointError(f"{address} answered {answer.status_code} and no JSON") from error
+    if answer.status_code == 401 and not os.environ.get("ML_ASSETS_API_KEY"):
+        where = f"the endpoint at {url('endpoint')} does not know the key of the home {home()}: it serves another one"
+        raise EndpointError(f"{where}; name that one with ML_ASSETS_HOME, or give its key with ML_ASSETS_API_KEY")
     if answer.is_error:
         raise EndpointError(f"the endpoint refused ({answer.status_code}): {content.get('error', content)}")
     return content

@@ -19,8 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ml_assets import interrupts
-from ml_assets.errors import MLAssetsError
+from ml_assets import interrupts, settings
+from ml_assets.errors import MLAssetsError, unknown
 from ml_assets.progress import Listener, listening
 from ml_assets.run import Outcome, Step
 
@@ -45,7 +45,7 @@ def follow(
     """
     for stage in stages:
         if stage not in STAGES:
-            raise UnknownStage(f"unknown stage {stage!r}: choose from {', '.join(STAGES)}")
+            raise UnknownStage(unknown("stage", stage, STAGES))
     with interrupts.heard():
         outcome = _followed(project, console, stages, only, wait_seconds, log)
         tell(outcome, console)
@@ -55,11 +55,17 @@ def follow(
 def _followed(
     project: str, console: Console, stages: Sequence[str], only: Collection[str], wait_seconds: float, log: bool
 ) -> Outcome:
+    settings.load(project)
+    if not console.is_terminal:
+        console.print(f"{project}: looking for what is new …", highlight=False)
     with bar(console, f"{project}: looking for what is new") as (tick, title):
         from ml_assets.run import runner
 
         def start(assets: Sequence[str], why: str) -> None:
-            title(f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})")
+            said = f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})"
+            title(said)
+            if not console.is_terminal:  # where no bar moves
+                console.print(f"  … {said}", highlight=False, soft_wrap=True)
 
         def step(made: Step) -> None:
             line(console, made.stage, f"{made.asset.split('/', 1)[1]:<22} {brief(made.metadata)}", made.seconds)
@@ -88,7 +94,9 @@ def tell(outcome: Outcome, console: Console) -> None:
     if outcome.blocked:
         console.print(f"  not run because of that: {', '.join(outcome.blocked)}", highlight=False, soft_wrap=True)
     count = len(outcome.materialized)
-    console.print(f"{count} assets made, {len(outcome.up_to_date)} up to date, {outcome.seconds:.1f} s", highlight=False)
+    idle = not (count or outcome.failed or outcome.blocked)
+    why = " (nothing is new, or a sensor was there first)" if idle else ""
+    console.print(f"{count} assets made, {len(outcome.up_to_date)} up to date{why}, {outcome.seconds:.1f} s", highlight=False)
 
 
 def brief(metadata: Mapping[str, Any]) -> str:

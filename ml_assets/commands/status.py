@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ml_assets import settings
 from ml_assets.errors import MLAssetsError
+from ml_assets.home import home
 from ml_assets.monitoring.live_accuracy import accuracy_since
 from ml_assets.plain import plain
 from ml_assets.records import now
@@ -25,12 +26,13 @@ SHORT = 24
 def collect() -> dict[str, Any]:
     """Services and projects. A broken project says what is wrong and does not hide the others."""
     services = {name: {"url": s.url, "ready": s.ready, "problem": s.problem} for name, s in supervisor.status().items()}
-    return {"services": services, "projects": {name: _project(name) for name in settings.project_names()}}
+    return {"home": str(home()), "services": services, "projects": {name: _project(name) for name in settings.project_names()}}
 
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Two tables; what is wrong stands below them, where a line may be as long as it is."""
     wrong: dict[str, str] = {}
+    console.print(f"home {escape(found['home'])}", highlight=False, soft_wrap=True)
     services = Table("service", "address", "state", box=None)
     for name, s in found["services"].items():
         problem = s["problem"] or "down"

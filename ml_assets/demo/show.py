@@ -16,7 +16,7 @@ from ml_assets.commands.status import collect
 from ml_assets.commands.up import pages, start, stay
 from ml_assets.demo import EXAMPLES, Example, annotators, traffic
 from ml_assets.demo.example import Wave
-from ml_assets.errors import MLAssetsError
+from ml_assets.errors import MLAssetsError, unknown
 from ml_assets.lock import project_lock
 from ml_assets.run import Outcome
 from ml_assets.services import supervisor
@@ -40,7 +40,7 @@ def show(name: str, once: bool, console: Console) -> None:
     Raises `UnknownExample` and `DemoFailed`.
     """
     if name not in EXAMPLES:
-        raise UnknownExample(f"unknown example {name!r}: choose one of {', '.join(EXAMPLES)}")
+        raise UnknownExample(unknown("example", name, EXAMPLES))
     began = time.monotonic()
     try:
         _loop(EXAMPLES[name], console)

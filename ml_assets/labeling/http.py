@@ -94,7 +94,7 @@ def asking(url: str, what: str, exists_is_fine: bool = False) -> Iterator[None]:
 
 def silent(url: str, what: str, error: httpx.HTTPError) -> LabelStudioUnavailable:
     """The sentence for a server that does not answer, or not in time."""
-    how = f"does not answer ({type(error).__name__}) when asked for {what}: start it with `ml-assets up`"
+    how = f"does not answer ({type(error).__name__}) when asked for {what}: {home.who_starts('label_studio')}"
     if isinstance(error, httpx.TimeoutException):  # it runs, but
         how = f"is silent ({type(error).__name__}) when asked for {what}: see its log, or try again"
     return LabelStudioUnavailable(f"Label Studio at {url} {how}")

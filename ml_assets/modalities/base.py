@@ -156,6 +156,10 @@ class Modality(Plugin):
         """The type of its content in JSON, from which the endpoint's documentation is made."""
         return str
 
+    def size(self, item: Any) -> tuple[int, int] | None:
+        """Width and height of a picture in pixels, as one looks at it; None of what is none."""
+        return None
+
     @abstractmethod
     def length(self, item: Any) -> float:
         """How long it is, in `unit`."""

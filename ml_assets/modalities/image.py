@@ -53,6 +53,11 @@ class Image(Modality):
         """One with a smaller `max_pixels`."""
         return self.model_copy(update={"max_pixels": int(min(self.max_pixels, work))})
 
+    def size(self, item: bytes) -> tuple[int, int]:
+        """As its EXIF orientation turns it."""
+        with opened(item) as image:
+            return size_upright(image)
+
     def length(self, item: bytes) -> float:
         """The longer side, pixels."""
         with opened(item) as image:

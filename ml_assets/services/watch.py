@@ -28,7 +28,7 @@ STARTS, WITHIN = 5, 300.0
 PAUSES = (20.0, 60.0, 120.0, 300.0)
 """How long: the first time, the second, and so on. What it needs may be back by then, and at night nobody starts it."""
 FIRST_STARTS = 2
-"""One that has never been ready is given up, and sooner: what fails at the start mostly fails again, and somebody is waiting."""
+"""One that has never been ready is given up, and sooner: what fails at the start mostly fails again, and somebody waits."""
 LOOK_SECONDS, MISSED = 2.0, 2
 """How often the parts of a server are looked for, and how many times one must be missing: two, as one look may come between two
 processes that replace each other."""

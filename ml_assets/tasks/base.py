@@ -103,13 +103,13 @@ class Task(Plugin):
     def check(self, answer: Any) -> str:
         """The value of an answer from outside (a class name, a list of tags…). Raises `InvalidLabel` with the choices."""
 
-    def in_unit(self, answer: Any, unit: str, item: Any) -> Any:
+    def in_unit(self, answer: Any, unit: str, size: tuple[int, int] | None) -> Any:
         """An answer from outside whose places and sizes are in that unit, as `check` reads it. Raises `InvalidLabel`.
 
         Args:
             answer: As it was given.
             unit: `shares`, `percent` or `pixels`.
-            item: What it speaks of.
+            size: Width and height in pixels of the picture that it speaks of; None if it is none.
         """
         raise InvalidLabel(f"a label in {unit} where labels have no places in pictures: leave `label_unit` out")
 

@@ -78,14 +78,9 @@ class Boxes(Task):
             raise refused("at least one box is needed", self.classes)
         return as_value([found[text] for text in sorted(found)])
 
-    def in_unit(self, answer: Any, unit: str, item: Any) -> Any:
+    def in_unit(self, answer: Any, unit: str, size: tuple[int, int] | None) -> Any:
         """The boxes, each with the size of its picture in that unit beside it."""
-        from ml_assets.modalities.pictures import opened, size_upright
-
-        if unit == "pixels":
-            with opened(item) as image:
-                size = size_upright(image)
-        of = {"pixels": size if unit == "pixels" else (), "percent": (100, 100), "shares": (1, 1)}[unit]
+        of = {"pixels": size, "percent": (100, 100), "shares": (1, 1)}[unit]
         return [{**box, "of": box.get("of", of)} if isinstance(box, Mapping) else box for box in as_list(answer, self.classes)]
 
     def answer(self, value: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import url
+from ml_assets.home import url, who_starts
 from ml_assets.training.seal import Seal, Tampered
 
 FLUSH_SECONDS = 2.0
@@ -223,7 +223,7 @@ def answered(uri: str) -> Iterator[None]:
         if isinstance(error, requests.Timeout) or "timeout exception" in said or "Read timed out" in said:
             raise TrackingUnavailable(_silent(uri)) from error
         if isinstance(error, requests.ConnectionError) or "failed with exception" in said or "Max retries" in said:
-            raise TrackingUnavailable(f"MLflow does not answer at {_shown(uri)}: start it with `ml-assets up`") from error
+            raise TrackingUnavailable(f"MLflow does not answer at {_shown(uri)}: {who_starts('mlflow')}") from error
         raise TrackingRefused(f"MLflow at {_shown(uri)} refuses: {said[:300]}") from error
 
 

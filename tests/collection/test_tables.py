@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from ml_assets.collection.collect import collect
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, SourceError, TableSource
 from ml_assets.collection.sources.delimited import MAX_LINES
@@ -18,6 +19,7 @@ from ml_assets.collection.sources.files import Files
 from ml_assets.modalities import MODALITIES
 from ml_assets.records import Record
 from ml_assets.store import ProjectStore
+from ml_assets.tasks import Boxes
 
 from .reviews import AT, TASK, read, reasons, run, table, write_csv
 
@@ -207,8 +209,6 @@ def test_a_part_of_a_mixed_sample_can_be_a_path(data: Path) -> None:
 
 
 def test_pictures_that_are_paths_say_what_to_do(store: ProjectStore, data: Path) -> None:
-    from ml_assets.collection.collect import collect
-
     write_csv(data / "a.csv", [("photos/cat 1.png", "good")], ("image", "label"))
     source = table(data / "a.csv", content="image")
     collect(store, CollectionSettings(modality=MODALITIES.parse("image"), sources=(source,)), TASK, AT, lambda _: None)
@@ -228,3 +228,16 @@ def test_folders_name_labels_and_groups(data: Path) -> None:
 def test_refused_labels_are_rejects_and_the_samples_stay(store: ProjectStore, data: Path) -> None:
     run(store, table(write_csv(data / "a.csv", [("one", "good"), ("two", "poor")]), label="label"))
     assert reasons(store) == ["unknown class 'poor': choose one of good, bad"]
+
+
+def test_boxes_of_a_table_may_be_in_pixels(store: ProjectStore, data: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 32), "red").save(data / "red.png")
+    boxes = [{"label": "thing", "x": 16, "y": 8, "width": 32, "height": 16}]
+    (data / "a.jsonl").write_text(json.dumps({"file": "red.png", "boxes": boxes}) + "\n")
+    source = table(data / "a.jsonl", content="file", file_columns="file", label="boxes", label_unit="pixels")
+    task, image = Boxes(classes=("thing",)), MODALITIES.parse("image")
+    collect(store, CollectionSettings(modality=image, sources=(source,)), task, AT, lambda _: None)
+    [value] = store.table("given_labels").read()["value"].to_pylist()
+    assert json.loads(value) == [{"label": "thing", "x": 0.25, "y": 0.25, "width": 0.5, "height": 0.5}]

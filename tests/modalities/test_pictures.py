@@ -31,3 +31,12 @@ def test_black_stays_black() -> None:
     image = MODALITIES.parse("image")
     [row] = image.describe([image.decode(png(np.zeros((16, 16), np.uint16)))]).to_pylist()
     assert row["brightness"] == 0
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (64, 32)), (6, (32, 64))])
+def test_the_size_of_a_picture_is_that_which_one_sees(orientation: int, size: tuple[int, int]) -> None:
+    out, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (64, 32)).save(out, "JPEG", exif=exif)
+    assert MODALITIES.parse("image").size(out.getvalue()) == size
+    assert MODALITIES.parse("text").size("a text") is None

@@ -1,13 +1,11 @@
 """Boxes: places, joint answers, average precision."""
 
-import io
 import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from ml_assets.tasks import Boxes, InvalidLabel, SingleChoice
 from ml_assets.tasks.average_precision import overlap
@@ -80,19 +78,16 @@ def test_a_box_says_what_its_numbers_are_of() -> None:
         TASK.check([box("cat", 600, 400, 300, 400, of=[640, 480])])
 
 
-@pytest.mark.parametrize("turned", [1, 6])
-def test_boxes_in_pixels_are_measured_on_the_picture_as_one_looks_at_it(turned: int) -> None:
-    out = io.BytesIO()
-    exif = Image.Exif()
-    exif[0x0112] = turned
-    Image.new("RGB", (64, 32)).save(out, "JPEG", exif=exif)
-    given, (width, height) = box("cat", 8, 8, 16, 16), (64, 32) if turned == 1 else (32, 64)
+def test_boxes_of_a_table_say_their_unit_once() -> None:
+    given = box("cat", 8, 8, 16, 16)
     for answer in ([given], json.dumps([given])):
-        found = TASK.check(TASK.in_unit(answer, "pixels", out.getvalue()))
-        assert found == TASK.check([box("cat", 8 / width, 8 / height, 16 / width, 16 / height)])
-    assert TASK.check(TASK.in_unit([given], "percent", b"")) == TASK.check([box("cat", 0.08, 0.08, 0.16, 0.16)])
+        assert TASK.check(TASK.in_unit(answer, "pixels", (64, 32))) == TASK.check([box("cat", 0.125, 0.25, 0.25, 0.5)])
+    assert TASK.check(TASK.in_unit([given], "percent", None)) == TASK.check([box("cat", 0.08, 0.08, 0.16, 0.16)])
+    assert TASK.check(TASK.in_unit([given | {"of": [32, 32]}], "percent", None)) == TASK.check(
+        [box("cat", 0.25, 0.25, 0.5, 0.5)]
+    )
     with pytest.raises(InvalidLabel, match="leave `label_unit` out"):
-        SingleChoice(classes=("a", "b")).in_unit("a", "pixels", b"")
+        SingleChoice(classes=("a", "b")).in_unit("a", "pixels", None)
 
 
 @pytest.mark.parametrize("number", [None, "0.1", True, float("nan"), float("inf"), 10**400, [0.1]])
