@@ -34,6 +34,21 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
         passed = bool(figures) and not wrong
         return dg.AssetCheckResult(passed=passed, description="; ".join(wrong) or None, metadata={"studies": figures})
 
+    @dg.asset_check(asset=key(project, "study"))
+    def trials_finished(workspace: Workspace) -> dg.AssetCheckResult:
+        """In each study a trial came to its end, so that its score is that of a network which was fitted."""
+        store, cut_off = workspace.store(project), []
+        for candidate in candidates(store, settings):
+            for row in store.table("studies").take([candidate.study], ["trials"]).to_pylist():
+                if all(trial.get("ended", "finished") != "finished" for trial in json.loads(row["trials"])):
+                    cut_off.append(candidate.name)
+        said = f"{', '.join(cut_off)}: no trial came to its end within `training.minutes`, its score says little: raise that"
+        return dg.AssetCheckResult(
+            passed=not cut_off,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=said if cut_off else "all studies have trials that came to their end",
+        )
+
     @dg.asset_check(asset=key(project, "evaluation"), blocking=True)
     def good_enough(workspace: Workspace) -> dg.AssetCheckResult:
         """The model that was chosen reaches the minimum of the YAML and is not worse than the model that serves."""
@@ -77,4 +92,4 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
             metadata={"samples": tested},
         )
 
-    return [best_trial_wins, good_enough, no_test_sample_seen, enough_tested]
+    return [best_trial_wins, trials_finished, good_enough, no_test_sample_seen, enough_tested]
