@@ -269,6 +269,11 @@ class ProjectStore:
             raise KeyError(f"unknown table {name!r}: choose one of {', '.join(SCHEMAS)}")
         return Table(f"{self.uri}/{name}.lance", SCHEMAS[name])
 
+    def others(self) -> list["ProjectStore"]:
+        """The stores of the other projects beside it. Raises `StoreUnavailable`."""
+        root = self.uri.rpartition("/")[0]
+        return [ProjectStore(name, root) for name in projects(root) if name != self.project]
+
     def embeddings(self, encoder: str, dimensions: int) -> Table:
         """The vectors of one encoder: `id`, `vector (dimensions,) float32`."""
         safe = re.sub(r"[^a-z0-9._-]+", "-", encoder)

@@ -169,6 +169,8 @@ def _write(
     """Write the records, and then the receipts of the files that were read to their end or cannot be."""
     good, labels, rejects = [], [], []
     for reading, record in waiting:
+        if reading.source.group_from_source and isinstance(record, Record):
+            record = replace(record, group=reading.source.name)
         verdict = judge(record, reading.source.name, settings, task, at)
         reading.counts["received"] += 1
         if verdict.sample:

@@ -1,12 +1,17 @@
 """What must hold of a feature set before a model is trained on it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import dagster as dg
 
 from ml_assets.features import feature_set as sets
+from ml_assets.features import near_duplicates
 from ml_assets.features.embeddings import table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
 from ml_assets.resources import Workspace, key
+from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 
 LOOKED_AT = 1000
@@ -16,7 +21,7 @@ MAY_BE_UNREAD = 0.1
 
 
 def features_checks(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the features stage; all but `read_whole` are blocking."""
+    """The checks of the features stage; all but `read_whole` and `near_duplicates_apart` are blocking."""
 
     @dg.asset_check(asset=key(project, "embeddings"), blocking=True)
     def every_sample_embedded(workspace: Workspace) -> dg.AssetCheckResult:
@@ -59,4 +64,42 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
             wrong += [f"fewer than 2 training samples of {', '.join(few)}: label more"] * bool(few)
         return dg.AssetCheckResult(passed=not wrong, description="; ".join(dict.fromkeys(wrong)))
 
-    return [every_sample_embedded, read_whole, splits_disjoint]
+    @dg.asset_check(asset=key(project, "feature_set"))
+    def near_duplicates_apart(workspace: Workspace) -> dg.AssetCheckResult:
+        """No test sample has a near duplicate in the training split, which would make models look better than they are.
+
+        That is a text that is equal but for case, space and punctuation, or an embedding that is nearly equal.
+        """
+        store, wrong = workspace.store(project), []
+        figures: dict[str, dict[str, Any]] = {}
+        for chosen in sets.current(store):
+            encoder = modality.encoder(chosen.encoder).whole()
+            rows = {split: [r for r in chosen.rows.to_pylist() if r["split"] == split] for split in ("train", "test")}
+            ids = {split: [row["id"] for row in found] for split, found in rows.items()}
+            train, test = (near_duplicates.contents(store, modality, encoder, ids[split]) for split in ("train", "test"))
+            close = near_duplicates.how_close(train.vectors, [row["target"] for row in rows["train"]])
+            twins = near_duplicates.across(test, train, close)
+            share = len(twins) / max(len(test), 1)
+            figures[chosen.name or "feature set"] = {"near duplicates": len(twins), "share": round(share, 4), "cosine": close}
+            if twins:
+                first = min(twins, key=lambda i: ids["test"][i])
+                pair = [ids["test"][first], ids["train"][twins[first]]]
+                figures[chosen.name or "feature set"]["example"] = _shown(store, modality, pair)
+                wrong.append(
+                    f"near duplicates of {len(twins)} test samples stand in the training split ({share:.1%}), such as of "
+                    f"{pair[0]} the sample {pair[1]}: give what belongs together one `group`"
+                )
+        return dg.AssetCheckResult(
+            passed=not wrong,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(dict.fromkeys(wrong)) or "no test sample has one",
+            metadata=figures,
+        )
+
+    return [every_sample_embedded, read_whole, splits_disjoint, near_duplicates_apart]
+
+
+def _shown(store: ProjectStore, modality: Modality, ids: Sequence[str]) -> list[str]:
+    """The beginning of texts; of others where they come from."""
+    column = "text" if modality.column == "text" else "origin"
+    return [str(value)[:200] for value in store.table("samples").take(ids, [column])[column].to_pylist()]

@@ -11,6 +11,10 @@ from ml_assets.modalities import Encoder, Modality
 from ml_assets.store import ProjectStore, Table
 
 BATCH = 512
+TAKEN = 8192
+"""Vectors that are taken from another project at a time."""
+UNREADABLE = (OSError, ValueError, LookupError, RuntimeError)
+"""What reading a damaged table raises."""
 
 
 def table_of(store: ProjectStore, encoder: Encoder) -> Table:
@@ -19,10 +23,15 @@ def table_of(store: ProjectStore, encoder: Encoder) -> Table:
 
 
 def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progress: Callable[[int, int], None]) -> int:
-    """Embed the samples that have no vector yet; return how many. A batch is stored as soon as it is there."""
+    """Give the samples a vector that have none yet; return how many. A batch is stored as soon as it is there.
+
+    What another project has embedded with the same encoder is taken from there.
+    """
     table, encoder = table_of(store, encoder), encoder.whole()
     samples, known = store.table("samples"), table.ids()
-    missing = sorted(samples.ids() - known)
+    new = samples.ids() - known
+    taken = _take_over(store, encoder, new) if encoder.lasting else set()
+    missing = sorted(new - taken)
     texts: dict[str, str] = {}
     if modality.column == "text":
         # batches of equal lengths waste no padding; an order that follows from the samples alone gives the same batches again
@@ -34,8 +43,41 @@ def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progres
         # pictures and sounds are too large to be in memory all at once
         items = [texts[i] for i in ids] if texts else samples.take(ids, [modality.column])[modality.column].to_pylist()
         table.insert(as_rows(ids, encoder.encode(items)))
-        progress(start + len(ids), len(missing))
-    return len(missing)
+        progress(len(taken) + start + len(ids), len(new))
+    return len(new)
+
+
+def _take_over(store: ProjectStore, encoder: Encoder, missing: set[str]) -> set[str]:
+    """Ids of the samples among these whose vectors came from other projects.
+
+    A sample's id is the hash of its content, so that of other projects nothing is read but vectors of content that is here too.
+    """
+    table, found = table_of(store, encoder), set[str]()
+    for other in store.others() if missing else []:
+        theirs, wanted = table_of(other, encoder), missing - found
+        for ids in _parts(wanted if len(wanted) <= TAKEN else _held(theirs, wanted)):
+            try:
+                rows = theirs.take(ids, ["id", "vector"])
+            except UNREADABLE:  # of another project, whose own run tells it
+                break
+            if rows.schema.field("vector").type != table.schema.field("vector").type:
+                break
+            table.insert(rows)
+            found.update(rows["id"].to_pylist())
+    return found
+
+
+def _held(table: Table, ids: set[str]) -> set[str]:
+    """Those that the table holds; none if it cannot be read."""
+    try:
+        return ids & table.ids()
+    except UNREADABLE:
+        return set()
+
+
+def _parts(ids: set[str]) -> list[list[str]]:
+    listed = sorted(ids)
+    return [listed[i : i + TAKEN] for i in range(0, len(listed), TAKEN)]
 
 
 def as_rows(ids: Sequence[str], vectors: NDArray[np.float32]) -> pa.Table:

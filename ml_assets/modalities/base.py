@@ -3,6 +3,7 @@
 import base64
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -34,6 +35,11 @@ class Encoder(Settings):
     def distributions(self) -> tuple[str, ...]:
         """The packages that its weights come in, where an endpoint does not need them anyway."""
         return ()
+
+    @property
+    def lasting(self) -> bool:
+        """Whether its name means the same vectors in every project: not that of a folder, whose files may change."""
+        return not Path(self.name).exists()
 
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> NDArray[np.float32]:

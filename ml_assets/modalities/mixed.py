@@ -45,6 +45,11 @@ class MixedEncoder(Encoder):
         """Those of all parts."""
         return tuple(sorted({d for name, kind in self.kinds.items() for d in part_of(kind).distributions(self.encoders[name])}))
 
+    @property
+    def lasting(self) -> bool:
+        """Its name does not say of which kinds the parts are, which may be others in another project."""
+        return False
+
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length; 0 of items that have none of the parts."""
         parsed = [item if isinstance(item, dict) else json.loads(item) for item in items]

@@ -45,6 +45,12 @@ class TextEncoder(WordPieces):
         model, _ = _windowed(self.name)
         return tuple(PACKAGED[model].inside) if model in PACKAGED else ()
 
+    @property
+    def lasting(self) -> bool:
+        """Not of a folder, with windows or without."""
+        model, _ = _windowed(self.name)
+        return model in PACKAGED or not Path(model).exists()
+
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length. Sorted by length inside, so mixed lengths cost no padding.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_assets.errors import Missing, MLAssetsError
+from ml_assets.features import near_duplicates
 from ml_assets.features.embeddings import as_vectors, table_of
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Encoder, Modality
@@ -40,9 +41,15 @@ def split_data(
     """The samples of the split as the architecture reads them, in the order of their ids."""
     picked = [r for r in chosen.rows.to_pylist() if r["split"] == split]
     ids = [r["id"] for r in picked]
-    inputs = inputs_of(store, architecture, modality, modality.only(chosen.inputs).encoder(chosen.encoder), ids)
+    encoder = modality.only(chosen.inputs).encoder(chosen.encoder)
     items = items_of(store, modality, ids) if task.reads_items else []
-    return SplitData(ids, Examples(inputs, [r["target"] for r in picked], items, _groups(store, ids)))
+    targets = [r["target"] for r in picked]
+    groups = _groups(store, ids)
+    if split == "train":  # the others are never divided
+        near = near_duplicates.groups(near_duplicates.contents(store, modality, encoder.whole(), ids), targets)
+        if groups or len(set(near.tolist())) < len(ids):
+            groups = joined(groups or ids, near.tolist())
+    return SplitData(ids, Examples(inputs_of(store, architecture, modality, encoder, ids), targets, items, groups))
 
 
 def _groups(store: ProjectStore, ids: Sequence[str]) -> list[str]:
@@ -50,6 +57,22 @@ def _groups(store: ProjectStore, ids: Sequence[str]) -> list[str]:
     known = store.table("samples").take(ids, ["id", "group"]).to_pydict()
     groups = dict(zip(known["id"], known["group"], strict=True))
     return [groups.get(i) or i for i in ids] if any(groups.values()) else []
+
+
+def joined(groups: Sequence[str], near: Sequence[int]) -> list[str]:
+    """The groups, of which those are made one that hold near duplicates of each other; it has the first one's name."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names, given = np.unique(np.array(groups, object), return_inverse=True)
+    _, other = np.unique(near, return_inverse=True)
+    n = len(names) + len(near)
+    links = coo_array((np.ones(len(near), bool), (given, other + len(names))), (n, n))
+    label = connected_components(links, directed=False)[1][: len(names)]
+    first: dict[int, str] = {}
+    for name, part in zip(names, label, strict=True):
+        first.setdefault(int(part), str(name))
+    return [first[int(label[i])] for i in given]
 
 
 def inputs_of(
@@ -84,8 +107,8 @@ def train_and_validation(
 ) -> tuple[Examples, Examples]:
     """The training samples in two parts, each class in both. Raises `NotEnoughLabels`.
 
-    Samples of one group are never on both sides: a network that knows the speaker or the document would look better than it
-    is on new ones. Then a class of one group alone is in the first part only.
+    Samples of one group are never on both sides: a network that knows the speaker, the document or a near duplicate would look
+    better than it is on new ones. Then a class of one group alone is in the first part only.
     """
     from sklearn.model_selection import train_test_split
 
@@ -113,7 +136,7 @@ def _by_group(data: Examples, strata: Sequence[int], share: float, seed: int) ->
     """The samples in two parts of whole groups, the second about this share of them.
 
     Of the folds of a stratified division by groups the one whose rest holds the most classes, then the one that itself does,
-    then the one whose size is nearest.
+    then the one whose size is nearest. A class that is still in the first part alone gives its smallest group, if it has two.
     """
     import warnings
 
@@ -129,5 +152,13 @@ def _by_group(data: Examples, strata: Sequence[int], share: float, seed: int) ->
         train, validation = part
         return -len(set(kinds[train])), -len(set(kinds[validation])), abs(len(validation) - share * len(kinds))
 
-    train, validation = min(parts, key=fitness)
-    return data.take(np.sort(train)), data.take(np.sort(validation))
+    validation = min(parts, key=fitness)[1]
+    held, names = np.isin(np.arange(len(kinds)), validation), np.asarray(data.groups)
+    for kind in sorted(set(kinds) - set(kinds[held])):
+        sizes = {name: int((names == name).sum()) for name in np.unique(names[kinds == kind]).tolist()}
+        for name in sorted(sizes, key=lambda name: (sizes[name], name)):
+            moved = held | (names == name)
+            if sizes[name] <= share * len(kinds) and set(kinds[~moved]) == set(kinds[~held]):
+                held = moved
+                break
+    return data.take(np.flatnonzero(~held)), data.take(np.flatnonzero(held))

@@ -324,3 +324,18 @@ def test_progress_is_told_per_file(store: ProjectStore, data: Path) -> None:
     path, told = write_csv(data / "a.csv", [("fine", "good"), ("", "bad")]), []
     collect(store, settings(table(path)), TASK, AT, told.append)
     assert told == [f"{uri(path)}: 2 received, 1 accepted, 1 rejected"]
+
+
+def test_a_source_that_is_one_group_is_in_one_split_as_a_whole(store: ProjectStore, data: Path) -> None:
+    for name, whole in (("whole", True), ("other", False)):
+        path = write_csv(data / f"{name}.csv", [(f"{name} {i}", f"g{i}") for i in range(40)], ["text", "group"])
+        run(store, table(path, name=name, group="group", group_from_source=whole))
+    for name, groups in (("whole", {"whole"}), ("other", {f"g{i}" for i in range(40)})):
+        found = store.table("samples").read(["split", "group"], f"source = '{name}'").to_pylist()
+        assert {row["group"] for row in found} == groups
+        assert {row["split"] for row in found} == {split_of("", group) for group in groups}
+    fixed = table(write_csv(data / "c.csv", [("one",)], ["text"]), name="fixed", split="test", group_from_source=True)
+    run(store, fixed)
+    assert store.table("samples").read(["split", "group"], "source = 'fixed'").to_pylist() == [
+        {"split": "test", "group": "fixed"}
+    ]

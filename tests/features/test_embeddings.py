@@ -1,5 +1,7 @@
 """One vector per sample and encoder, computed once, with the real encoder."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,60 @@ def test_the_share_of_a_text_that_is_not_read_is_told(store: ProjectStore) -> No
         found = read_whole(workspace=Workspace())
         assert found.passed == passes
         assert passes or "name the encoder minilm*8" in found.description
+
+
+def refuse(self: TextEncoder, items: list[str]) -> None:
+    raise AssertionError(f"{len(items)} texts were embedded again")
+
+
+def test_what_another_project_has_embedded_is_taken_from_there(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    collect(store, *TEXTS)
+    embed_new(store, TEXT, ENCODER, lambda *_: None)
+    other = ProjectStore("mails", store.uri.rpartition("/")[0])
+    ids = collect(other, *TEXTS[1:4])
+    with monkeypatch.context() as patch:
+        patch.setattr(TextEncoder, "encode", refuse)
+        assert embed_new(other, TEXT, ENCODER, lambda *_: None) == 3
+    assert table_of(other, ENCODER).ids() == set(ids), "nothing of the other project's own"
+    assert np.array_equal(vectors_of(table_of(other, ENCODER), ids), vectors_of(table_of(store, ENCODER), ids))
+    told: list[tuple[int, int]] = []
+    new = collect(other, "a horse", "a cat")
+    assert embed_new(other, TEXT, ENCODER, lambda *n: told.append(n)) == 2
+    assert told == [(2, 2)]
+    table_of(store, ENCODER).delete("true")
+    assert table_of(other, ENCODER).ids() == {*ids, *new}, "what the other one deletes stays here"
+
+
+def test_many_vectors_are_taken_over_in_parts(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "TAKEN", 2)
+    collect(store, *TEXTS)
+    embed_new(store, TEXT, ENCODER, lambda *_: None)
+    other = ProjectStore("mails", store.uri.rpartition("/")[0])
+    ids = collect(other, *TEXTS[:3], "a horse")
+    encoded: list[str] = []
+    encode = TextEncoder.encode
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, items: encoded.extend(items) or encode(self, items))
+    assert embed_new(other, TEXT, ENCODER, lambda *_: None) == 4
+    assert encoded == ["a horse"]
+    assert table_of(other, ENCODER).ids() == set(ids)
+
+
+def test_vectors_of_another_encoder_or_of_a_damaged_table_are_not_taken(store: ProjectStore) -> None:
+    root = store.uri.rpartition("/")[0]
+    for name, dimensions in (("wide", 8), ("torn", 384)):
+        other = ProjectStore(name, root)
+        [one] = collect(other, "a cat")
+        other.embeddings("minilm", dimensions).insert(embeddings.as_rows([one], np.ones((1, dimensions), np.float32)))
+    for file in (Path(root) / "torn" / "embeddings" / "minilm.lance").rglob("*.lance"):
+        file.write_bytes(b"\0" * 100)
+    ids = collect(store, "a cat")
+    assert embed_new(store, TEXT, ENCODER, lambda *_: None) == 1
+    assert vectors_of(table_of(store, ENCODER), ids)[0] @ ENCODER.encode(["a cat"])[0] > 0.999
+
+
+def test_names_that_do_not_say_all_of_the_vectors_are_not_shared(tmp_path: Path) -> None:
+    assert ENCODER.lasting
+    assert TEXT.encoder("minilm*8").lasting
+    for name in (str(tmp_path), f"{tmp_path}*8"):
+        assert not ENCODER.model_copy(update={"name": name}).lasting
+    assert not Mixed(parts={"price": "number"}).encoder("parts").lasting

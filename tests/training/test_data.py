@@ -5,12 +5,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ml_assets.features.embeddings import as_rows, table_of
 from ml_assets.modalities import Text
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 from ml_assets.training.architectures import TextCNN
-from ml_assets.training.data import NotEnoughLabels, split_data, train_and_validation
+from ml_assets.training.data import NotEnoughLabels, joined, split_data, train_and_validation
 from ml_assets.training.fit import Examples
 
 from .topics import CLASSES, QUICK, TASK, examples, fill
@@ -91,6 +92,42 @@ def test_groups_come_from_the_samples_and_those_without_one_stand_alone(store: P
     store.table("samples").upsert(rows("samples", [row | {"group": "a"} for row in samples if row["id"] == first]))
     found = split_data(store, chosen, Text(), TASK, QUICK, "train")
     assert found.examples.groups == ["a", *found.ids[1:]]
+
+
+def test_near_duplicates_are_of_one_group(store: ProjectStore) -> None:
+    chosen = fill(store, train=30, test=3)
+    table = table_of(store, Text().encoder("minilm"))
+    ids = sorted(row["id"] for row in chosen.rows.to_pylist() if row["split"] == "train")
+    own = np.random.default_rng(0).normal(size=(len(ids), 384)).astype(np.float32)
+    own[4] = own[2] + 0.01
+    table.upsert(as_rows(ids, own))
+    assert split_data(store, chosen, Text(), TASK, QUICK, "train").examples.groups == [
+        ids[2] if i == 4 else s for i, s in enumerate(ids)
+    ]
+    samples = store.table("samples").take([ids[4], ids[9]]).to_pylist()
+    store.table("samples").upsert(rows("samples", [row | {"group": "a speaker"} for row in samples]))
+    found = split_data(store, chosen, Text(), TASK, QUICK, "train").examples.groups
+    assert len({found[2], found[4], found[9]}) == 1, "the speaker's other samples go with them"
+    assert len(set(found)) == 28
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=30))
+def test_groups_with_near_duplicates_of_each_other_become_one(drawn: list[tuple[int, int]]) -> None:
+    groups, near = [f"g{g}" for g, _ in drawn], [n for _, n in drawn]
+    found = joined(groups, near)
+    links = np.array([[a == b or x == y for b, y in drawn] for a, x in drawn], float)
+    linked = np.linalg.matrix_power(links, len(drawn)) > 0
+    assert [[a == b for b in found] for a in found] == linked.tolist()
+    assert set(found) <= set(groups)
+
+
+def test_a_small_class_of_two_groups_is_in_both_parts() -> None:
+    values, groups = ["c0", "c1"] * 20 + ["c2"] * 3, [f"g{i // 2}" for i in range(40)] + ["x", "x", "y"]
+    for seed in range(5):
+        data = Examples(np.zeros((43, 1), np.float32), values, groups=groups)
+        train, validation = train_and_validation(data, THREE.classes, THREE, 0.2, seed)
+        assert set(train.values) == set(validation.values) == {"c0", "c1", "c2"}
+        assert not set(train.groups) & set(validation.groups)
 
 
 def test_the_splits_of_a_feature_set_are_apart(store: ProjectStore) -> None:

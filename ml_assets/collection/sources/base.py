@@ -47,6 +47,9 @@ class Source(Plugin):
     """Name of the source: samples, rejects and reports carry it."""
     split: Literal["train", "test"] | None = None
     """Fixes the split of all its records (an official test set); by default the hash of each sample decides."""
+    group_from_source: bool = False
+    """Make all its records one group, in place of any other: the source is in one split as a whole. The hash of its name says
+    in which, unless `split` does."""
     hint: str = ""
     """What to do where nothing is found at its place: said with the mistake."""
 
