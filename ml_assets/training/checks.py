@@ -4,13 +4,18 @@ import json
 
 import dagster as dg
 
+from ml_assets.modalities import Modality
 from ml_assets.resources import Workspace, key
 from ml_assets.training.candidates import candidates, chosen_model
+from ml_assets.training.reach import LOOKED_AT, reach
 from ml_assets.training.settings import TrainingSettings
 
+MAY_BE_LOST = 0.01
+"""Share of the given spans that a network may be unable to tell."""
 
-def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetChecksDefinition]:
-    """The checks of the training stage."""
+
+def training_checks(project: str, settings: TrainingSettings, modality: Modality) -> list[dg.AssetChecksDefinition]:
+    """The checks of the training stage; all but `spans_reachable` are blocking. That one is there where networks mark spans."""
 
     @dg.asset_check(asset=key(project, "study"), blocking=True)
     def best_trial_wins(workspace: Workspace) -> dg.AssetCheckResult:
@@ -57,4 +62,31 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
             figures[row["id"]] = {"model": row["model"], "train": len(train), "test": len(test)}
         return dg.AssetCheckResult(passed=bool(figures) and not leaked, metadata={"leaked": leaked, "models": figures})
 
-    return [best_trial_wins, good_enough, no_test_sample_seen]
+    @dg.asset_check(asset=key(project, "feature_set"))
+    def spans_reachable(workspace: Workspace) -> dg.AssetCheckResult:
+        """Networks that mark spans can tell the given ones: these begin and end where words do, in what is read of the text."""
+        store, wrong, figures = workspace.store(project), [], {}
+        for candidate in candidates(store, settings):
+            if not candidate.architecture.marks_spans:
+                continue
+            found = reach(store, candidate, modality)
+            lost = found.between + found.unread
+            figures[candidate.name] = {
+                "spans": found.spans, "within words": found.between, "behind what is read": found.unread,
+                "share": round(found.share, 4), "example": found.example,
+            }  # fmt: skip
+            if found.share > MAY_BE_LOST:
+                wrong.append(
+                    f"{candidate.name} can never find {lost} of {found.spans} given spans ({found.share:.0%}): "
+                    f"{found.between} begin or end within a word, {found.unread} lie behind what it reads, such as "
+                    f"{found.example}; correct the labels and split long texts"
+                )
+        return dg.AssetCheckResult(
+            passed=not wrong,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(wrong) or f"they can (of {LOOKED_AT} samples at most)",
+            metadata=figures,
+        )
+
+    checks = [best_trial_wins, good_enough, no_test_sample_seen]
+    return [*checks, spans_reachable] if any(each.marks_spans for each in settings.architectures) else checks

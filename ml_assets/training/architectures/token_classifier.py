@@ -15,7 +15,7 @@ from pydantic import Field
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
-from ml_assets.training.architectures.base import PAD, TextArchitecture, pieces_and_mask, reader
+from ml_assets.training.architectures.base import PAD, TextArchitecture, Unreachable, beside_words, pieces_and_mask, reader
 from ml_assets.training.architectures.words import (
     CODES,
     CONTINUED,
@@ -58,6 +58,7 @@ class TokenClassifier(TextArchitecture):
 
     name_in_yaml: ClassVar[str] = "token_classifier"
     tasks: ClassVar[tuple[str, ...]] = ("spans",)
+    marks_spans: ClassVar[bool] = True
 
     learning_rate: float = Field(3e-4, gt=0, le=1)
     """Peak learning rate of the encoder's weights."""
@@ -122,6 +123,15 @@ class TokenClassifier(TextArchitecture):
                 covered = words[(starts >= span["start"]) & (starts < span["end"])]
                 row[covered] = 2 + 2 * index[span["label"]]
                 row[covered[:1]] -= 1
+        return found
+
+    def unreachable(self, values: Sequence[str], inputs: NDArray[Any]) -> list[Unreachable]:
+        """Spans that begin or end within a word, or lie behind the last word piece that the encoder reads."""
+        found: list[Unreachable] = []
+        for i, (value, row) in enumerate(zip(values, inputs, strict=True)):
+            words = np.flatnonzero(row[:, 3])
+            ends = word_ends(row, words) if len(words) else row[:0, 2]
+            found += beside_words(i, value, row[words, 1], ends)
         return found
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
