@@ -1,22 +1,30 @@
 """What must hold of a feature set before a model is trained on it."""
 
+from typing import Any
+
 import dagster as dg
+import numpy as np
 
 from ml_assets.features import feature_set as sets
 from ml_assets.features.embeddings import table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
 from ml_assets.resources import Workspace, key
+from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 
 LOOKED_AT = 1000
-"""Samples whose length is looked at."""
+"""Samples whose length and language are looked at."""
+SHOWN = 40
+"""Characters that are shown of an unknown text."""
 MAY_BE_UNREAD = 0.1
 """Share of the text that may stand behind what encoders read."""
+MAY_BE_UNKNOWN = 0.3
+"""Share of the letters that encoders may not know: of texts in their language it is next to nothing."""
 
 
 def features_checks(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the features stage; all but `read_whole` are blocking."""
+    """The checks of the features stage; all but `read_whole` and `knows_the_language` are blocking."""
 
     @dg.asset_check(asset=key(project, "embeddings"), blocking=True)
     def every_sample_embedded(workspace: Workspace) -> dg.AssetCheckResult:
@@ -32,9 +40,7 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
     @dg.asset_check(asset=key(project, "embeddings"))
     def read_whole(workspace: Workspace) -> dg.AssetCheckResult:
         """Encoders read all of most samples: of long texts they read the beginning only, unless more windows are named."""
-        store, wrong, figures = workspace.store(project), [], {}
-        ids = sorted(store.table("samples").ids())[:LOOKED_AT]  # ids are hashes: the first ones are drawn at random
-        items = store.table("samples").take(ids, [modality.column])[modality.column].to_pylist()
+        wrong, figures, items = [], {}, _some_items(workspace.store(project), modality)
         for name in settings.encoders(modality.default_encoder):
             unread = modality.encoder(name).unread(items)
             share, cut = float(unread.mean()) if items else 0.0, int((unread > 0).sum())
@@ -43,6 +49,28 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
                 wrong.append(
                     f"{name} does not read {share:.0%} of the text: {cut} of {len(items)} texts are longer than it looks; "
                     f"name the encoder {name.partition('*')[0]}*8 to read eight windows of each"
+                )
+        return dg.AssetCheckResult(
+            passed=not wrong, severity=dg.AssetCheckSeverity.WARN, description="; ".join(wrong) or "they do", metadata=figures
+        )
+
+    @dg.asset_check(asset=key(project, "embeddings"))
+    def knows_the_language(workspace: Workspace) -> dg.AssetCheckResult:
+        """Encoders know the letters and words of most texts: their word pieces are neither unknown nor single letters."""
+        wrong, figures, items = [], {}, _some_items(workspace.store(project), modality)
+        for name in settings.encoders(modality.default_encoder):
+            unknown = modality.encoder(name).unknown(items)
+            if unknown is None:
+                continue
+            # by length: a long text says more of the language than a short one does
+            sizes = np.array([max(modality.length(item), 1.0) for item in items])
+            share = float(unknown @ sizes / sizes.sum()) if items else 0.0
+            figures[f"share of letters that {name} does not know"] = round(share, 4)
+            if share > MAY_BE_UNKNOWN:
+                worst = items[int(unknown.argmax())]
+                wrong.append(
+                    f"{name} does not know {share:.0%} of the letters, such as those of {worst[:SHOWN]!r}: name an encoder of "
+                    "this language, or a multilingual one, under features.encoder"
                 )
         return dg.AssetCheckResult(
             passed=not wrong, severity=dg.AssetCheckSeverity.WARN, description="; ".join(wrong) or "they do", metadata=figures
@@ -59,4 +87,10 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
             wrong += [f"fewer than 2 training samples of {', '.join(few)}: label more"] * bool(few)
         return dg.AssetCheckResult(passed=not wrong, description="; ".join(dict.fromkeys(wrong)))
 
-    return [every_sample_embedded, read_whole, splits_disjoint]
+    return [every_sample_embedded, read_whole, knows_the_language, splits_disjoint]
+
+
+def _some_items(store: ProjectStore, modality: Modality) -> list[Any]:
+    """Items of some samples, drawn at random: ids are hashes."""
+    ids = sorted(store.table("samples").ids())[:LOOKED_AT]
+    return list(store.table("samples").take(ids, [modality.column])[modality.column].to_pylist())

@@ -118,3 +118,31 @@ def test_the_share_of_a_text_that_is_not_read_is_told(store: ProjectStore) -> No
         found = read_whole(workspace=Workspace())
         assert found.passed == passes
         assert passes or "name the encoder minilm*8" in found.description
+
+
+ENGLISH = ["The quick brown fox is a dog that I see.", "She said that U. S. A. is a name"]
+FOREIGN = [
+    "ผมอยู่ที่กรุงเทพมหานคร",
+    "Привет, как дела сегодня?",
+    "서울에서 왔다",
+    "المدينة الكبيرة",
+    "田中さんは東京タワーへ行ったー。",
+]
+
+
+def test_letters_that_an_encoder_does_not_know_are_told() -> None:
+    assert ENCODER.unknown([*ENGLISH, "Ich wohne in der Straße", "", "12 !"]).tolist() == [0, 0, 0, 0, 0]
+    assert ENCODER.unknown(FOREIGN).min() > 0.5
+    assert ENCODER.unknown([]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "passes"), [(ENGLISH, True), (FOREIGN, False), ([*ENGLISH * 4, FOREIGN[0]], True), ([], True)]
+)
+def test_a_language_that_an_encoder_does_not_know_is_a_warning(store: ProjectStore, texts: list[str], passes: bool) -> None:
+    collect(store, *texts)
+    checks = features_checks(store.project, FeaturesSettings(), TEXT, SingleChoice(classes=("a", "b")))
+    [check] = [check for check in checks if check.check_key.name == "knows_the_language"]
+    found = check(workspace=Workspace())
+    assert (found.passed, found.severity.value) == (passes, "WARN")
+    assert passes or "of the letters, such as those of" in found.description
