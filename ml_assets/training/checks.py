@@ -79,7 +79,7 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
                 wrong.append(
                     f"{candidate.name} can never find {lost} of {found.spans} given spans ({found.share:.0%}): "
                     f"{found.between} begin or end within a word, {found.unread} lie behind what it reads, such as "
-                    f"{found.example}; correct the labels and split long texts"
+                    f"{found.example}; correct the labels, split long texts, or train char_tagger"
                 )
         return dg.AssetCheckResult(
             passed=not wrong,
