@@ -106,7 +106,7 @@ class MLProject(dg.Component):
                 *labeling_checks(name, s.labeling),
                 *visualization_checks(name),
                 *features_checks(name, s.features, modality, task),
-                *training_checks(name, s.training),
+                *training_checks(name, s.training, modality),
                 *deployment_checks(name, task),
                 *monitoring_checks(name, s.monitoring, task),
             ],

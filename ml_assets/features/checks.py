@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from ml_assets.features import feature_set as sets
 from ml_assets.features import near_duplicates
@@ -15,13 +16,17 @@ from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 
 LOOKED_AT = 1000
-"""Samples whose length is looked at."""
+"""Samples whose length and language are looked at."""
+SHOWN = 40
+"""Characters that are shown of an unknown text."""
 MAY_BE_UNREAD = 0.1
 """Share of the text that may stand behind what encoders read."""
+MAY_BE_UNKNOWN = 0.3
+"""Share of the letters that encoders may not know: of texts in their language it is next to nothing."""
 
 
 def features_checks(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the features stage; all but `read_whole` and `near_duplicates_apart` are blocking."""
+    """The checks of the features stage. Some of them block what follows."""
 
     @dg.asset_check(asset=key(project, "embeddings"), blocking=True)
     def every_sample_embedded(workspace: Workspace) -> dg.AssetCheckResult:
@@ -37,9 +42,7 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
     @dg.asset_check(asset=key(project, "embeddings"))
     def read_whole(workspace: Workspace) -> dg.AssetCheckResult:
         """Encoders read all of most samples: of long texts they read the beginning only, unless more windows are named."""
-        store, wrong, figures = workspace.store(project), [], {}
-        ids = sorted(store.table("samples").ids())[:LOOKED_AT]  # ids are hashes: the first ones are drawn at random
-        items = store.table("samples").take(ids, [modality.column])[modality.column].to_pylist()
+        wrong, figures, items = [], {}, _some_items(workspace.store(project), modality)
         for name in settings.encoders(modality.default_encoder):
             unread = modality.encoder(name).unread(items)
             share, cut = float(unread.mean()) if items else 0.0, int((unread > 0).sum())
@@ -48,6 +51,28 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
                 wrong.append(
                     f"{name} does not read {share:.0%} of the text: {cut} of {len(items)} texts are longer than it looks; "
                     f"name the encoder {name.partition('*')[0]}*8 to read eight windows of each"
+                )
+        return dg.AssetCheckResult(
+            passed=not wrong, severity=dg.AssetCheckSeverity.WARN, description="; ".join(wrong) or "they do", metadata=figures
+        )
+
+    @dg.asset_check(asset=key(project, "embeddings"))
+    def knows_the_language(workspace: Workspace) -> dg.AssetCheckResult:
+        """Encoders know the letters and words of most texts: their word pieces are neither unknown nor single letters."""
+        wrong, figures, items = [], {}, _some_items(workspace.store(project), modality)
+        for name in settings.encoders(modality.default_encoder):
+            unknown = modality.encoder(name).unknown(items)
+            if unknown is None:
+                continue
+            # by length: a long text says more of the language than a short one does
+            sizes = np.array([max(modality.length(item), 1.0) for item in items])
+            share = float(unknown @ sizes / sizes.sum()) if items else 0.0
+            figures[f"share of letters that {name} does not know"] = round(share, 4)
+            if share > MAY_BE_UNKNOWN:
+                worst = items[int(unknown.argmax())]
+                wrong.append(
+                    f"{name} does not know {share:.0%} of the letters, such as those of {worst[:SHOWN]!r}: name an encoder of "
+                    "this language, or a multilingual one, under features.encoder"
                 )
         return dg.AssetCheckResult(
             passed=not wrong, severity=dg.AssetCheckSeverity.WARN, description="; ".join(wrong) or "they do", metadata=figures
@@ -96,10 +121,16 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
             metadata=figures,
         )
 
-    return [every_sample_embedded, read_whole, splits_disjoint, near_duplicates_apart]
+    return [every_sample_embedded, read_whole, knows_the_language, splits_disjoint, near_duplicates_apart]
 
 
 def _shown(store: ProjectStore, modality: Modality, ids: Sequence[str]) -> list[str]:
     """The beginning of texts; of others where they come from."""
     column = "text" if modality.column == "text" else "origin"
     return [str(value)[:200] for value in store.table("samples").take(ids, [column])[column].to_pylist()]
+
+
+def _some_items(store: ProjectStore, modality: Modality) -> list[Any]:
+    """Items of some samples, drawn at random: ids are hashes."""
+    ids = sorted(store.table("samples").ids())[:LOOKED_AT]
+    return list(store.table("samples").take(ids, [modality.column])[modality.column].to_pylist())

@@ -53,6 +53,10 @@ class Encoder(Settings):
         """`(n,)` share of each item that the encoder does not look at, such as the end of a long text."""
         return np.zeros(len(items))
 
+    def unknown(self, items: Sequence[Any]) -> NDArray[np.float64] | None:
+        """`(n,)` share of each item's letters that the encoder does not know, where it reads language; by default None."""
+        return None
+
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`: what models see of vectors as they are stored."""
         return vectors

@@ -16,6 +16,7 @@ from ml_assets.compute import has_bfloat16, limit_threads
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
 from ml_assets.modalities.hub import ask_hub
+from ml_assets.modalities.unknown import unknown_letters
 from ml_assets.modalities.weights import PACKAGED, folder_of
 from ml_assets.offsets import Offsets
 
@@ -60,7 +61,7 @@ class TextEncoder(WordPieces):
             return np.zeros((0, self.dimensions), np.float32)
         if self.windows == 1:
             return self._of_windows(items)
-        cut = [self._cut(pairs)[: self.windows] for pairs in self._whole_offsets(items)]
+        cut = [self._cut(pairs)[: self.windows] for _, pairs in self._whole(items)]
         parts = [item[start:end] for item, windows in zip(items, cut, strict=True) for start, end, _ in windows]
         weights = np.array([count for windows in cut for _, _, count in windows], np.float32)[:, None]
         starts = np.cumsum([0, *(len(windows) for windows in cut[:-1])])
@@ -68,8 +69,19 @@ class TextEncoder(WordPieces):
 
     def unread(self, items: Sequence[str]) -> NDArray[np.float64]:
         """`(n,)` share of each text's word pieces that stand behind what is read of it."""
-        counts = np.array([max(len(pairs), 1) for pairs in self._whole_offsets(items)], float)
+        counts = np.array([max(len(pairs), 1) for _, pairs in self._whole(items)], float)
         return np.maximum(0.0, 1.0 - self.windows * self._pieces_of_a_window() / counts)
+
+    def unknown(self, items: Sequence[str]) -> NDArray[np.float64]:
+        """`(n,)` share of each text's letters in unknown word pieces, or spelt letter by letter.
+
+        A tokenizer that was made without a language knows its letters at best, and a word that is spelt letter by letter means
+        nothing to the encoder. That it knows a language which shares its letters with others is not said.
+        """
+        piece = _load(self.weights, self.max_tokens).tokenizer.unk_token_id
+        return np.array(
+            [unknown_letters(text, *cut, piece) for text, cut in zip(items, self._whole(items), strict=True)], float
+        )
 
     def _of_windows(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length, of the beginning of each text."""
@@ -78,13 +90,15 @@ class TextEncoder(WordPieces):
         # not in the model: bfloat16 has three digits, and lengths would be off by as much
         return _unit(vectors)
 
-    def _whole_offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each word piece of the whole texts stands, without the model's marks."""
+    def _whole(self, items: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Ids of the word pieces of the whole texts, without the model's marks, and where each stands."""
+        if not items:
+            return []
         tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
         found = tokenizer(
             list(items), truncation=False, padding=False, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
-        return cast("list[list[tuple[int, int]]]", found["offset_mapping"])
+        return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
 
     def _pieces_of_a_window(self) -> int:
         """Word pieces of the text that one window holds beside the model's own marks."""

@@ -2,7 +2,6 @@
 
 import html
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -19,12 +18,12 @@ from ml_assets.tasks.base import Consensus, Metric, Task, options
 from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
+from ml_assets.unicode_words import words
 
 if TYPE_CHECKING:
     from ml_assets.offsets import Offsets
 
 FARTHEST = 10**9
-TOKEN = re.compile(r"\S+")
 
 
 class Spans(Task):
@@ -178,8 +177,9 @@ class Spans(Task):
     ) -> dict[str, Metric]:
         """`token_accuracy` and `entity_f1`, both over all samples together.
 
-        Tokens are what stands between white space; a token has the class of the span that covers its first character. An
-        entity is found if start, end and class are exactly right (CoNLL 2003). Raises `ValueError` without the texts.
+        Tokens are words and punctuation marks as Unicode cuts them, and single characters in scripts without spaces; a token
+        has the class of the span that covers its first character. An entity is found if start, end and class are exactly right
+        (CoNLL 2003). Raises `ValueError` without the texts.
         """
         return as_metrics(bootstrap([_tallies(targets, predicted, items)], _figures, seed)[0], len(targets))
 
@@ -228,10 +228,10 @@ def _set(value: str) -> set[tuple[int, int, str]]:
 def _token_classes(text: str, value: str) -> list[str]:
     """The class of each token."""
     spans, found, at = json.loads(value), [], 0
-    for token in TOKEN.finditer(text):
-        while at < len(spans) and spans[at]["end"] <= token.start():
+    for start, _ in words(text):
+        while at < len(spans) and spans[at]["end"] <= start:
             at += 1
-        covered = at < len(spans) and spans[at]["start"] <= token.start()
+        covered = at < len(spans) and spans[at]["start"] <= start
         found.append(spans[at]["label"] if covered else "")  # no class has an empty name
     return found
 

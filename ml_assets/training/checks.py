@@ -4,16 +4,20 @@ import json
 
 import dagster as dg
 
+from ml_assets.modalities import Modality
 from ml_assets.resources import Workspace, key
 from ml_assets.training.candidates import candidates, chosen_model
+from ml_assets.training.reach import LOOKED_AT, reach
 from ml_assets.training.settings import TrainingSettings
 
 ENOUGH = 100
 """Test samples from which on the figures say something: of 100 right ones the true share may still be 0.96."""
+MAY_BE_LOST = 0.01
+"""Share of the given spans that a network may be unable to tell."""
 
 
-def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetChecksDefinition]:
-    """The checks of the training stage."""
+def training_checks(project: str, settings: TrainingSettings, modality: Modality) -> list[dg.AssetChecksDefinition]:
+    """The checks of the training stage; `spans_reachable` is there where networks mark spans."""
 
     @dg.asset_check(asset=key(project, "study"), blocking=True)
     def best_trial_wins(workspace: Workspace) -> dg.AssetCheckResult:
@@ -92,4 +96,31 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
             metadata={"samples": tested},
         )
 
-    return [best_trial_wins, trials_finished, good_enough, no_test_sample_seen, enough_tested]
+    @dg.asset_check(asset=key(project, "feature_set"))
+    def spans_reachable(workspace: Workspace) -> dg.AssetCheckResult:
+        """Networks that mark spans can tell the given ones: these begin and end where words do, in what is read of the text."""
+        store, wrong, figures = workspace.store(project), [], {}
+        for candidate in candidates(store, settings):
+            if not candidate.architecture.marks_spans:
+                continue
+            found = reach(store, candidate, modality)
+            lost = found.between + found.unread
+            figures[candidate.name] = {
+                "spans": found.spans, "within words": found.between, "behind what is read": found.unread,
+                "share": round(found.share, 4), "example": found.example,
+            }  # fmt: skip
+            if found.share > MAY_BE_LOST:
+                wrong.append(
+                    f"{candidate.name} can never find {lost} of {found.spans} given spans ({found.share:.0%}): "
+                    f"{found.between} begin or end within a word, {found.unread} lie behind what it reads, such as "
+                    f"{found.example}; correct the labels, split long texts, or train char_tagger"
+                )
+        return dg.AssetCheckResult(
+            passed=not wrong,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(wrong) or f"they can (of {LOOKED_AT} samples at most)",
+            metadata=figures,
+        )
+
+    checks = [best_trial_wins, trials_finished, good_enough, no_test_sample_seen, enough_tested]
+    return [*checks, spans_reachable] if any(each.marks_spans for each in settings.architectures) else checks

@@ -43,6 +43,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "fine_tune image": {"epochs": 12, "batch_size": 8, "learning_rate": 1e-3},
     "image_cnn": {"epochs": 14, "batch_size": 8, "size": 16, "channels": 1, "width": 12},
     "token_classifier": {"epochs": 6, "batch_size": 8},
+    "char_tagger": {"epochs": 15, "batch_size": 8, "width": 32, "size": 16},
     "detector": {"epochs": 60, "batch_size": 8, "size": 64, "width": 8},
     "fusion": {"epochs": 20, "batch_size": 16},
     "audio_cnn": {"epochs": 8, "batch_size": 8, "rate": 8000, "seconds": 0.3, "mels": 16, "width": 4},
@@ -85,7 +86,7 @@ def samples(name: str, modality: str, n: int, seed: int = 0) -> tuple[list[Any],
     if name == "detector":
         return squares(n, seed)
     listed, targets = items(modality, n, seed)
-    if name != "token_classifier":
+    if task_of(name).type != "spans":
         values = NAMES if task_of(name).one_class else task_of(name).examples()
         return listed, [values[t] for t in targets]
     words = [text.split()[1] for text in listed]

@@ -177,3 +177,31 @@ def test_names_that_do_not_say_all_of_the_vectors_are_not_shared(tmp_path: Path)
     for name in (str(tmp_path), f"{tmp_path}*8"):
         assert not ENCODER.model_copy(update={"name": name}).lasting
     assert not Mixed(parts={"price": "number"}).encoder("parts").lasting
+
+
+ENGLISH = ["The quick brown fox is a dog that I see.", "She said that U. S. A. is a name"]
+FOREIGN = [
+    "ผมอยู่ที่กรุงเทพมหานคร",
+    "Привет, как дела сегодня?",
+    "서울에서 왔다",
+    "المدينة الكبيرة",
+    "田中さんは東京タワーへ行ったー。",
+]
+
+
+def test_letters_that_an_encoder_does_not_know_are_told() -> None:
+    assert ENCODER.unknown([*ENGLISH, "Ich wohne in der Straße", "", "12 !"]).tolist() == [0, 0, 0, 0, 0]
+    assert ENCODER.unknown(FOREIGN).min() > 0.5
+    assert ENCODER.unknown([]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "passes"), [(ENGLISH, True), (FOREIGN, False), ([*ENGLISH * 4, FOREIGN[0]], True), ([], True)]
+)
+def test_a_language_that_an_encoder_does_not_know_is_a_warning(store: ProjectStore, texts: list[str], passes: bool) -> None:
+    collect(store, *texts)
+    checks = features_checks(store.project, FeaturesSettings(), TEXT, SingleChoice(classes=("a", "b")))
+    [check] = [check for check in checks if check.check_key.name == "knows_the_language"]
+    found = check(workspace=Workspace())
+    assert (found.passed, found.severity.value) == (passes, "WARN")
+    assert passes or "of the letters, such as those of" in found.description

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ml_assets.tasks import InvalidLabel, Spans
 from ml_assets.tasks.lists import as_value
+from ml_assets.unicode_words import words
 
 CLASSES = ("LOC", "PER")
 TASK = Spans(classes=CLASSES)
@@ -88,11 +89,39 @@ def test_metrics_are_counted_over_tokens_and_entities() -> None:
     target = spans((0, 4, "PER"), (9, 11, "PER"), (17, 25, "LOC"))
     guess = spans((0, 4, "PER"), (9, 12, "PER"), (17, 20, "LOC"))
     found = TASK.metrics([target], [guess], CLASSES, 0, [text])
-    assert found["token_accuracy"].value == pytest.approx(6 / 7), "of York alone the class is wrong"
+    assert found["token_accuracy"].value == pytest.approx(6 / 8), "of the comma and of York the class is wrong"
     assert found["entity_f1"].value == pytest.approx(2 / 6), "only Anna has both edges right"
     nothing = TASK.metrics(["[]", "[]"], ["[]", "[]"], CLASSES, 0, ["so it is", "yes"])
     assert {metric.value for metric in nothing.values()} == {1.0}
     assert TASK.metrics(["[]"], [guess], CLASSES, 0, [text])["entity_f1"].value == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("I can't: 3.14 e\u0301te\u0301 👩‍👩‍👧", ["I", "can't", ":", "3.14", "e\u0301te\u0301", "👩‍👩‍👧"]),
+        ("東京タワー、iPhone15を々", [*"東京タワー、", "iPhone15", *"を々"]),
+        ("ที่ไป ๑๒", ["ที่", "ไ", "ป", "๑๒"]),
+        ("서울에서 왔다", ["서울에서", "왔다"]),
+        ("مرحبا بكم", ["مرحبا", "بكم"]),
+        (" \n", []),
+    ],
+)
+def test_tokens_are_words_or_letters_where_there_are_no_spaces(text: str, tokens: list[str]) -> None:
+    assert [text[start:end] for start, end in words(text)] == tokens
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_all_that_is_seen_is_in_one_token(text: str) -> None:
+    places = [place for start, end in words(text) for place in range(start, end)]
+    assert places == sorted(set(places))
+    assert all(character.isspace() for place, character in enumerate(text) if place not in set(places))
+
+
+def test_a_wrong_class_within_a_sentence_without_spaces_counts_for_its_letters_only() -> None:
+    text = "田中さんは東京へ行った"
+    found = TASK.metrics([spans((0, 2, "PER"), (5, 7, "LOC"))], [spans((0, 2, "PER"))], CLASSES, 0, [text])
+    assert found["token_accuracy"].value == pytest.approx(9 / 11)
 
 
 def test_metrics_without_the_texts_are_an_error() -> None:

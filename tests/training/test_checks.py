@@ -5,6 +5,7 @@ import json
 import dagster as dg
 import pytest
 
+from ml_assets.modalities import Text
 from ml_assets.records import rows
 from ml_assets.resources import Workspace
 from ml_assets.store import ProjectStore
@@ -19,7 +20,7 @@ SETTINGS = TrainingSettings(architecture=QUICK)
 
 def check(name: str, store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> dg.AssetCheckResult:
     monkeypatch.setattr(Workspace, "store", lambda self, project: store)
-    [made] = (c for c in training_checks(store.project, SETTINGS) if c.check_key.name == name)
+    [made] = (c for c in training_checks(store.project, SETTINGS, Text()) if c.check_key.name == name)
     found = made(workspace=Workspace())
     assert isinstance(found, dg.AssetCheckResult)
     return found

@@ -252,7 +252,7 @@ def test_what_is_written_down(store: ProjectStore, tracker: Tracker, chosen: Fea
 def check(name: str, project: str) -> Any:
     from ml_assets.resources import Workspace
 
-    [found] = [c for c in training_checks(project, SETTINGS) if c.check_key.name == name]
+    [found] = [c for c in training_checks(project, SETTINGS, Text()) if c.check_key.name == name]
     return found(workspace=Workspace())
 
 

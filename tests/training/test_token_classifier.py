@@ -48,6 +48,11 @@ def marked(text: str, *parts: tuple[str, str]) -> str:
         ("Paris Lyon Metz", [("Paris", "city"), ("Lyon", "city"), ("Metz", "city")]),
         ("cafe\u0301 in Zu\u0308rich 😀 and Ærøskøbing", [("Zu\u0308rich", "city"), ("Ærøskøbing", "city")]),
         ("我住在北京市", [("北京", "city")]),
+        ("昨日はヴェルディのゐなかさんと", [("ヴェルディ", "city"), ("ゐなか", "name")]),
+        ("ผมอยู่ที่กรุงเทพกับสมชาย", [("กรุงเทพ", "city"), ("สมชาย", "name")]),
+        ("ကိုအောင်သည်ရန်ကုန်မှာ", [("ကိုအောင်", "name"), ("ရန်ကုန်", "city")]),
+        ("नमस्ते दुनिया दिल्ली", [("दुनिया", "name"), ("दिल्ली", "city")]),
+        ("서울에서 김철수가", [("서울", "city"), ("김철수", "name")]),
         ("unbelievableness", [("unbelievableness", "name")]),
         ("nothing here", []),
     ],
@@ -80,6 +85,26 @@ def marked_in_order(words: list[tuple[str, str | None]], between: str) -> str:
 def test_a_long_text_is_read_up_to_where_the_encoder_cuts_it() -> None:
     text = "word " * 300 + "Anna"
     assert found_again([text], [marked(text, ("Anna", "name"))]) == ["[]"]
+
+
+def test_a_long_stretch_without_spaces_is_read_up_to_a_bound() -> None:
+    text = "ก" * 5000
+    first, last = ({"start": start, "end": start + 3, "label": "city"} for start in (700, 4000))
+    assert found_again([text], [TASK.check([first, last])]) == [TASK.check([first])]
+    assert NETWORK.inputs([text], ENCODER).shape[1] == 1024
+
+
+def test_of_a_piece_that_is_cut_each_letter_has_the_vector_of_the_piece() -> None:
+    texts = ["ผมอยู่ที่กรุงเทพ abc", "abc"]
+    tagger = TokenClassifier(spelling=0, dropout=0).network(ENCODER, 2).eval()
+    inputs = NETWORK.inputs(texts, ENCODER)[:, :, :4]
+    found = logits(tagger, inputs)
+    words = np.flatnonzero(inputs[0, :, 3])
+    assert len(words) > 10
+    assert np.allclose(found[0, words[0]], found[0, words[:-1]], atol=1e-5)
+    assert not np.allclose(found[0, words[0]], found[0, words[-1]], atol=1e-3)
+    alone = logits(tagger, NETWORK.inputs(texts[1:], ENCODER)[:, :, :4])
+    assert np.allclose(found[1, : alone.shape[1]], alone[0], atol=2e-2), "what stands beside a text does not matter"
 
 
 def test_where_a_span_is_needed_the_likeliest_word_is_told() -> None:

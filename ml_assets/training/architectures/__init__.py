@@ -4,6 +4,7 @@ from ml_assets.registry import Registry
 from ml_assets.training.architectures.audio_cnn import AudioCNN
 from ml_assets.training.architectures.base import Architecture
 from ml_assets.training.architectures.bilstm import BiLSTM
+from ml_assets.training.architectures.char_tagger import CharTagger
 from ml_assets.training.architectures.detector import Detector
 from ml_assets.training.architectures.fine_tune import FineTune
 from ml_assets.training.architectures.fusion import Fusion
@@ -13,7 +14,7 @@ from ml_assets.training.architectures.text_cnn import TextCNN
 from ml_assets.training.architectures.token_classifier import TokenClassifier
 
 ARCHITECTURES: Registry[Architecture] = Registry(
-    "architecture", MLP, FineTune, TextCNN, BiLSTM, TokenClassifier, ImageCNN, Detector, AudioCNN, Fusion
+    "architecture", MLP, FineTune, TextCNN, BiLSTM, TokenClassifier, CharTagger, ImageCNN, Detector, AudioCNN, Fusion
 )
 ArchitectureField = ARCHITECTURES.field(Architecture)
 
@@ -24,6 +25,7 @@ __all__ = [
     "ArchitectureField",
     "AudioCNN",
     "BiLSTM",
+    "CharTagger",
     "Detector",
     "FineTune",
     "Fusion",

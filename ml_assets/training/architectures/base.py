@@ -1,7 +1,9 @@
 """What an architecture is: hyper-parameters as typed fields, a search space, a network."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +24,21 @@ PAD = -1
 """Stands behind the last word piece of a shorter text."""
 
 
+@dataclass(frozen=True)
+class Unreachable:
+    """A span that a network can never tell, whatever it learns.
+
+    Args:
+        sample: The position of its sample.
+        span: The span with `start`, `end` and `label`.
+        unread: Whether it lies behind what the network reads of the text, and not merely between its words.
+    """
+
+    sample: int
+    span: dict[str, Any]
+    unread: bool
+
+
 class Architecture(Plugin):
     """A neural network and how it is optimised (AdamW; warm-up, then cosine). Every field can be set in the YAML.
 
@@ -35,6 +52,8 @@ class Architecture(Plugin):
     """The label tasks that it answers; empty: all that one logit per class can answer."""
     embedded: ClassVar[bool] = True
     """Whether its inputs are the stored embeddings."""
+    marks_spans: ClassVar[bool] = False
+    """Whether its answers are spans, of which it may be unable to tell some: `unreachable` says which."""
     half: ClassVar[bool] = False
     """Whether it is fitted in bfloat16 where the processor is faster with it. Pays for large networks only."""
     predict_batch: ClassVar[int] = 4096
@@ -68,6 +87,10 @@ class Architecture(Plugin):
     def varied(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
         """A batch as it is learnt from: varied by chance where that teaches what does not matter. By default as it is."""
         return inputs, targets
+
+    def unreachable(self, values: Sequence[str], inputs: NDArray[Any]) -> list[Unreachable]:
+        """The spans of the values of `n` samples that no logits can tell. By default there are none."""
+        return []
 
     @abstractmethod
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
@@ -116,6 +139,16 @@ class TextArchitecture(Architecture):
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
         """Word pieces."""
         return np.asarray((inputs != PAD).sum(1))
+
+
+def beside_words(sample: int, value: str, starts: NDArray[Any], ends: NDArray[Any]) -> list[Unreachable]:
+    """The spans of a value that do not begin where a word begins, or do not end where one ends."""
+    begins, stops, read = set(starts.tolist()), set(ends.tolist()), int(ends.max(initial=0))
+    return [
+        Unreachable(sample, span, span["end"] > read)
+        for span in json.loads(value)
+        if span["start"] not in begins or span["end"] not in stops
+    ]
 
 
 def pieces_and_mask(ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":

@@ -15,16 +15,16 @@ from pydantic import Field
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
-from ml_assets.training.architectures.base import TextArchitecture, pieces_and_mask, reader
+from ml_assets.training.architectures.base import PAD, TextArchitecture, Unreachable, beside_words, pieces_and_mask, reader
 from ml_assets.training.architectures.words import (
     CODES,
+    CONTINUED,
     KINDS,
     SEEN,
     characters_of,
     code,
     runs,
-    with_marks,
-    word_beginnings,
+    units_of,
     word_ends,
 )
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The target of what is not learnt, as `cross_entropy` has it."""
 OWN = 4
-"""Columns of a word piece before its characters."""
+"""Columns of a unit before its characters."""
+UNITS = 1024
+"""Units of a text that are read at most: a stretch without spaces can be one word piece, however long it is."""
 CHARACTER, KIND = 24, 8
 """Size of the vectors of characters, and of their categories."""
 
@@ -48,13 +50,15 @@ class TokenClassifier(TextArchitecture):
     """Marks spans: fine-tunes the encoder, but for its word vectors, beside a network that reads how words are spelt.
 
     It reads words as the encoder's tokenizer splits them before it cuts them into pieces: at white space and around each
-    punctuation mark, so that a span may end before a comma. The mean of its pieces stands for a word, of which it also reads
-    the characters, with their case. `k` classes have `2 k + 1` logits: outside, then beginning and inside of each class. What
+    punctuation mark, so that a span may end before a comma. In scripts without spaces each piece counts as a word, and of a
+    piece of several letters each letter. The mean of its pieces stands for a word, of which it also reads the characters, with
+    their case. `k` classes have `2 k + 1` logits: outside, then beginning and inside of each class. What
     the encoder cuts off is outside.
     """
 
     name_in_yaml: ClassVar[str] = "token_classifier"
     tasks: ClassVar[tuple[str, ...]] = ("spans",)
+    marks_spans: ClassVar[bool] = True
 
     learning_rate: float = Field(3e-4, gt=0, le=1)
     """Peak learning rate of the encoder's weights."""
@@ -81,18 +85,18 @@ class TokenClassifier(TextArchitecture):
     """How many readers stand side by side at each depth, each beginning by chance; their probabilities are averaged."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
-        """`(n, t, 18) int32` of each word piece: its id (`PAD` behind the end), first character, last one + 1, begins a word.
+        """`(n, t, 18) int32` of each unit: its word piece (`PAD` behind the end), first character, last one + 1, begins a word.
 
         Behind these stand, where a word begins, its characters as `code` gives them, 0 behind the last. The encoder's own
-        marks begin no word.
+        marks begin no word. A unit that goes on inside a word piece has `CONTINUED` instead of the piece's id.
         """
-        pieces = super().inputs(items, encoder)
-        found = np.zeros((*pieces.shape, OWN + SEEN * bool(self.spelling)), np.int32)
-        found[:, :, 0] = pieces
-        for row, text, cut in zip(found, items, reader(encoder).offsets(items), strict=True):
-            offsets = [(start, with_marks(text, end) if end > start else end) for start, end in cut]
-            row[: len(offsets), 1:3] = np.array(offsets, np.int32).reshape(-1, 2)
-            row[: len(offsets), 3] = word_beginnings(text, offsets)
+        cut = zip(items, reader(encoder).offsets(items), strict=True)
+        each = [units_of(text, offsets, UNITS) for text, offsets in cut]
+        found = np.zeros((len(each), max(map(len, each), default=1), OWN + SEEN * bool(self.spelling)), np.int32)
+        found[:, :, 0] = PAD
+        for row, text, pieces, units in zip(found, items, super().inputs(items, encoder), each, strict=True):
+            row[: len(units), :OWN] = units
+            row[: len(units), 0] = np.where(units[:, 0] < 0, CONTINUED, pieces[units[:, 0]])
             words = np.flatnonzero(row[:, 3])
             if self.spelling and len(words):
                 for word, start, end in zip(words, row[words, 1].tolist(), word_ends(row, words).tolist(), strict=True):
@@ -101,7 +105,7 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Word pieces."""
+        """Units."""
         return super().lengths(inputs[:, :, 0])
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:
@@ -119,6 +123,15 @@ class TokenClassifier(TextArchitecture):
                 covered = words[(starts >= span["start"]) & (starts < span["end"])]
                 row[covered] = 2 + 2 * index[span["label"]]
                 row[covered[:1]] -= 1
+        return found
+
+    def unreachable(self, values: Sequence[str], inputs: NDArray[Any]) -> list[Unreachable]:
+        """Spans that begin or end within a word, or lie behind the last word piece that the encoder reads."""
+        found: list[Unreachable] = []
+        for i, (value, row) in enumerate(zip(values, inputs, strict=True)):
+            words = np.flatnonzero(row[:, 3])
+            ends = word_ends(row, words) if len(words) else row[:0, 2]
+            found += beside_words(i, value, row[words, 1], ends)
         return found
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
@@ -147,21 +160,26 @@ class TokenClassifier(TextArchitecture):
                 self.members = nn.ModuleList(readers)
 
             def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
-                pieces, mask = pieces_and_mask(inputs[:, :, 0])
-                inside = inputs[:, : pieces.shape[1]]
+                inside = inputs[:, : max(1, int((inputs[:, :, 0] != PAD).sum(1).max()))]
+                ids = inside[:, :, 0]
+                piece = (ids >= 0).cumsum(1) - 1  # of each unit among the pieces of its text
+                cut = torch.full_like(ids, PAD)
+                cut[(ids >= 0).nonzero()[:, 0], piece[ids >= 0]] = ids[ids >= 0]
+                pieces, mask = pieces_and_mask(cut)
                 read = self.transformer(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
                 states = (*read.hidden_states[:-1], read.last_hidden_state)  # an encoder without layers tells the last alone
                 begins = inside[:, :, 3] > 0
-                place = begins.cumsum(1) - 1  # of each piece's word among the words of its text
+                place = begins.cumsum(1) - 1  # of each unit's word among the words of its text
                 own = (place >= 0) & (inside[:, :, 2] > 0)  # the encoder's own marks belong to none
                 row = torch.arange(len(pieces)).unsqueeze(1).expand_as(place)
+                at = row[own], piece[own]
                 counts = begins.sum(1)
                 shape = (len(pieces), max(1, int(counts.max())))
                 # neither the mean nor an LSTM's states do with bfloat16's three digits
                 with torch.autocast("cpu", enabled=False):
                     sizes = torch.zeros(shape).index_put((row[own], place[own]), torch.ones(()), True).clamp(min=1).unsqueeze(2)
                     words = [
-                        torch.zeros(*shape, width).index_put((row[own], place[own]), states[depth][own].float(), True) / sizes
+                        torch.zeros(*shape, width).index_put((row[own], place[own]), states[depth][at].float(), True) / sizes
                         for depth in depths
                     ]
                     spelt = torch.zeros(*shape, inside.shape[2] - OWN, dtype=torch.long)

@@ -3,11 +3,16 @@
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_assets.unicode_words import borders_without_spaces
+
+CONTINUED = -2
+"""Stands instead of a word piece's id where a further letter of the same piece stands as a unit of its own."""
 SEEN = 14
 """Characters that are read of a word, with one on each side: of a longer one the first and the last."""
 CODES = 1024
@@ -30,18 +35,39 @@ def code(character: str) -> int:
     return kind * CODES + ord(character) % (CODES - 1) + 1
 
 
-def word_beginnings(text: str, offsets: Sequence[tuple[int, int]]) -> list[bool]:
-    """Whether each word piece begins a word: behind white space, beside punctuation, and in scripts that set no spaces.
+def units_of(text: str, offsets: Sequence[tuple[int, int]], most: int) -> NDArray[np.int32]:
+    """`(u, 4) int32` of each unit: its word piece (position or `CONTINUED`), first character, last one + 1, begins a word.
 
-    Letters without case (`Lo`: Chinese, kana, Thai, but also Arabic) are such scripts: each of their pieces counts as a word.
+    A unit is a word piece. In scripts without spaces pieces that hold several letters, as those that the encoder does not know
+    do, are cut at each letter, so that spans may begin and end within them; there are `most` units at most.
+    """
+    found: list[tuple[int, int, int]] = []
+    for piece, (start, stop) in enumerate(offsets):
+        end = with_marks(text, stop) if stop > start else stop
+        cuts = borders_without_spaces(text, start, end) if end > start + 1 else []
+        for i, pair in enumerate(pairwise([start, *cuts, end])):
+            found.append((CONTINUED if i else piece, *pair))
+        if len(found) >= most:
+            break
+    units = np.zeros((min(len(found), most), 4), np.int32)
+    units[:, :3] = np.array(found, np.int32).reshape(-1, 3)[:most]
+    units[:, 3] = word_beginnings(text, units[:, 1:3].tolist())
+    return units
+
+
+def word_beginnings(text: str, offsets: Sequence[Sequence[int]]) -> list[bool]:
+    """Whether each unit begins a word: behind white space, beside punctuation, and between letters without case.
+
+    Letters without case (`Lo`) are those of scripts without spaces, but also hangul, Arabic and Devanagari letters, where spans
+    often end before an ending: each of their pieces counts as a word. A further piece of the same letter begins none.
     """
     found, last = [], -1
     for start, end in offsets:
         if start == end:
             found.append(False)
             continue
-        found.append(start != last or _apart(text[start]) or _apart(text[last - 1]))
-        last = end
+        found.append(start > last or (start == last and (_apart(text[start]) or _apart(text[last - 1]))))
+        last = max(last, end)
     return found
 
 

@@ -1,0 +1,205 @@
+"""Characters alone say where a span begins and goes on: for languages that no encoder knows, with spaces or without.
+
+Dilated convolutions as in Strubell et al. 2017, "Fast and Accurate Entity Recognition with Iterated Dilated Convolutions", over
+characters and pairs of characters, and a conditional random field over the labels.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ml_assets.modalities import Encoder
+from ml_assets.tasks import Predicted, Task
+from ml_assets.training.architectures.base import Architecture, Unreachable, beside_words
+from ml_assets.training.architectures.crf import best_path, forbidden_steps, log_partition, marginals, score_of
+from ml_assets.training.architectures.words import CODES, KINDS, code, runs
+
+if TYPE_CHECKING:
+    import optuna
+    import torch
+    from torch import nn
+
+IGNORED = -100
+"""The target behind the end of a text."""
+BUCKETS = 32_749
+"""Characters that are told apart, and pairs of them: the Chinese characters in common use have a bucket each."""
+KIND = 8
+"""Size of the vectors of the categories of characters."""
+PREDICTED_TOGETHER = 64
+"""Texts whose labels are decoded together."""
+
+
+class CharTagger(Architecture):
+    """Marks spans character by character, and begins from nothing: it reads no encoder, so that it suits any language.
+
+    A span may begin and end at any character. `k` classes have `2 k + 1` labels: outside, then beginning and inside of each
+    class; a conditional random field over them never goes inside a class that has not begun.
+    """
+
+    name_in_yaml: ClassVar[str] = "char_tagger"
+    modalities: ClassVar[tuple[str, ...]] = ("text",)
+    tasks: ClassVar[tuple[str, ...]] = ("spans",)
+    embedded: ClassVar[bool] = False
+    marks_spans: ClassVar[bool] = True
+    predict_batch: ClassVar[int] = 64
+
+    learning_rate: float = Field(3e-3, gt=0, le=1)
+    """Peak learning rate of AdamW."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises to its peak."""
+    epochs: int = Field(20, ge=1, le=10_000)
+    """Passes over the training samples."""
+    batch_size: int = Field(16, ge=1)
+    """Samples per optimisation step."""
+    longest: int = Field(1024, ge=1, le=100_000)
+    """Characters of a text that are read; what stands behind them is outside."""
+    size: int = Field(64, ge=1, le=4096)
+    """Size of the vectors of characters, and of pairs of characters."""
+    width: int = Field(128, ge=1, le=4096)
+    """Filters of each convolution."""
+    layers: int = Field(4, ge=1, le=8)
+    """How many convolutions of three places; each one's places lie twice as far apart as those of the one before."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Share of each character's vectors that is dropped in training."""
+
+    def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
+        """`(n, t) int32` characters by category and code point, 0 behind the end of each text."""
+        cut = [item[: self.longest] for item in items]
+        found = np.zeros((len(cut), max(map(len, cut), default=1)), np.int32)
+        for row, text in zip(found, cut, strict=True):
+            row[: len(text)] = [_bucket(character) for character in text]
+        return found
+
+    def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
+        """Characters."""
+        return np.asarray((inputs > 0).sum(1))
+
+    def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:
+        """`(n, t)` 0 outside, `1 + 2 c` at the first character of a span of class `c`, `2 + 2 c` inside; `IGNORED` behind."""
+        index = {name: i for i, name in enumerate(classes)}
+        found = np.where(inputs > 0, 0, IGNORED).astype(np.int64)
+        for row, read, value in zip(found, (inputs > 0).sum(1), values, strict=True):
+            for span in json.loads(value):
+                row[span["start"] : min(span["end"], read)] = 2 + 2 * index[span["label"]]
+                row[span["start"] : min(span["start"] + 1, read)] -= 1
+        return found
+
+    def unreachable(self, values: Sequence[str], inputs: NDArray[Any]) -> list[Unreachable]:
+        """Spans that end behind the characters that are read."""
+        found: list[Unreachable] = []
+        for i, (value, read) in enumerate(zip(values, (inputs > 0).sum(1), strict=True)):
+            found += beside_words(i, value, np.arange(read), np.arange(1, read + 1))
+        return found
+
+    def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
+        """Vectors of characters, of their categories and of pairs; dilated convolutions; Linear.
+
+        The result is `(batch, t + 2 k + 2, 2 k + 1)` of `k` outputs: the logits of each character's labels, and behind these
+        what the random field adds for each step from label to label.
+        """
+        import torch
+        from torch import nn
+
+        options, labels = self, 2 * outputs + 1
+
+        class Tagger(nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.character = nn.Embedding(BUCKETS, options.size)
+                self.pair = nn.Embedding(BUCKETS, options.size)
+                self.kind = nn.Embedding(len(KINDS) + 1, KIND)
+                self.project = nn.Linear(3 * options.size + KIND, options.width)
+                far = [2**i for i in range(options.layers)]
+                self.convolutions = nn.ModuleList(
+                    nn.Conv1d(options.width, options.width, 3, padding=each, dilation=each) for each in far
+                )
+                self.norms = nn.ModuleList(nn.LayerNorm(options.width) for _ in far)
+                self.dropout = nn.Dropout(options.dropout)
+                self.head = nn.Linear(options.width, labels)
+                self.steps = nn.Parameter(torch.zeros(labels + 1, labels))
+                self.register_buffer("forbidden", forbidden_steps(labels), persistent=False)
+                for each in (self.character, self.pair, self.kind):
+                    nn.init.normal_(each.weight, std=0.3)
+
+            def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
+                longest = max(1, int((inputs > 0).sum(1).max()))
+                codes = inputs[:, :longest].long()
+                there = (codes > 0).unsqueeze(2)
+                pairs = nn.functional.pad(codes, (1, 1))
+                pairs = (pairs[:, :-1] * 8191 + pairs[:, 1:]) % BUCKETS
+                pair = self.pair(pairs)
+                each = (self.character(codes % BUCKETS), pair[:, :-1], pair[:, 1:], self.kind(codes // BUCKETS))
+                found = self.project(self.dropout(torch.cat(each, 2)))
+                for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+                    around = convolution((norm(found) * there).transpose(1, 2)).transpose(1, 2)
+                    found = found + self.dropout(nn.functional.gelu(around))
+                emissions = nn.functional.pad(self.head(found), (0, 0, 0, inputs.shape[1] - longest))
+                return torch.cat([emissions, (self.steps + self.forbidden).expand(len(inputs), -1, -1)], 1)
+
+        return Tagger()
+
+    def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
+        """The negative log-likelihood of the labels under the random field, by character; nothing is smoothed."""
+        emissions, steps, mask = _parts(logits, targets != IGNORED)
+        labels = targets[:, : mask.shape[1]]
+        total = log_partition(emissions, steps, mask) - score_of(emissions, steps, mask, labels)
+        return total.sum() / mask.sum().clamp(min=1)
+
+    def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
+        """Share of characters whose class is right, whether they begin a span or not."""
+        emissions, steps, mask = _parts(logits, targets != IGNORED)
+        found = best_path(emissions, steps, mask)
+        right = ((found + 1) // 2 == (targets[:, : mask.shape[1]] + 1) // 2) & mask
+        return right.sum(1) / mask.sum(1).clamp(min=1)
+
+    def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
+        """The spans of the likeliest sequence of labels.
+
+        The confidence is the smallest probability of a character's label; the score of a class its largest probability,
+        beginning or inside, among the characters. Where the task wants at least one span, the likeliest character is told.
+        """
+        import torch
+
+        values, confidence = [], np.ones(len(logits), np.float32)
+        scores = np.zeros((len(logits), len(classes)), np.float32)
+        for first in range(0, len(logits), PREDICTED_TOGETHER):
+            part = slice(first, first + PREDICTED_TOGETHER)
+            emissions, steps, mask = _parts(torch.from_numpy(logits[part]), torch.from_numpy(inputs[part] > 0))
+            paths, chances = best_path(emissions, steps, mask).numpy(), marginals(emissions, steps, mask).numpy()
+            for i, (path, chance, read) in enumerate(zip(paths, chances, mask.sum(1).tolist(), strict=True), first):
+                best, chance = path[:read], chance[:read]
+                if read and not best.any() and not task.may_be_empty:
+                    place, label = divmod(int(chance[:, 1:].argmax()), chance.shape[1] - 1)
+                    best[place] = label + 1
+                if read:
+                    confidence[i] = chance[np.arange(read), best].min().clip(0, 1)
+                    scores[i] = (chance[:, 1::2] + chance[:, 2::2]).max(0).clip(0, 1)
+                spans = runs(best, np.arange(read), np.arange(1, read + 1))
+                values.append(task.check([{"start": start, "end": end, "label": classes[c]} for start, end, c in spans]))
+        return Predicted(values, confidence, scores)
+
+    def suggest(self, trial: "optuna.Trial") -> Self:
+        """Learning rate, dropout and width."""
+        return self.model_copy(
+            update={
+                "learning_rate": trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
+                "dropout": trial.suggest_float("dropout", 0.1, 0.5),
+                "width": trial.suggest_categorical("width", [64, 128, 256]),
+            }
+        )
+
+
+def _bucket(character: str) -> int:
+    """The character's category and bucket, never 0."""
+    return code(character) // CODES * BUCKETS + ord(character) % BUCKETS
+
+
+def _parts(logits: "torch.Tensor", there: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """Emissions and mask, cut at the longest text, and the steps, of what the network gives."""
+    labels = logits.shape[2]
+    longest = max(1, int(there.sum(1).max()))
+    return logits[:, :longest], logits[0, -labels - 1 :], there[:, :longest]
