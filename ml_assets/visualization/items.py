@@ -12,6 +12,9 @@ from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.visualization.dataset import STATUSES
 
+PREDICTIONS = ("agrees", "differs", "no label", "not predicted")
+"""How a prediction and a label compare. An item predicted otherwise than it is labelled is where a wrong label hides."""
+
 
 def items_of(
     rows: pa.Table, annotations: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int
@@ -33,6 +36,7 @@ def items_of(
         "status": list(STATUSES),
         "value": values,
         "predicted": values,
+        "prediction": list(PREDICTIONS),
         "split": _names((), rows["split"]),
         "source": _names((), rows["source"]),
         "model": _names((), rows["model"]),
@@ -53,6 +57,7 @@ def items_of(
             "pushed": _seconds(rows["pushed_at"]),
             "task": rows["task_id"].to_pylist(),
             "project": rows["ls_project"].to_pylist(),
+            "prediction": _prediction(rows),
             "confidence": _numbers(rows["confidence"], 4),
             "agreement": _numbers(rows["agreement"], 4),
             "annotations": _annotations(rows["id"].to_pylist(), noted, names),
@@ -83,6 +88,13 @@ def _contents(rows: pa.Table, store: ProjectStore, modality: Modality, task: Tas
             for position, value in zip(positions, batch[name].to_pylist(), strict=True):
                 content[name][position] = value
     return content
+
+
+def _prediction(rows: pa.Table) -> list[int]:
+    """Per row the position in `PREDICTIONS`."""
+    missing, unknown = pc.is_null(rows["predicted"]), pc.is_null(rows["expected"])
+    found = pc.case_when(pc.make_struct(missing, unknown, rows["differs"]), 3, 2, 1, 0)
+    return [int(each) for each in found.to_pylist()]
 
 
 def _annotations(ids: list[str], noted: pa.Table, names: dict[str, list[str]]) -> list[list[list[Any]]]:

@@ -80,7 +80,7 @@ def collect(
             raise InvalidValue(
                 f"the URL of {service}, {url!r}, cannot be linked to: use one that starts with http:// or https://"
             )
-    rows = dataset_rows(store)
+    rows = dataset_rows(store, task)
     annotations = store.table("annotations").read()
     # pictures and sounds stand inside the page, which has to load
     shown = first_to_show(rows, settings.sample_limit if modality.column == "text" else min(settings.sample_limit, MEDIA))
