@@ -6,6 +6,7 @@ import dagster as dg
 
 from ml_assets.resources import Workspace, key
 from ml_assets.training.candidates import candidates, chosen_model
+from ml_assets.training.cross import suspects
 from ml_assets.training.settings import TrainingSettings
 
 
@@ -57,4 +58,16 @@ def training_checks(project: str, settings: TrainingSettings) -> list[dg.AssetCh
             figures[row["id"]] = {"model": row["model"], "train": len(train), "test": len(test)}
         return dg.AssetCheckResult(passed=bool(figures) and not leaked, metadata={"leaked": leaked, "models": figures})
 
-    return [best_trial_wins, good_enough, no_test_sample_seen]
+    @dg.asset_check(asset=key(project, "cross_predictions"))
+    def few_suspects(workspace: Workspace) -> dg.AssetCheckResult:
+        """Cross-validation is sure of another label for a tenth of the labelled training samples at most."""
+        store = workspace.store(project)
+        found, total = suspects(store), store.table("cross_predictions").count()
+        return dg.AssetCheckResult(
+            passed=len(found) <= total / 10,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{len(found)} of {total} labels may be wrong: the report shows them" if found else None,
+            metadata={"suspects": len(found), "samples": total, "first": found[:20]},
+        )
+
+    return [best_trial_wins, good_enough, no_test_sample_seen, few_suspects]

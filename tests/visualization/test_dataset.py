@@ -81,7 +81,7 @@ def test_a_labelled_sample_is_predicted_by_models_that_did_not_learn_from_it(tmp
 
 def test_labels_are_compared_as_the_model_that_merged_or_dropped_classes_would_say_them(tmp_path: Path) -> None:
     store = ProjectStore("merged", tmp_path)
-    write(store, "samples", [{"id": i} for i in "abc"])
+    write(store, "samples", [{"id": i, "text": i} for i in "abc"])
     labels = {"a": "so so", "b": "so so", "c": "bad"}
     write(store, "labels", [{"id": i, "value": value, "conflict": False} for i, value in labels.items()])
     recipe = {"inputs": ["content"], "encoder": "minilm", "classes": ["good"], "targets": {"good": "good", "so so": "good"}}
