@@ -95,11 +95,26 @@ def _expected(values: pa.ChunkedArray, sets: pa.ChunkedArray, store: ProjectStor
 
 
 def first_to_show(rows: pa.Table, limit: int) -> pa.Table:
-    """At most `limit` of the rows: labelled ones and conflicts first, then waiting ones, each the newest first."""
+    """At most `limit` of the rows, those first that a page should hold before all others.
+
+    First what is predicted otherwise than it is labelled, the surest prediction first, up to half of the limit; then the
+    others as they are listed.
+    """
+    differing = rows.filter(rows["differs"]).sort_by([("confidence", "descending"), ("id", "ascending")])
+    differing = differing.slice(0, (limit + 1) // 2)
+    others = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=differing["id"].combine_chunks())))
+    return pa.concat_tables([differing, as_listed(others)]).slice(0, limit)
+
+
+def as_listed(rows: pa.Table) -> pa.Table:
+    """The rows in the order in which the page lists them.
+
+    Labelled ones and conflicts first, then waiting ones, each the newest first.
+    """
     rank = pc.index_in(rows["status"], value_set=pa.array(["waiting", "unlabelled"]))
     ranked = rows.append_column("rank", pc.fill_null(rank, -1))
     order = [("rank", "ascending"), ("collected_at", "descending"), ("id", "ascending")]
-    return ranked.sort_by(order).slice(0, limit).drop_columns(["rank"])
+    return ranked.sort_by(order).drop_columns(["rank"])
 
 
 def _aligned(table: pa.Table, ids: pa.Array | pa.ChunkedArray) -> pa.Table:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml_assets.records import rows
 from ml_assets.store import ProjectStore
-from ml_assets.visualization.dataset import dataset_rows, first_to_show
+from ml_assets.visualization.dataset import as_listed, dataset_rows, first_to_show
 
 from .conftest import report_of
 from .reviews import AT, IDS, TASK, write
@@ -39,11 +39,17 @@ def test_a_prediction_differs_only_where_there_is_a_label(store: ProjectStore) -
     assert {name for name, row in by_name(store).items() if row["differs"]} == {"slating", "mended"}
 
 
-def test_labelled_ones_are_shown_first_and_then_waiting_ones(store: ProjectStore) -> None:
-    everything = first_to_show(dataset_rows(store, TASK), 100)["status"].to_pylist()
+def test_labelled_ones_are_listed_first_and_then_waiting_ones(store: ProjectStore) -> None:
+    everything = as_listed(dataset_rows(store, TASK))["status"].to_pylist()
     assert everything[:5].count("unlabelled") == everything[:5].count("waiting") == 0
     assert everything[5:] == ["waiting", "unlabelled", "unlabelled"]
-    assert first_to_show(dataset_rows(store, TASK), 3)["status"].to_pylist() == everything[:3]
+
+
+def test_a_page_holds_first_what_is_predicted_differently_the_surest_first(store: ProjectStore) -> None:
+    rows = dataset_rows(store, TASK)
+    assert first_to_show(rows, 1)["id"].to_pylist() == [IDS["mended"]]
+    assert first_to_show(rows, 3)["id"].to_pylist()[:2] == [IDS["mended"], IDS["slating"]]
+    assert first_to_show(rows, 100).num_rows == len(set(first_to_show(rows, 100)["id"].to_pylist())) == 8
 
 
 def test_unknown_source_and_split_have_a_name(tmp_path: Path) -> None:
