@@ -13,11 +13,15 @@ from ml_assets.features.embeddings import as_rows, table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
 from ml_assets.records import content_id, rows
+from ml_assets.resources import Workspace, key
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import MultipleChoice, SingleChoice
+from ml_assets.training.assets import training_assets
+from ml_assets.training.checks import training_checks
 from ml_assets.training.cross import cross_validate, out_of_sample, save, suspects
 from ml_assets.training.data import folds
 from ml_assets.training.fit import Examples
+from ml_assets.training.settings import TrainingSettings
 
 from .topics import AT
 
@@ -70,6 +74,29 @@ def test_the_same_labels_are_written_once(digits: tuple[ProjectStore, set[str]])
     store.table("cross_predictions").upsert(rows("cross_predictions", [{"id": "no longer labelled"}]))
     assert save(store, done, AT) == 1
     assert store.table("cross_predictions").ids() == set(done.ids)
+
+
+def test_the_asset_makes_the_table_and_its_check_warns(
+    digits: tuple[ProjectStore, set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dagster as dg
+
+    monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path / "home"))
+    store, planted = digits
+    monkeypatch.setattr(Workspace, "store", lambda self, project: store)
+    made = training_assets("digits", TrainingSettings(), Text(), DIGITS)
+    checks = [each for each in training_checks("digits", TrainingSettings()) if "few_suspects" in str(each.check_keys)]
+    only = dg.AssetSelection.assets(key("digits", "cross_predictions"))
+    versions = []
+    for _ in range(2):
+        done = dg.materialize([*made, *checks], selection=only, resources={"workspace": Workspace()})
+        (event,) = done.get_asset_materialization_events()
+        versions.append((event.step_materialization_data.materialization.tags or {})["dagster/data_version"])
+        (check,) = done.get_asset_check_evaluations()
+        assert check.passed
+        assert str(check.description).endswith("labels may be wrong: the report shows them")
+    assert versions[0] == versions[1]
+    assert 0.6 * len(planted) < check.metadata["suspects"].value < 1.1 * len(planted)
 
 
 @given(
