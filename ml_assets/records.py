@@ -156,6 +156,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     "test_predictions": _schema(
         id="text", model="text", sample_id="text", target="text", label="text", confidence="float", scores="text"
     ),
+    # one row per labelled training sample: what models say of it that did not learn from it nor from its group
+    "cross_predictions": _schema(
+        id="text", feature_set="text", target="text", label="text", confidence="float", scores="text", at="time"
+    ),
     # deployment
     # `files`: SHA-256 of each file of the model's folder inside
     "bentos": _schema(id="text", model="text", path="text", bytes="int", at="time", files="text"),

@@ -76,23 +76,40 @@ def stage_asset(
     noun: str,
     *,
     deps: Sequence[str] = (),
+    optional: Sequence[str] = (),
     kinds: Sequence[str] = (),
     version: str = "1",
     settings: Sequence[BaseModel] = (),
     **more: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """An asset of a stage. Its code version moves with `version` and with the settings it depends on."""
+    """An asset of a stage. Its code version moves with `version` and with the settings it depends on.
+
+    `optional` are inputs that it uses where they are there: it runs after them, and again when they change, but one that is
+    missing or failed does not hold it up.
+    """
     digest = content_id(*(s.model_dump_json() for s in settings))[:8]
     made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
         key=key(project, noun),
-        deps=[key(project, d) for d in deps],
+        deps=[key(project, d) for d in (*deps, *optional)],
         group_name=project,
         kinds=set(kinds),
         tags={"stage": stage},
         code_version=f"{version}-{digest}",
+        metadata={OPTIONAL: list(optional)} if optional else None,
         **more,
     )
     return made
+
+
+OPTIONAL = "ml_assets/optional"
+"""Metadata of an asset: the nouns of the inputs that it can do without."""
+
+
+def needed(spec: dg.AssetSpec) -> list[dg.AssetKey]:
+    """The inputs without which the asset cannot be made."""
+    without = spec.metadata.get(OPTIONAL, [])
+    names = list((without.value if isinstance(without, dg.JsonMetadataValue) else without) or ())
+    return [dep.asset_key for dep in spec.deps if dep.asset_key.path[-1] not in names]
 
 
 def told(context: dg.AssetExecutionContext) -> Callable[[str], None]:
@@ -122,16 +139,20 @@ def request(context: dg.SensorEvaluationContext, project: str, news: str) -> dg.
     return dg.RunRequest(run_key=run_key, tags={"ml_assets/project": project, "ml_assets/news": news[:200]})
 
 
-def changed(*, or_missing: bool = True) -> dg.AutomationCondition[Any]:
-    """Runs an asset once for each new data version of what it is made from, never for an unchanged one."""
+def changed(*, or_missing: bool = True, optional: Sequence[dg.AssetKey] = ()) -> dg.AutomationCondition[Any]:
+    """Runs an asset once for each new data version of what it is made from, never for an unchanged one.
+
+    It waits until all of that is there but for what is `optional`.
+    """
     condition = dg.AutomationCondition
     new = condition.any_deps_match(condition.data_version_changed()).since(
         condition.newly_requested() | condition.newly_updated()
     )
     start = (new | condition.missing()) if or_missing else new
-    return (start & ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()).with_label(
-        "on_changed_data"
-    )
+    missing = condition.any_deps_match(condition.missing() & ~condition.will_be_requested())
+    if optional:
+        missing = missing.ignore(dg.AssetSelection.assets(*optional))
+    return (start & ~missing & ~condition.any_deps_in_progress() & ~condition.in_progress()).with_label("on_changed_data")
 
 
 def result(version: str, /, **metadata: Any) -> dg.MaterializeResult[Any]:

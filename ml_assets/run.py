@@ -21,6 +21,7 @@ from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
 from ml_assets.lock import project_lock
 from ml_assets.plain import plain
+from ml_assets.resources import needed
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's log goes to its UI; on the terminal it would drown what people read."""
@@ -143,7 +144,7 @@ class Runner:
         bad = {check.asset_key for check in before}
         while True:
             interrupts.check()
-            blocked = {key for key in chosen if self._ancestors(key) & bad}
+            blocked = {key for key in chosen if self._needed(key) & bad}
             waiting = [key for key in chosen if key not in done and key not in blocked]
             reasons = {key: why for key in waiting if (why := self._stale(key) or unevaluated.get(key))}
             ready = [key for key in reasons if not self._ancestors(key) & set(reasons)]
@@ -156,7 +157,7 @@ class Runner:
             if (
                 check.asset_key in bad
                 and check.asset_key not in done
-                and any(check.asset_key in self._ancestors(k) for k in blocked)
+                and any(check.asset_key in self._needed(k) for k in blocked)
             ):
                 outcome.failed_checks[f"{_name(check.asset_key)}:{check.name}"] = why
         touched = set(outcome.materialized) | set(outcome.failed) | set(outcome.blocked)
@@ -216,13 +217,21 @@ class Runner:
         return bad
 
     def _ancestors(self, key: dg.AssetKey) -> set[dg.AssetKey]:
+        """All that the asset is made from, directly or not."""
+        return self._reached(key, lambda spec: [dep.asset_key for dep in spec.deps])
+
+    def _needed(self, key: dg.AssetKey) -> set[dg.AssetKey]:
+        """All without which the asset cannot be made."""
+        return self._reached(key, needed)
+
+    def _reached(self, key: dg.AssetKey, parents: Callable[[dg.AssetSpec], list[dg.AssetKey]]) -> set[dg.AssetKey]:
         found: set[dg.AssetKey] = set()
-        waiting = [dep.asset_key for dep in self.specs[key].deps]
+        waiting = parents(self.specs[key])
         while waiting:
             parent = waiting.pop()
             if parent not in found and parent in self.specs:
                 found.add(parent)
-                waiting += [dep.asset_key for dep in self.specs[parent].deps]
+                waiting += parents(self.specs[parent])
         return found
 
     def _checks_from_before(self) -> tuple[dict[dg.AssetCheckKey, str], dict[dg.AssetKey, str]]:

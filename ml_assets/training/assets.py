@@ -1,4 +1,4 @@
-"""`study`, `model` and `evaluation`."""
+"""`study`, `model`, `evaluation` and `cross_predictions`."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from ml_assets.records import now, rows
 from ml_assets.resources import Workspace, key, result, stage_asset, told
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
+from ml_assets.training import cross
 from ml_assets.training import evaluation as evaluations
 from ml_assets.training.architectures import ARCHITECTURES
 from ml_assets.training.candidates import Candidate, candidates, chosen_model, note_metrics
@@ -169,12 +170,44 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             mlflow=dg.MetadataValue.url(tracker.run_url((chosen_model(store) or {})["run_id"])),
         )
 
-    return [study, model, evaluation]
+    @stage_asset(
+        project,
+        "training",
+        "cross_predictions",
+        deps=["feature_set"],
+        kinds=["scikitlearn", "lance"],
+        version=f"1-{settings.seed}",
+    )
+    def cross_predictions(workspace: Workspace) -> dg.MaterializeResult[Any]:
+        """One row per labelled training sample: what models say of it that did not learn from it nor from its group.
+
+        Made from `feature_set` by cross-validation on stored embeddings; the report shows where they are sure of another
+        label, which may be wrong. Nothing for tasks that need a network of their own, such as spans and boxes.
+        """
+        store = workspace.store(project)
+        chosen = sets.current(store)
+        if not chosen:
+            raise dg.Failure("there is no feature set yet: run the asset feature_set")
+        table = store.table("cross_predictions")
+        if not task.one_logit_per_class():
+            return result(table.digest(), predicted=0)
+        done = cross.cross_validate(store, chosen, modality, task, settings.seed)
+        moved = cross.save(store, done, now())
+        return result(
+            table.digest(["feature_set", "target", "label", "confidence"]),
+            predicted=len(done.ids),
+            changed=moved,
+            agreement=round(done.agreement, 4),
+            suspects=len(cross.suspects(store)),
+            feature_set=done.feature_set,
+        )
+
+    return [study, model, evaluation, cross_predictions]
 
 
 def training_jobs(project: str) -> list[Any]:
     """The job `train_<project>`: one click from the newest dataset to an evaluated model."""
-    nouns = ["feature_set", "study", "model", "evaluation"]
+    nouns = ["feature_set", "study", "model", "evaluation", "cross_predictions"]
     job = dg.define_asset_job(
         f"train_{project}",
         selection=[key(project, noun) for noun in nouns],

@@ -7,6 +7,7 @@ import dagster as dg
 from ml_assets.modalities import Modality
 from ml_assets.resources import Workspace, key
 from ml_assets.training.candidates import candidates, chosen_model
+from ml_assets.training.cross import suspects
 from ml_assets.training.reach import LOOKED_AT, reach
 from ml_assets.training.settings import TrainingSettings
 
@@ -122,5 +123,17 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
             metadata=figures,
         )
 
-    checks = [best_trial_wins, trials_finished, good_enough, no_test_sample_seen, enough_tested]
+    @dg.asset_check(asset=key(project, "cross_predictions"))
+    def few_suspects(workspace: Workspace) -> dg.AssetCheckResult:
+        """Cross-validation is sure of another label for a tenth of the labelled training samples at most."""
+        store = workspace.store(project)
+        found, total = suspects(store), store.table("cross_predictions").count()
+        return dg.AssetCheckResult(
+            passed=len(found) <= total / 10,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{len(found)} of {total} labels may be wrong: the report shows them" if found else None,
+            metadata={"suspects": len(found), "samples": total, "first": found[:20]},
+        )
+
+    checks = [best_trial_wins, trials_finished, good_enough, no_test_sample_seen, enough_tested, few_suspects]
     return [*checks, spans_reachable] if any(each.marks_spans for each in settings.architectures) else checks

@@ -138,15 +138,10 @@ def _by_group(data: Examples, strata: Sequence[int], share: float, seed: int) ->
     Of the folds of a stratified division by groups the one whose rest holds the most classes, then the one that itself does,
     then the one whose size is nearest. A class that is still in the first part alone gives its smallest group, if it has two.
     """
-    import warnings
-
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = StratifiedGroupKFold(min(max(2, round(1 / share)), len(set(data.groups))), shuffle=True, random_state=seed)
     kinds = np.asarray(strata)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # it is then in some of the folds only
-        parts = [(a, b) for a, b in folds.split(kinds, kinds, list(data.groups)) if len(a) and len(b)]
+    parts = folds(strata, data.groups, max(2, round(1 / share)), seed)
+    if not parts:
+        raise NotEnoughLabels("no class has two labelled training samples that stand for it: label more to train")
 
     def fitness(part: tuple[NDArray[Any], NDArray[Any]]) -> tuple[float, ...]:
         train, validation = part
@@ -162,3 +157,26 @@ def _by_group(data: Examples, strata: Sequence[int], share: float, seed: int) ->
                 held = moved
                 break
     return data.take(np.flatnonzero(~held)), data.take(np.flatnonzero(held))
+
+
+def folds(strata: Sequence[int], groups: Sequence[str], count: int, seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Positions of the samples to learn from and of those held out, for each of at most `count` folds.
+
+    Each sample is held out once, its group with it; each stratum is in all folds as evenly as that allows. Empty where there
+    is only one group, or only one sample of each stratum.
+    """
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    kinds = np.asarray(strata, np.int64)
+    grouped = len(set(groups)) > 1
+    # scikit-learn refuses more folds than the largest stratum has samples
+    count = min(count, int(np.bincount(kinds).max(initial=0)), len(set(groups)) if groups else len(kinds))
+    if count < 2:
+        return []
+    divide = (StratifiedGroupKFold if grouped else StratifiedKFold)(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # it is then in some of the folds only
+        parts = divide.split(kinds, kinds, list(groups) if grouped else None)
+        return [(train, held) for train, held in parts if len(train) and len(held)]

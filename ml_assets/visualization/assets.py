@@ -7,11 +7,20 @@ import dagster as dg
 from ml_assets.home import url
 from ml_assets.labeling import dataset as datasets
 from ml_assets.modalities import Modality
-from ml_assets.records import now
-from ml_assets.resources import Workspace, changed, result, stage_asset
+from ml_assets.records import content_id, now
+from ml_assets.resources import Workspace, changed, key, result, stage_asset
 from ml_assets.tasks import Task
 from ml_assets.visualization import figures, report
 from ml_assets.visualization.settings import VisualizationSettings
+
+OPTIONAL = ("evaluation", "cross_predictions", "batch_predictions")
+"""Where the predictions come from; before the first model there are none."""
+PREDICTED = {
+    "test_predictions": ["model", "label", "confidence"],
+    "cross_predictions": ["label", "confidence"],
+    "batch_predictions": ["model", "label", "confidence"],
+}
+"""Their tables, with the columns that the report shows."""
 
 
 def visualization_assets(
@@ -24,14 +33,16 @@ def visualization_assets(
         "visualization",
         "dataset_report",
         deps=["samples", "label_tasks", "annotations", "labels"],
+        optional=OPTIONAL,
         kinds=["html"],
         settings=[settings],
-        automation_condition=changed(),
+        automation_condition=changed(optional=[key(project, noun) for noun in OPTIONAL]),
     )
     def dataset_report(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """The whole dataset as one HTML page: counts, every item, how it is labelled and by whom.
 
-        Made from `samples`, `label_tasks`, `annotations` and `labels`; for everybody who wants to see whether they are clean.
+        Made from `samples`, `label_tasks`, `annotations` and `labels`, and from what models say of them, as far as there are
+        some; for everybody who wants to see whether they are clean.
         """
         store = workspace.store(project)
         addresses = {name: url(name) for name in ("dagster", "label_studio", "mlflow")}
@@ -49,7 +60,8 @@ def visualization_assets(
         return result(
             store.table("annotations").digest(["sample_id", "value", "labeler", "deleted"])
             + store.table("samples").digest(["id", "split"])
-            + store.table("label_tasks").digest(["id", "task_id"]),
+            + store.table("label_tasks").digest(["id", "task_id"])
+            + content_id(*(store.table(name).digest(columns) for name, columns in PREDICTED.items()))[:16],
             page=dg.MetadataValue.url(f"{url('explorer')}/{project}/"),
             file=dg.MetadataValue.path(str(path)),
             samples=counts.samples,

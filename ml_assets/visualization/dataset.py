@@ -1,55 +1,123 @@
 """What is known about every sample, side by side: where it comes from, its label, its task, its prediction."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.records import TIME
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, quote
+from ml_assets.tasks import Task
 
 STATUSES = ("labelled", "conflict", "waiting", "unlabelled")
+CROSS_VALIDATION = "cross-validation"
+"""Stands for the model of a labelled training sample's prediction: models that never saw the sample."""
 
 
-def dataset_rows(store: ProjectStore) -> pa.Table:
+def dataset_rows(store: ProjectStore, task: Task) -> pa.Table:
     """One row per sample, its content left out.
 
     Columns: `id`, `source`, `split`, `collected_at`; `status`, one of `STATUSES`; `value`, `annotators`, `agreement` of its
     label; `task_id`, `ls_project`, `reason`, `pushed_at` of its Label Studio task; `predicted`, `confidence`, `model` of its
-    newest batch prediction; `differs`, true where label and prediction are both known and unequal. Missing ones are null.
+    prediction (`predictions`); `expected`, its label in that model's classes, which may have merged or dropped some;
+    `differs`, true where `expected` and `predicted` are both known and unequal. Missing ones are null.
     """
     samples = store.table("samples").read(["id", "source", "split", "collected_at"])
     labels = store.table("labels").read(["id", "value", "annotators", "agreement", "conflict"])
     tasks = store.table("label_tasks").read(["id", "task_id", "ls_project", "reason", "pushed_at"])
-    predictions = store.table("batch_predictions").read(["id", "label", "confidence", "model"])
     ids = samples["id"].combine_chunks()
     label = _aligned(labels, ids)
-    task = _aligned(tasks, ids)
-    prediction = _aligned(predictions, ids)
+    queued = _aligned(tasks, ids)
+    prediction = _aligned(predictions(store), ids)
+    expected = _expected(label["value"], prediction["feature_set"], store, task)
     return pa.table(
         {
             "id": ids,
             "source": pc.fill_null(samples["source"], "unknown"),
             "split": pc.fill_null(samples["split"], "unassigned"),
             "collected_at": samples["collected_at"].cast(TIME),
-            "status": _status(label, task),
+            "status": _status(label, queued),
             **{name: label[name] for name in ("value", "annotators", "agreement")},
-            **{name: task[name] for name in ("task_id", "ls_project", "reason", "pushed_at")},
+            **{name: queued[name] for name in ("task_id", "ls_project", "reason", "pushed_at")},
             "predicted": prediction["label"],
             "confidence": prediction["confidence"],
             "model": prediction["model"],
-            "differs": pc.fill_null(pc.not_equal(label["value"], prediction["label"]), False),
+            "expected": expected,
+            "differs": pc.fill_null(pc.not_equal(expected, prediction["label"]), False),
         }
     )
 
 
+def predictions(store: ProjectStore) -> pa.Table:
+    """What models that did not learn from a sample say of it: `id`, `label`, `confidence`, `model`, `feature_set`.
+
+    Of labelled test samples the model that serves, of labelled training samples cross-validation, of the others the newest
+    batch prediction. At most one row per sample.
+    """
+    columns = ["id", "label", "confidence", "model", "feature_set"]
+    model = _evaluated_model(store)
+    tested = store.table("test_predictions").read(["sample_id", "label", "confidence", "model"], f"model = {quote(model)}")
+    tested = tested.rename_columns(columns[:4])
+    batch = store.table("batch_predictions").read(columns[:4])
+    sets = store.table("models").read(["id", "feature_set"])
+    found = [each.append_column("feature_set", _aligned(sets, each["model"])["feature_set"]) for each in (tested, batch)]
+    crossed = store.table("cross_predictions").read(["id", "label", "confidence", "feature_set"])
+    crossed = crossed.append_column("model", pa.array([CROSS_VALIDATION] * crossed.num_rows, pa.string())).select(columns)
+    found.insert(1, crossed)
+    every = pa.concat_tables([each.select(columns).replace_schema_metadata() for each in found], promote_options="permissive")
+    first = dict(zip(reversed(every["id"].to_pylist()), range(every.num_rows - 1, -1, -1), strict=True))
+    return every.take(pa.array(sorted(first.values()), pa.int64()))
+
+
+def _evaluated_model(store: ProjectStore) -> str:
+    """The model that serves, or else the one that may serve next, or else the newest; of those that were evaluated."""
+    evaluated = store.table("evaluations").read(["model", "at"]).sort_by([("at", "descending"), ("model", "ascending")])
+    known = evaluated["model"].to_pylist()
+    live = store.table("deployments").read(["model", "live_at"], "state = 'live'").sort_by([("live_at", "descending")])
+    chosen = store.table("candidates").read(["model"], "chosen")
+    wanted = [*live["model"].to_pylist(), *chosen["model"].to_pylist(), *known]
+    return next((model for model in wanted if model in known), "")
+
+
+def _expected(values: pa.ChunkedArray, sets: pa.ChunkedArray, store: ProjectStore, task: Task) -> pa.ChunkedArray:
+    """Each value as a model of that feature set would say it; as it stands where the feature set is unknown."""
+    recipes = store.table("feature_sets").read(["id", "recipe"])
+    targets = {
+        name: mapping
+        for name, recipe in zip(recipes["id"].to_pylist(), recipes["recipe"].to_pylist(), strict=True)
+        if recipe and (mapping := json.loads(recipe)["targets"]) != {each: each for each in task.classes}
+    }
+    if not set(targets) & set(pc.unique(sets).to_pylist()):
+        return values
+    pairs = zip(values.to_pylist(), sets.to_pylist(), strict=True)
+    mapped = [value if value is None or name not in targets else task.mapped(value, targets[name]) for value, name in pairs]
+    return pa.chunked_array([pa.array(mapped, pa.string())])
+
+
 def first_to_show(rows: pa.Table, limit: int) -> pa.Table:
-    """At most `limit` of the rows: labelled ones and conflicts first, then waiting ones, each the newest first."""
+    """At most `limit` of the rows, those first that a page should hold before all others.
+
+    First what is predicted otherwise than it is labelled, the surest prediction first, up to half of the limit; then the
+    others as they are listed.
+    """
+    differing = rows.filter(rows["differs"]).sort_by([("confidence", "descending"), ("id", "ascending")])
+    differing = differing.slice(0, (limit + 1) // 2)
+    others = rows.filter(pc.invert(pc.is_in(rows["id"], value_set=differing["id"].combine_chunks())))
+    return pa.concat_tables([differing, as_listed(others)]).slice(0, limit)
+
+
+def as_listed(rows: pa.Table) -> pa.Table:
+    """The rows in the order in which the page lists them.
+
+    Labelled ones and conflicts first, then waiting ones, each the newest first.
+    """
     rank = pc.index_in(rows["status"], value_set=pa.array(["waiting", "unlabelled"]))
     ranked = rows.append_column("rank", pc.fill_null(rank, -1))
     order = [("rank", "ascending"), ("collected_at", "descending"), ("id", "ascending")]
-    return ranked.sort_by(order).slice(0, limit).drop_columns(["rank"])
+    return ranked.sort_by(order).drop_columns(["rank"])
 
 
-def _aligned(table: pa.Table, ids: pa.Array) -> pa.Table:
+def _aligned(table: pa.Table, ids: pa.Array | pa.ChunkedArray) -> pa.Table:
     """The table's rows in the order of `ids`, null where it has none."""
     found = pc.index_in(ids, value_set=table["id"].combine_chunks())
     return table.combine_chunks().take(found)

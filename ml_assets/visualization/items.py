@@ -10,22 +10,42 @@ import pyarrow.compute as pc
 from ml_assets.modalities import Modality
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
-from ml_assets.visualization.dataset import STATUSES
+from ml_assets.visualization.dataset import STATUSES, as_listed
+from ml_assets.visualization.script import script_json
+
+KEPT = ("origin", "group", "columns", "split_by")
+"""Columns of a sample that the page tells as they are."""
+AT_ONCE = 256
+"""Samples whose content is in memory at once."""
+ITEM_BYTES, ANSWER_BYTES = 200, 200
+"""What an item, and each answer to it, takes on the page beside its content: its id, codes, times."""
+PREDICTIONS = ("agrees", "differs", "no label", "not predicted")
+"""How a prediction and a label compare. An item predicted otherwise than it is labelled is where a wrong label hides."""
 
 
 def items_of(
-    rows: pa.Table, annotations: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int
+    rows: pa.Table, annotations: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int, size: int
 ) -> dict[str, Any]:
-    """The items of these rows (`dataset_rows`), in their order, as JSON-able values.
+    """The items of the first of these rows (`dataset_rows`), as many as there is room for, as JSON-able values.
+
+    They stand in the order in which the page lists them (`as_listed`).
 
     Args:
+        rows: The rows, those first that matter most.
+        annotations: Table `annotations`.
+        store: The project's tables.
+        modality: How an item is shown.
+        task: How a label is shown.
         limit: How much of each item is shown, in the modality's unit.
+        size: How many bytes the items may take on the page.
 
     Returns:
-        `names`: for each coded column the names its codes stand for. `items`: one list per column, `rows.num_rows` long;
+        `names`: for each coded column the names its codes stand for. `items`: one list per column, all of the same length;
         codes are -1 where there is no value. `annotations` holds per item a list of `[labeler, kind, value, created, updated,
         seconds, origin, deleted]`, oldest first; times are seconds since 1970.
     """
+    contents = _contents(rows, annotations, store, modality, task, limit, size)
+    rows = as_listed(rows.slice(0, len(contents)))
     noted = annotations.filter(pc.is_in(annotations["sample_id"], value_set=rows["id"].combine_chunks()))
     values = _names(task.classes if task.one_class else (), rows["value"], rows["predicted"], noted["value"])
     classes = list(dict.fromkeys([*task.classes, *(name for value in values for name in task.classes_in(value))]))
@@ -33,6 +53,7 @@ def items_of(
         "status": list(STATUSES),
         "value": values,
         "predicted": values,
+        "prediction": list(PREDICTIONS),
         "split": _names((), rows["split"]),
         "source": _names((), rows["source"]),
         "model": _names((), rows["model"]),
@@ -48,11 +69,12 @@ def items_of(
             "id": rows["id"].to_pylist(),
             **{name: _codes(rows[name], names[name]) for name in coded},
             "classes": [[classes.index(name) for name in task.classes_in(v)] if v else [] for v in rows["value"].to_pylist()],
-            **_contents(rows, store, modality, task, limit),
+            **{name: [contents[i][name] for i in rows["id"].to_pylist()] for name in ("html", "length", *KEPT)},
             "collected": _seconds(rows["collected_at"]),
             "pushed": _seconds(rows["pushed_at"]),
             "task": rows["task_id"].to_pylist(),
             "project": rows["ls_project"].to_pylist(),
+            "prediction": _prediction(rows),
             "confidence": _numbers(rows["confidence"], 4),
             "agreement": _numbers(rows["agreement"], 4),
             "annotations": _annotations(rows["id"].to_pylist(), noted, names),
@@ -60,29 +82,42 @@ def items_of(
     }
 
 
-def _contents(rows: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int) -> dict[str, list[Any]]:
-    """What is read from the samples themselves, in one pass over the table, in the order of the rows."""
-    ids = rows["id"].combine_chunks()
-    # the label is drawn in; where there is none, what a model says
-    drawn = pc.coalesce(rows["value"], rows["predicted"]).to_pylist()
-    kept = ("origin", "group", "columns", "split_by")
-    # `length` is the item's full length where it is not shown whole, else 0
-    content: dict[str, list[Any]] = {name: [None] * len(ids) for name in ("html", "length", *kept)}
-    for batch in store.table("samples").batches(["id", modality.column, *kept], size=256):
-        found = pc.index_in(batch["id"], value_set=ids)
-        if found.null_count == len(found):
-            continue
-        positions = found.drop_null().to_pylist()
-        batch = batch.filter(pc.is_valid(found))
-        for position, item in zip(positions, batch[modality.column].to_pylist(), strict=True):
-            shown, value = modality.show(item, limit), drawn[position]
-            content["html"][position] = shown if value is None else task.draw(shown, item, value, limit)
+def _contents(
+    rows: pa.Table, annotations: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int, size: int
+) -> dict[str, dict[str, Any]]:
+    """What is read from the samples themselves, by id: of the first rows, until they fill `size` bytes of the page.
+
+    `length` is the item's full length where it is not shown whole, else 0.
+    """
+    counted = annotations.group_by("sample_id").aggregate([([], "count_all")])
+    answers = dict(zip(counted["sample_id"].to_pylist(), counted["count_all"].to_pylist(), strict=True))
+    made: dict[str, dict[str, Any]] = {}
+    for start in range(0, rows.num_rows, AT_ONCE):
+        part = rows.slice(start, AT_ONCE)
+        # the label is drawn in; where there is none, what a model says
+        drawn = dict(zip(part["id"].to_pylist(), pc.coalesce(part["value"], part["predicted"]).to_pylist(), strict=True))
+        for sample in store.table("samples").take(list(drawn), ["id", modality.column, *KEPT]).to_pylist():
+            item, value = sample[modality.column], drawn[sample["id"]]
+            shown = modality.show(item, limit)
             length = modality.length(item) if modality.column == "text" else 0
-            content["length"][position] = length if length > limit else 0
-        for name in kept:
-            for position, value in zip(positions, batch[name].to_pylist(), strict=True):
-                content[name][position] = value
-    return content
+            content = {
+                "html": shown if value is None else task.draw(shown, item, value, limit),
+                "length": length if length > limit else 0,
+                **{name: sample[name] for name in KEPT},
+            }
+            size -= ITEM_BYTES + ANSWER_BYTES * answers.get(sample["id"], 0)
+            size -= sum(len(script_json(each).encode("utf-8", "surrogatepass")) for each in (*content.values(), value))
+            if size < 0:
+                return made
+            made[sample["id"]] = content
+    return made
+
+
+def _prediction(rows: pa.Table) -> list[int]:
+    """Per row the position in `PREDICTIONS`."""
+    missing, unknown = pc.is_null(rows["predicted"]), pc.is_null(rows["expected"])
+    found = pc.case_when(pc.make_struct(missing, unknown, rows["differs"]), 3, 2, 1, 0)
+    return [int(each) for each in found.to_pylist()]
 
 
 def _annotations(ids: list[str], noted: pa.Table, names: dict[str, list[str]]) -> list[list[list[Any]]]:

@@ -49,7 +49,7 @@ class LabelerCounts:
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """How the newest batch predictions compare with the labels."""
+    """How the predictions of models that did not learn from a sample compare with its label."""
 
     models: list[str]
     predicted: int
@@ -198,6 +198,6 @@ def _predictions(rows: pa.Table) -> PredictionCounts | None:
     return PredictionCounts(
         models=list(_counts(predicted, "model")),
         predicted=predicted.num_rows,
-        compared=predicted.num_rows - predicted["value"].null_count,
+        compared=predicted.num_rows - predicted["expected"].null_count,
         differ=pc.sum(predicted["differs"]).as_py() or 0,
     )

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -20,12 +19,11 @@ from ml_assets.visualization.dataset import dataset_rows, first_to_show
 from ml_assets.visualization.figures import split_colours
 from ml_assets.visualization.items import items_of
 from ml_assets.visualization.overview import Overview, overview
+from ml_assets.visualization.script import script_json
 from ml_assets.visualization.settings import VisualizationSettings
 
 TEMPLATES = resources.files("ml_assets.visualization") / "templates"
 SCRIPTS = ("data.js", "show.js", "facets.js", "list.js", "item.js", "page.js")
-MEDIA = 2000
-"""Pictures or sounds on one page at most."""
 PAGES = {"dagster": "Dagster", "label_studio": "Label Studio", "mlflow": "MLflow"}
 
 
@@ -37,7 +35,7 @@ class ReportData:
         dataset: Tag of the newest dataset, None before the first.
         at: When it was collected.
         overview: Counts over all samples.
-        content: The items on the page (`items_of`), at most `sample_limit` of them.
+        content: The items on the page (`items_of`), as many as the settings have room for.
         shown: How many they are.
         max_characters: How much of each is shown.
         urls: Base URLs of the servers, by service name.
@@ -80,10 +78,13 @@ def collect(
             raise InvalidValue(
                 f"the URL of {service}, {url!r}, cannot be linked to: use one that starts with http:// or https://"
             )
-    rows = dataset_rows(store)
+    rows = dataset_rows(store, task)
     annotations = store.table("annotations").read()
-    # pictures and sounds stand inside the page, which has to load
-    shown = first_to_show(rows, settings.sample_limit if modality.column == "text" else min(settings.sample_limit, MEDIA))
+    # everything stands inside the page, which has to load
+    first = first_to_show(rows, settings.sample_limit)
+    content = items_of(
+        first, annotations, store, modality, task, settings.max_characters, round(settings.page_megabytes * 1_000_000)
+    )
     return ReportData(
         project=store.project,
         modality=modality.type,
@@ -91,8 +92,8 @@ def collect(
         dataset=dataset or next(reversed(store.table("dataset").tags()), None),
         at=at,
         overview=overview(rows, annotations, store, task),
-        content=items_of(shown, annotations, store, modality, task, settings.max_characters),
-        shown=shown.num_rows,
+        content=content,
+        shown=len(content["items"]["id"]),
         max_characters=settings.max_characters,
         urls={service: url.rstrip("/") for service, url in urls.items()},
     )
@@ -139,13 +140,6 @@ def write(data: ReportData, folder: Path) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return path
-
-
-def script_json(value: Any) -> str:
-    """JSON that may stand inside a `<script>` element, whatever text it holds. Raises `ValueError` for NaN and infinity."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # without "<" neither "</script" nor "<!--" can occur; the line separators end a line in older JavaScript
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _template(name: str) -> str:

@@ -13,9 +13,9 @@ from ml_assets.modalities import MODALITIES
 from ml_assets.project import MLProject
 
 NOUNS = [
-    "annotations", "batch_predictions", "bento", "dataset", "dataset_report", "deployment", "drift", "embeddings", "evaluation",
-    "feature_set", "inference_log", "label_tasks", "labels", "live_accuracy", "model", "profiles", "samples", "study",
-    "uncertain_predictions",
+    "annotations", "batch_predictions", "bento", "cross_predictions", "dataset", "dataset_report", "deployment", "drift",
+    "embeddings", "evaluation", "feature_set", "inference_log", "label_tasks", "labels", "live_accuracy", "model",
+    "profiles", "samples", "study", "uncertain_predictions",
 ]  # fmt: skip
 STAGES = {"collection", "labeling", "visualization", "features", "training", "deployment", "monitoring"}
 HEAVY = (

@@ -27,8 +27,8 @@ from .conftest import Installation
 SENSOR_SECONDS = 60
 NOUNS = {
     "samples", "embeddings", "label_tasks", "annotations", "labels", "dataset", "dataset_report", "feature_set", "study",
-    "model", "evaluation", "bento", "deployment", "batch_predictions", "inference_log", "profiles", "drift", "live_accuracy",
-    "uncertain_predictions",
+    "model", "evaluation", "cross_predictions", "bento", "deployment", "batch_predictions", "inference_log", "profiles",
+    "drift", "live_accuracy", "uncertain_predictions",
 }  # fmt: skip
 
 

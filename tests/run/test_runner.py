@@ -173,3 +173,40 @@ def test_runs_of_dead_processes_are_marked_failed(instance: dg.DagsterInstance) 
     assert found is not None
     assert found.status == dg.DagsterRunStatus.FAILURE
     assert fail_runs_of_dead_processes(instance, "p") == []
+
+
+def test_what_an_asset_can_do_without_comes_before_it_but_does_not_hold_it_up(instance: dg.DagsterInstance) -> None:
+    said, ran = {"page": "1", "model": "1", "judged": "1"}, list[str]()
+
+    def asset(noun: str, deps: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> dg.AssetsDefinition:
+        @stage_asset("p", "training", noun, deps=deps, optional=optional)
+        def made() -> dg.MaterializeResult[Any]:
+            """An asset of the test."""
+            ran.append(noun)
+            if said[noun] == "fail":
+                raise ValueError(f"{noun} cannot be made")
+            return result(said[noun])
+
+        return made
+
+    @dg.asset_check(asset=key("p", "model"), blocking=True)
+    def good() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=said["model"] != "bad", description="the model is bad")
+
+    assets = [asset("data"), asset("page", ("data",), ("judged",)), asset("model", ("data",)), asset("judged", ("model",))]
+    definitions = dg.Definitions(assets=assets, asset_checks=[good], executor=dg.in_process_executor)
+
+    def run(**changes: str) -> list[str]:
+        said.update(changes)
+        ran.clear()
+        Runner("p", definitions, instance, {"model": lambda: "news" if changes.get("model") else None}, {}).run()
+        return ran.copy()
+
+    said["data"] = "1"
+    assert run(model="bad") == ["data", "model", "page"]
+    assert run() == []
+    assert run(model="2") == ["model", "judged", "page"]
+    assert run() == []
+    assert run(model="3", judged="fail") == ["model", "judged"]
+    assert run(judged="2") == ["judged", "page"]
+    assert run() == []

@@ -33,9 +33,9 @@ def data(store: ProjectStore) -> ReportData:
     return report_of(store)
 
 
-def report_of(store: ProjectStore, modality: Modality | None = None, **options: int) -> ReportData:
+def report_of(store: ProjectStore, modality: Modality | None = None, **options: float) -> ReportData:
     """The report of a store, with links to a Label Studio."""
-    settings = VisualizationSettings(**options)
+    settings = VisualizationSettings.model_validate(options)
     return collect(store, modality or Text(), TASK, settings, {"label_studio": "http://127.0.0.1:8080/"}, at=AT)
 
 

@@ -3,20 +3,24 @@ import hashlib
 import json
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_assets.modalities import Text
+from ml_assets.records import content_id, is_text
 from ml_assets.store import ProjectStore
-from ml_assets.visualization.report import ReportData, collect, render, script_json, write
+from ml_assets.visualization.report import ReportData, collect, render, write
+from ml_assets.visualization.script import script_json
 from ml_assets.visualization.settings import VisualizationSettings
 
 from .conftest import report_of
-from .reviews import AT, TASK
+from .reviews import AT, IDS, TASK
+from .reviews import write as write_rows
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
@@ -65,9 +69,36 @@ def test_the_head_names_project_dataset_and_time(data: ReportData) -> None:
 
 
 def test_the_page_says_when_it_holds_only_some_items(store: ProjectStore, data: ReportData) -> None:
-    words = "The counts cover all 8 samples. The items on this page are 3 of them, labelled ones first."
+    words = (
+        "The counts cover all 8 samples. The items on this page are 3 of them: "
+        "first those that are predicted otherwise than they are labelled, then labelled ones."
+    )
     assert words in render(report_of(store, sample_limit=3))
     assert "The counts cover all" not in render(data)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(max_size=300) | BREAKING.map(lambda text: text * 50), min_size=20, max_size=60), st.integers(2, 30))
+def test_the_page_is_no_larger_than_it_may_be_whatever_the_items_hold(texts: list[str], kilobytes: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, empty = ProjectStore("full", folder), len(render(report_of(ProjectStore("new", folder))).encode())
+        texts = [text for text in texts if is_text(text)]
+        samples = [{"id": content_id(str(i), text), "text": text, "columns": f'{{"<": {i}}}'} for i, text in enumerate(texts)]
+        write_rows(store, "samples", samples)
+        answers = [{"id": f"{s['id']}/{n}", "sample_id": s["id"], "value": "good"} for s in samples[::3] for n in range(5)]
+        write_rows(store, "annotations", answers)
+        small = report_of(store, page_megabytes=kilobytes / 1000)
+        assert len(render(small).encode()) <= empty + 1000 * kilobytes + 2000  # 2000: the counts above the items
+        assert small.overview.samples == len(samples) >= small.shown
+        assert report_of(store).shown == len(samples)
+
+
+def test_a_page_without_room_for_all_holds_what_is_predicted_differently(store: ProjectStore) -> None:
+    small = report_of(store, page_megabytes=0.0015)
+    assert 0 < small.shown < 8
+    shown = set(small.content["items"]["id"])
+    assert {IDS["mended"]} <= shown
+    assert shown <= {IDS["mended"], IDS["slating"], IDS["attack"], IDS["praise"], IDS["doubt"]}
 
 
 def test_the_same_data_give_the_same_page(store: ProjectStore, data: ReportData) -> None:
@@ -97,7 +128,7 @@ def test_a_url_that_is_no_web_address_is_refused(store: ProjectStore) -> None:
         collect(store, Text(), TASK, VisualizationSettings(), {"label_studio": "javascript:alert(1)"}, at=AT)
 
 
-@pytest.mark.parametrize("wrong", [{"max_characters": 0}, {"sample_limit": 0}, {"sample_limits": 5}])
+@pytest.mark.parametrize("wrong", [{"max_characters": 0}, {"sample_limit": 0}, {"page_megabytes": 0}, {"sample_limits": 5}])
 def test_settings_refuse_what_makes_no_sense(wrong: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         VisualizationSettings(**wrong)

@@ -6,10 +6,6 @@ const names = page.names;
 const total = items.id.length;
 const positions = new Map(items.id.map((id, i) => [id, i]));
 
-// An item predicted otherwise than it is labelled is where a wrong label hides.
-names.prediction = ["agrees", "differs", "no label", "not predicted"];
-items.prediction = items.predicted.map((predicted, i) =>
-  predicted < 0 ? 3 : items.value[i] < 0 ? 2 : predicted === items.value[i] ? 0 : 1);
 items.labeler = items.annotations.map((all) => [...new Set(all.filter((one) => !one[7]).map((one) => one[0]))].filter((code) => code >= 0));
 
 const FACETS = [
