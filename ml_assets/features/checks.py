@@ -48,9 +48,11 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
             share, cut = float(unread.mean()) if items else 0.0, int((unread > 0).sum())
             figures[f"share that {name} does not read"] = round(share, 4)
             if share > MAY_BE_UNREAD:
+                model, _, windows = name.partition("*")
+                more = min(99, 2 * int(windows)) if windows.isdigit() and int(windows) >= 8 else 8
                 wrong.append(
                     f"{name} does not read {share:.0%} of the text: {cut} of {len(items)} texts are longer than it looks; "
-                    f"name the encoder {name.partition('*')[0]}*8 to read eight windows of each"
+                    f"name the encoder {model}*{more} to read {more} windows of each"
                 )
         return dg.AssetCheckResult(
             passed=not wrong, severity=dg.AssetCheckSeverity.WARN, description="; ".join(wrong) or "they do", metadata=figures

@@ -114,12 +114,13 @@ def test_the_share_of_a_text_that_is_not_read_is_told(store: ProjectStore) -> No
     assert TEXT.encoder("minilm*8").unread([LONG])[0] < 0.1
     collect(store, *TEXTS, LONG)
     task = SingleChoice(classes=("a", "b"))
-    for name, passes in (("minilm", False), ("minilm*16", True)):
+    collect(store, LONG * 12)
+    for name, more in (("minilm", "minilm*8"), ("minilm*8", "minilm*16"), ("minilm*99", "")):
         checks = features_checks(store.project, FeaturesSettings(encoder=name), TEXT, task)
         [read_whole] = [check for check in checks if check.check_key.name == "read_whole"]
         found = read_whole(workspace=Workspace())
-        assert found.passed == passes
-        assert passes or "name the encoder minilm*8" in found.description
+        assert found.passed == (not more)
+        assert not more or f"name the encoder {more} to read" in found.description
 
 
 def refuse(self: TextEncoder, items: list[str]) -> None:
