@@ -65,6 +65,8 @@ class CharTagger(Architecture):
     """How many convolutions of three places; each one's places lie twice as far apart as those of the one before."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of each character's vectors that is dropped in training."""
+    hidden: float = Field(0.3, ge=0, lt=1)
+    """Share of characters, and of pairs, that are hidden in training, so that it learns to go by what stands around them."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
         """`(n, t) int32` characters by category and code point, 0 behind the end of each text."""
@@ -131,14 +133,17 @@ class CharTagger(Architecture):
                 there = (codes > 0).unsqueeze(2)
                 pairs = nn.functional.pad(codes, (1, 1))
                 pairs = (pairs[:, :-1] * 8191 + pairs[:, 1:]) % BUCKETS
-                pair = self.pair(pairs)
-                each = (self.character(codes % BUCKETS), pair[:, :-1], pair[:, 1:], self.kind(codes // BUCKETS))
+                pair = self.seen(self.pair(pairs))
+                each = (self.seen(self.character(codes % BUCKETS)), pair[:, :-1], pair[:, 1:], self.kind(codes // BUCKETS))
                 found = self.project(self.dropout(torch.cat(each, 2)))
                 for convolution, norm in zip(self.convolutions, self.norms, strict=True):
                     around = convolution((norm(found) * there).transpose(1, 2)).transpose(1, 2)
                     found = found + self.dropout(nn.functional.gelu(around))
                 emissions = nn.functional.pad(self.head(found), (0, 0, 0, inputs.shape[1] - longest))
                 return torch.cat([emissions, (self.steps + self.forbidden).expand(len(inputs), -1, -1)], 1)
+
+            def seen(self, vectors: "torch.Tensor") -> "torch.Tensor":
+                return vectors * (torch.rand(vectors.shape[:2]) >= options.hidden).unsqueeze(2) if self.training else vectors
 
         return Tagger()
 
