@@ -45,13 +45,15 @@ def resampled(n: int, seed: int, draws: int = DRAWS) -> Iterator[NDArray[np.floa
         yield rng.multinomial(n, np.full(n, 1 / n), size=PART).astype(float)
 
 
-def as_metrics(found: Draws, samples: int) -> dict[str, Metric]:
+def as_metrics(found: Draws, samples: int | None = None) -> dict[str, Metric]:
     """Each figure with the interval of its draws.
 
     Where all samples are right, or none, so are they in every draw. What of so few samples follows for others is then what
-    Wilson's interval (1927) says of a share.
+    Wilson's interval (1927) says of a share, if it is told how many they are.
     """
     metrics = {name: _with_interval(float(values[0]), values[1:]) for name, values in found.items()}
+    if samples is None:
+        return metrics
     least = samples / (samples + NormalDist().inv_cdf(0.975) ** 2)
     return {
         name: Metric(m.value, min(m.low, least), m.high) if m.value >= 1

@@ -6,6 +6,7 @@ import pytest
 
 from ml_assets import inbox
 from ml_assets.collection.sources import SOURCES, BadRecord, Source, SourceError, Upload
+from ml_assets.collection.sources.places import path_here
 from ml_assets.records import Record
 
 EACH = pytest.mark.parametrize("name", [*SOURCES, Upload.name_in_yaml])
@@ -66,7 +67,7 @@ def test_it_yields_records_of_its_own(name: str, tmp_path: Path) -> None:
 def test_a_change_is_seen(name: str, tmp_path: Path) -> None:
     source = filled(name, tmp_path / "data")
     before = source.files()
-    path = Path(before[1].uri.removeprefix("file://"))
+    path = Path(str(path_here(before[1].uri)))
     path.write_bytes(path.read_bytes() * 2)
     after = source.files()
     assert [file.uri for file in after] == [file.uri for file in before]

@@ -48,7 +48,7 @@ attributes:
     schedule: 0 * * * *
 """
 STAGES = "collection, labeling, visualization, features, training, deployment, monitoring"
-TABLE = "name, split, hint, path, format, content, file_columns, folder, label, rename, label_unit, labeler, split_column, splits, group, columns"
+TABLE = "name, split, group_from_source, hint, path, format, content, file_columns, folder, label, rename, label_unit, labeler, split_column, splits, group, columns"
 MLP = "learning_rate, weight_decay, warmup, label_smoothing, epochs, batch_size, hidden, dropout"
 
 MISTAKES: dict[str, tuple[str, str, int, str]] = {
