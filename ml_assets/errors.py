@@ -17,7 +17,7 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     known = list(choices)
     alike = difflib.get_close_matches(name, known, 1)
     meant = f"; did you mean {alike[0]!r}?" if alike else ""
-    return f"unknown {kind} {name!r}: choose one of {', '.join(known) or '(there is none)'}{meant}"
+    return f"unknown {kind} {name!r}: choose one of {', '.join(known) or '(it has none)'}{meant}"
 
 
 class InvalidValue(MLAssetsError, ValueError):
