@@ -210,7 +210,8 @@ class Predictor:
                 predictions.append(prediction | {"label": self.model.task.answer(seen)})
                 records.append({"kind": "prediction", "at": at.isoformat(), "model": self.version, **prediction,
                                 "sample_id": self.sample_id(item), modality.column: modality.to_json(item),
-                                "client": request.context, "offsets": sample.offsets.to_json()})  # fmt: skip
+                                "client": request.context,
+                                **({} if sample.offsets.unchanged else {"offsets": sample.offsets.to_json()})})  # fmt: skip
             answers.append(Answer(self.version, at, predictions))
         self.segments.append(records, at)
         return answers
