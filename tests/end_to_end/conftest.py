@@ -19,6 +19,7 @@ from browser_fixture import browser
 from installation import SERVICES, free_port, processes_of, wait_until
 
 from ml_assets import settings
+from ml_assets.demo import newsgroups
 
 __all__ = ["browser"]
 
@@ -69,6 +70,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         "COLUMNS": "200",
         **{f"ML_ASSETS_{name.upper()}_PORT": str(port) for name, port in ports.items()},
     }
+    with pytest.MonkeyPatch.context() as patch:  # every third post: most of the time goes into embeddings
+        patch.setenv("ML_ASSETS_HOME", str(home))
+        newsgroups.fetch()
+        for name in ("train.csv", "test.csv"):
+            newsgroups._write(name, newsgroups.read(name)[::3])
     said = home.with_suffix(".log")
     with said.open("w") as log:
         process = subprocess.Popen([COMMAND, "demo"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

@@ -62,10 +62,10 @@ def test_every_stage_is_told_of(demo: Installation) -> None:
 
 def test_served_model_is_good(demo: Installation) -> None:
     project = demo.json("status")["projects"]["newsgroups"]
-    assert project["serving"]["metrics"]["macro_f1"] >= 0.93
+    assert project["serving"]["metrics"]["macro_f1"] >= 0.90  # of a third of the posts
     low, high = project["serving"]["metrics"]["macro_f1_interval"]
     assert low < project["serving"]["metrics"]["macro_f1"] < high
-    assert sum(project["labels"].values()) >= 2733
+    assert sum(project["labels"].values()) >= 1150
     assert project["last_day"]["predictions"] >= 200
 
 
