@@ -49,7 +49,8 @@ def url(service: str) -> str:
 def who_starts(service: str) -> str:
     """What to do about a server that does not answer: ours can be started, somebody else's cannot."""
     variable = EXISTING.get(service, "")
-    if os.environ.get(variable):
+    ours = f"http://127.0.0.1:{port(service)}"
+    if (os.environ.get(variable) or ours).rstrip("/") != ours:  # MLflow sets its variable itself
         return f"it is the server that {variable} names, and not started from here"
     return "start it with `ml-assets up`"
 

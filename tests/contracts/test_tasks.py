@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from ml_assets.modalities import MODALITIES
 from ml_assets.tasks import TASKS, InvalidLabel, SingleChoice, Task
+from ml_assets.tasks.classes import from_editor
 
 from .plugins import options
 
@@ -287,7 +288,7 @@ def test_class_names_survive_the_label_config_or_are_refused(names: list[str]) -
         return
     config = ElementTree.fromstring(task.label_config('<Text name="content" value="$content"/>', "?"))
     choices = config.findall("./Choices/Choice")
-    assert [choice.get("value") for choice in choices] == names
+    assert [from_editor(choice.get("value")) for choice in choices] == names
     assert [choice.get("hotkey") for choice in choices] == [str(i) if i < 10 else None for i in range(1, len(names) + 1)]
 
 

@@ -39,7 +39,9 @@ def contents(project: ProjectSettings, seed: int) -> list[Any]:
 def label_of(project: ProjectSettings) -> str:
     """A label that the project's task takes."""
     task = project.labeling.task
-    return task.classes[0] if task.one_class else "[]"
+    if task.one_class or task.may_be_empty:
+        return task.classes[0] if task.one_class else "[]"
+    return json.dumps([{"start": 0, "end": 4, "label": task.classes[0]}])
 
 
 def fill(home: Path, project: ProjectSettings) -> int:

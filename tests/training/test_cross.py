@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from ml_assets.features import feature_set as sets
 from ml_assets.features.embeddings import as_rows, table_of
 from ml_assets.features.settings import FeaturesSettings
-from ml_assets.modalities import Text
+from ml_assets.modalities import Image, Text
 from ml_assets.records import content_id, rows
 from ml_assets.resources import Workspace, key
 from ml_assets.store import ProjectStore
@@ -85,7 +85,7 @@ def test_the_asset_makes_the_table_and_its_check_warns(
     store, planted = digits
     monkeypatch.setattr(Workspace, "store", lambda self, project: store)
     made = training_assets("digits", TrainingSettings(), Text(), DIGITS)
-    checks = [each for each in training_checks("digits", TrainingSettings()) if "few_suspects" in str(each.check_keys)]
+    checks = [each for each in training_checks("digits", TrainingSettings(), Image()) if "few_suspects" in str(each.check_keys)]
     only = dg.AssetSelection.assets(key("digits", "cross_predictions"))
     versions = []
     for _ in range(2):

@@ -120,7 +120,7 @@ def dying(request: pytest.FixtureRequest, tracker: Tracker, monkeypatch: pytest.
 def sentence(dying: Dying) -> str:
     if dying.how == "silent":
         return f"MLflow at {dying.uri} is silent: see its log, or try again"
-    return f"MLflow does not answer at {dying.uri}: start it with `ml-assets up`"
+    return f"MLflow does not answer at {dying.uri}: it is the server that MLFLOW_TRACKING_URI names, and not started from here"
 
 
 def leave(run: TrackedRun, dying: Dying) -> None:
