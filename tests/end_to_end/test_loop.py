@@ -150,7 +150,7 @@ def test_mlflow_has_nested_trials_moving_curves_and_no_pickle(demo: Installation
         run = tracker.client.get_run(trial["run_id"])
         assert run.data.tags["mlflow.parentRunId"]
         curve = [point.value for point in tracker.client.get_metric_history(trial["run_id"], "train_loss")]
-        assert len(curve) > 10
+        assert len(curve) > (1 if trial["ended"] == "pruned" else 10)
         assert curve[-1] < curve[0]
     model = store.table("models").read().to_pylist()[-1]
     tags = tracker.client.get_run(model["run_id"]).data.tags
