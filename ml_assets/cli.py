@@ -27,7 +27,7 @@ app.add_typer(keys_app, name="keys")
 
 console = Console(stderr=True)
 EXAMPLES = ("newsgroups", "sentiment", "digits", "languages", "tweets", "addresses", "scenes")
-"""Those of `demo`, which is loaded only when it runs."""
+"""Names of the demo's examples, listed here because the package `demo` is loaded only when it runs."""
 INTERRUPTED = 130
 """Exit code of what Ctrl-C ended, as shells have it."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

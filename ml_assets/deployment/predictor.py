@@ -156,7 +156,8 @@ class Predictor:
             raise BadSample(f"too long: {length:,.0f} {modality.unit}, more than {longest:,.0f}")
         # a text is cut for the model, but only after all of it was read
         weight = 1.0 if modality.has_files else max(1.0, len(item) / ORDINARY)
-        return Sample(item, self._prepared(item), weight, modality.offsets(given))
+        offsets = modality.offsets(given) if self.model.task.names_places() else UNMOVED
+        return Sample(item, self._prepared(item), weight, offsets)
 
     def _prepared(self, item: Any) -> Any:
         if not self.model.modality.has_files:

@@ -144,7 +144,7 @@ def _sample(record: dict[str, Any], modality: Modality) -> tuple[str, str | byte
 def _within(
     store: ProjectStore, given: list[Pushed], task: Task, modality: Modality, rejects: list[dict[str, Any]], at: datetime
 ) -> list[Pushed]:
-    """Those labels whose places their samples have, as far as these are known; of the others rejects are made."""
+    """The labels that point at places within their samples; those that point beyond a known sample become rejects."""
     samples = store.table("samples").take(sorted({row["sample_id"] for row, _, _ in given}), ["id", modality.column])
     items = dict(zip(*samples.to_pydict().values(), strict=True))
     kept = []

@@ -54,7 +54,7 @@ class Image(Modality):
         return self.model_copy(update={"max_pixels": int(min(self.max_pixels, work))})
 
     def size(self, item: bytes) -> tuple[int, int]:
-        """As its EXIF orientation turns it."""
+        """Width and height of the picture in pixels, turned as its EXIF orientation says."""
         with opened(item) as image:
             return size_upright(image)
 

@@ -9,7 +9,6 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import IO, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -103,8 +102,16 @@ class TableSource(Source):
         labels = columns_of(self.label or ())
         needed = [*columns_of(self.content), *labels, *filter(None, [self.split_column, self.group]), *self.columns]
         numbered = enumerate(rows_of(uri, format_of(uri, self.format), list(dict.fromkeys(needed))), 1)
-        while batch := list(islice(numbered, BATCH)):
-            yield [self.record(row, f"{uri}#{number}") for number, row in batch]
+        batch, size = list[Record | BadRecord](), 0
+        for number, row in numbered:
+            record = self.record(row, f"{uri}#{number}")
+            batch.append(record)
+            size += len(record.content) if isinstance(record, Record) else 0
+            if len(batch) == BATCH or size > MAX_BYTES:  # the files that a table names may be large
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
 
     def record(self, row: Row, origin: str) -> Record | BadRecord:
         """What a row says, if it says it well."""

@@ -55,7 +55,7 @@ class Architecture(Plugin):
     marks_spans: ClassVar[bool] = False
     """Whether its answers are spans, of which it may be unable to tell some: `unreachable` says which."""
     half: ClassVar[bool] = False
-    """Whether it is fitted in bfloat16 where the processor is faster with it. Pays for large networks only."""
+    """Whether the network is fitted in bfloat16 where the processor is faster with it. Pays for large networks only."""
     predict_batch: ClassVar[int] = 4096
     """Samples that go through it together when it predicts."""
 
