@@ -1,7 +1,8 @@
-"""`label_tasks`, `annotations`, `labels` and `dataset`: from samples to what is known of them."""
+"""`label_tasks`, `suggestions`, `annotations`, `labels` and `dataset`: from samples to what is known of them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -19,10 +20,12 @@ from ml_assets.labeling.given import collect_given
 from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import ls_project_of, push_queue
 from ml_assets.labeling.settings import LabelingSettings
+from ml_assets.labeling.suggestions import Refreshed, outdated, refresh
 from ml_assets.labeling.watch import watch
 from ml_assets.modalities import Modality
+from ml_assets.progress import report
 from ml_assets.records import now
-from ml_assets.resources import Workspace, result, stage_asset
+from ml_assets.resources import Workspace, changed, result, stage_asset
 from ml_assets.store import ProjectStore
 
 VectorsOf = Callable[[ProjectStore, Sequence[str]], NDArray[np.float32]]
@@ -42,8 +45,8 @@ def labeling_assets(
         wherever it is interrupted, a sample gets one task.
         """
         store, client = workspace.store(project), connect()
-        for changed in watch(store, client, ls_project_of(store), settings, modality, "label_tasks"):
-            context.log.warning(changed)
+        for told in watch(store, client, ls_project_of(store), settings, modality, "label_tasks"):
+            context.log.warning(told)
         done = push_queue(store, client, settings, modality, lambda ids: vectors(store, ids), now())
         table = store.table("label_tasks")
         return result(
@@ -52,6 +55,33 @@ def labeling_assets(
             pushed_now=done.pushed,
             waiting=done.waiting,
             label_studio=dg.MetadataValue.url(f"{url('label_studio')}/projects/{done.ls_project}/data"),
+        )
+
+    @stage_asset(
+        project,
+        "labeling",
+        "suggestions",
+        deps=["label_tasks", "batch_predictions"],
+        kinds=["labelstudio"],
+        settings=[settings.task],
+        automation_condition=changed(or_missing=False),
+    )
+    def suggestions(workspace: Workspace) -> dg.MaterializeResult[Any]:
+        """What the tasks that wait in Label Studio show: what the model says that serves now.
+
+        Made from `label_tasks` and `batch_predictions`. What people began keeps what they saw; test samples show nothing.
+        """
+        store = workspace.store(project)
+        ls_project, done = ls_project_of(store), Refreshed()
+        if ls_project is not None and (rows := outdated(store, ls_project)):
+            done = refresh(store, connect(), ls_project, settings.task, rows, partial(report, "suggestions"))
+        table = store.table("label_tasks")
+        return result(
+            table.digest(["id", "predicted", "model"]),
+            showing=table.count("predicted IS NOT NULL"),
+            changed_now=done.shown,
+            confirmed_now=done.same,
+            begun=done.begun,
         )
 
     @stage_asset(
@@ -71,8 +101,8 @@ def labeling_assets(
         ls_project, found = ls_project_of(store), None
         if ls_project is not None:
             client = connect()
-            for changed in watch(store, client, ls_project, settings, modality, "annotations"):
-                context.log.warning(changed)
+            for told in watch(store, client, ls_project, settings, modality, "annotations"):
+                context.log.warning(told)
             if client.project(ls_project) is not None:  # else `label_tasks` begins anew
                 found = pull(store, client, ls_project, task)
         for wrong in found.invalid if found else ():
@@ -136,4 +166,4 @@ def labeling_assets(
             classes=dg.MetadataValue.md("\n".join(["| class | train | test |", "|---|---|---|", *lines])),
         )
 
-    return [label_tasks, annotations, labels, dataset]
+    return [label_tasks, suggestions, annotations, labels, dataset]

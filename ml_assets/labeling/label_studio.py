@@ -21,7 +21,7 @@ from ml_assets.errors import InvalidValue
 from ml_assets.labeling import http
 from ml_assets.labeling.http import LabelStudioRefused, LabelStudioUnavailable
 
-__all__ = ["Answer", "LabelStudio", "LabelStudioRefused", "LabelStudioUnavailable", "is_ours", "stamp"]
+__all__ = ["Answer", "LabelStudio", "LabelStudioRefused", "LabelStudioUnavailable", "Suggestion", "is_ours", "stamp"]
 
 CHUNK = 1000
 """Tasks of one import: one bad task fails its whole chunk, and larger chunks gain nothing."""
@@ -35,6 +35,7 @@ QUEUE = "ml_assets"
 that a version per model would put the tasks of every older model last. Which model it was stands in `label_tasks`."""
 
 _FIELDS = "id,data,annotations,updated_at,result,completed_by,was_cancelled,created_at,lead_time"  # also of the annotations
+_STATE = "id,data,predictions,total_annotations,cancelled_annotations,updated_at"
 Filter = dict[str, Any]
 
 
@@ -45,6 +46,23 @@ class Answer:
     task_id: int
     result: Sequence[dict[str, Any]]
     lead_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a task shows of a model before people answer.
+
+    Args:
+        task_id: Of the Label Studio task.
+        prediction: Id of the prediction that is changed; None makes one.
+        result: As the task writes it.
+        score: Where the task stands in the queue; the lowest is asked first.
+    """
+
+    task_id: int
+    prediction: int | None
+    result: Sequence[dict[str, Any]]
+    score: float
 
 
 class LabelStudio:
@@ -279,6 +297,35 @@ class LabelStudio:
         for start in range(0, len(listed), LOOKUP):
             chosen = _where("data.item_id", "in_list", "List", listed[start : start + LOOKUP])
             yield from self._by_key(project, "id", chosen, fields, PAGE)
+
+    def untouched(self, project: int, items: Collection[str]) -> dict[int, int | None]:
+        """The tasks of these items that nobody answered or skipped, each with the id of the prediction that it shows."""
+        found: dict[int, int | None] = {}
+        for task in self._of_items(project, items, _STATE):
+            if not task.get("total_annotations") and not task.get("cancelled_annotations"):
+                ours = [p["id"] for p in task.get("predictions") or [] if p.get("model_version") == QUEUE]
+                found[int(task["id"])] = max(ours, default=None)
+        return found
+
+    def suggest(self, suggestions: Sequence[Suggestion], connections: int = 4) -> None:
+        """Let tasks show other predictions, each changed in its place: an answer that names the old one can still be sent."""
+
+        def show(suggestion: Suggestion) -> None:
+            shown = {"result": list(suggestion.result), "score": suggestion.score, "model_version": QUEUE}
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    with self._asking(f"the prediction of task {suggestion.task_id}"):
+                        if suggestion.prediction is None:
+                            self._sdk.predictions.create(task=suggestion.task_id, **shown)
+                        else:
+                            self._sdk.predictions.update(suggestion.prediction, **shown)
+                        return
+                except LabelStudioUnavailable:
+                    if attempt == ATTEMPTS:
+                        raise
+
+        with ThreadPoolExecutor(connections) as pool:
+            list(pool.map(show, suggestions))
 
     def changes(self, project: int, since: datetime | None) -> Iterator[list[dict[str, Any]]]:
         """Pages of tasks that changed at `since` or later, with all their annotations, those that changed first first.

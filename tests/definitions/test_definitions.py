@@ -15,7 +15,7 @@ from ml_assets.project import MLProject
 NOUNS = [
     "annotations", "batch_predictions", "bento", "cross_predictions", "dataset", "dataset_report", "deployment", "drift",
     "embeddings", "evaluation", "feature_set", "inference_log", "label_tasks", "labels", "live_accuracy", "model",
-    "profiles", "samples", "study", "uncertain_predictions",
+    "profiles", "samples", "study", "suggestions", "uncertain_predictions",
 ]  # fmt: skip
 STAGES = {"collection", "labeling", "visualization", "features", "training", "deployment", "monitoring"}
 HEAVY = (

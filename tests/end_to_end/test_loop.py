@@ -28,7 +28,7 @@ SENSOR_SECONDS = 60
 NOUNS = {
     "samples", "embeddings", "label_tasks", "annotations", "labels", "dataset", "dataset_report", "feature_set", "study",
     "model", "evaluation", "cross_predictions", "bento", "deployment", "batch_predictions", "inference_log", "profiles",
-    "drift", "live_accuracy", "uncertain_predictions",
+    "drift", "live_accuracy", "uncertain_predictions", "suggestions",
 }  # fmt: skip
 
 

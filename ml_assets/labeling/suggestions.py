@@ -1,0 +1,85 @@
+"""What tasks that nobody began show of a model: brought up to date when another model serves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ml_assets.labeling.label_studio import LabelStudio, Suggestion
+from ml_assets.labeling.pull import DELETED
+from ml_assets.records import SCHEMAS
+from ml_assets.store import ProjectStore
+from ml_assets.tasks import Task
+
+AT_ONCE = 500
+"""Tasks that are looked at, changed and recorded together."""
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What one pass over the suggestions did.
+
+    Args:
+        shown: Tasks that show something else now.
+        same: Tasks of which the new model says what the old one said.
+        begun: Tasks that somebody answered or skipped meanwhile; they keep what they show.
+    """
+
+    shown: int = 0
+    same: int = 0
+    begun: int = 0
+
+
+def outdated(store: ProjectStore, project: int) -> list[dict[str, Any]]:
+    """The rows of `label_tasks` that show nothing or an older model's suggestion, as they should be.
+
+    `before` is what they show now. Of a test sample nothing is shown, so that no model sways its label.
+    """
+    where = f"ls_project = {project} AND task_id IS NOT NULL AND reason != '{DELETED}'"
+    test = store.table("samples").ids("split = 'test'")
+    rows = [row for row in store.table("label_tasks").read(where=where).to_pylist() if row["id"] not in test]
+    found = store.table("batch_predictions").take([row["id"] for row in rows], ["id", "model", "label"]).to_pylist()
+    says = {row["id"]: row for row in found}
+    return [
+        row | {"before": row["predicted"], "predicted": says[row["id"]]["label"], "model": says[row["id"]]["model"]}
+        for row in rows
+        if row["id"] in says and says[row["id"]]["model"] != row["model"]
+    ]
+
+
+def refresh(
+    store: ProjectStore,
+    client: LabelStudio,
+    project: int,
+    task: Task,
+    rows: Sequence[dict[str, Any]],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Refreshed:
+    """Let tasks show what the model that predicted last says; `label_tasks` names it afterwards.
+
+    A task that somebody answered or skipped keeps what it shows. A suggestion is changed in its place, so that whoever has the
+    task open can still submit it; an interrupted pass is repeated.
+
+    Args:
+        store: The project's tables.
+        client: Access to Label Studio.
+        project: Id of the project there.
+        task: Writes answers as Label Studio shows them.
+        rows: What is `outdated`.
+        on_progress: Gets how many tasks were looked at, and of how many.
+    """
+    table, names = store.table("label_tasks"), SCHEMAS["label_tasks"].names
+    shown = same = 0
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        open_ = client.untouched(project, [row["id"] for row in part])
+        waiting = [row for row in part if row["task_id"] in open_]
+        changed = [row for row in waiting if row["predicted"] != row["before"]]
+        client.suggest(
+            [Suggestion(r["task_id"], open_[r["task_id"]], task.write(r["predicted"]), r["priority"]) for r in changed]
+        )
+        table.upsert(pa.Table.from_pylist([{name: row[name] for name in names} for row in waiting], SCHEMAS["label_tasks"]))
+        shown, same = shown + len(changed), same + len(waiting) - len(changed)
+        on_progress(start + len(part), len(rows))
+    return Refreshed(shown, same, len(rows) - shown - same)
