@@ -52,12 +52,15 @@ attack: setup browser
 # without an instance of its own, Dagster would send telemetry
 check: export DAGSTER_HOME := $(CURDIR)/.setup/dagster
 check: export VIRTUAL_ENV := $(CURDIR)/.venv
+# a home that uses all examples, so that they are looked at too
+check: export ML_ASSETS_HOME := $(CURDIR)/.setup/home
 check: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q tests/test_layers.py
 	@mkdir -p $(DAGSTER_HOME) && cp ml_assets/services/dagster.yaml $(DAGSTER_HOME)/
+	@umask 077 && mkdir -p $(ML_ASSETS_HOME)/examples && touch $(patsubst ml_assets/defs/%/defs.yaml,$(ML_ASSETS_HOME)/examples/%,$(wildcard ml_assets/defs/*/defs.yaml))
 	.venv/bin/dg check yaml
 	.venv/bin/dg check defs
 	.venv/bin/dagster definitions validate -w workspace.yaml

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ml_assets import examples
 from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.plain import plain
 from ml_assets.private import keep_private
@@ -26,8 +27,6 @@ keys_app = typer.Typer(help="API keys of the endpoint.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 console = Console(stderr=True)
-EXAMPLES = ("newsgroups", "sentiment", "digits", "languages", "tweets", "addresses", "scenes")
-"""Names of the demo's examples, listed here because the package `demo` is loaded only when it runs."""
 INTERRUPTED = 130
 """Exit code of what Ctrl-C ended, as shells have it."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -86,7 +85,7 @@ def every_command(
 
 @app.command()
 def demo(
-    example: Annotated[str, typer.Option(help=f"What it runs on: {', '.join(EXAMPLES)}.")] = "newsgroups",
+    example: Annotated[str, typer.Option(help=f"What it runs on: {', '.join(examples.NAMES)}.")] = "newsgroups",
     once: Annotated[
         bool, typer.Option("--once", help="End when the loop has run, instead of staying up until Ctrl-C.")
     ] = False,

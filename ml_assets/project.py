@@ -67,7 +67,7 @@ class MLProject(dg.Component):
             return made, made.build_defs()
         except dg.DagsterInvalidDefinitionError as error:
             sentence = " ".join(str(error).split())
-            raise settings.ProjectError(f"{settings.DEFS.name}/{name}/defs.yaml: {sentence}") from error
+            raise settings.ProjectError(f"{settings.short(settings.file_of(name))}: {sentence}") from error
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:

@@ -15,7 +15,7 @@ import dagster as dg
 import yaml
 from filelock import FileLock, Timeout
 
-from ml_assets import interrupts
+from ml_assets import examples, interrupts
 from ml_assets.dead_runs import boot_id, fail_runs_of_dead_processes
 from ml_assets.errors import MLAssetsError
 from ml_assets.home import home
@@ -299,6 +299,7 @@ def runner(project: str, **callbacks: Any) -> Runner:
     from ml_assets.services import dagster_home
 
     made, definitions = MLProject.declared(project)
+    examples.use(project)
     dagster_home.prepare_dagster_home()
     os.environ.update(dagster_home.environment())
     whole = dg.Definitions.merge(definitions, shared())

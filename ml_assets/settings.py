@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import ValidationError, model_validator
 
+from ml_assets import examples
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.errors import InvalidValue, MLAssetsError, unknown
@@ -25,7 +26,7 @@ from ml_assets.training.candidates import name_of
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.visualization.settings import VisualizationSettings
 
-DEFS = Path(os.environ.get("ML_ASSETS_DEFS") or Path(__file__).parent / "defs")
+DEFS = Path(os.environ.get("ML_ASSETS_DEFS") or examples.FOLDER)
 """Where projects are declared, one folder each: `ml_assets/defs` in the checkout, or `ML_ASSETS_DEFS`."""
 TEMPLATE = Path(__file__).parent / "new_project.yaml"
 COMPONENT = "ml_assets.project.MLProject"
@@ -121,20 +122,42 @@ def reads(architecture: Architecture | type[Architecture], modality: Modality, t
 
 
 def project_names() -> list[str]:
-    """Names of the declared projects: the folders of `defs/` with a `defs.yaml`."""
-    return sorted(path.parent.name for path in DEFS.glob("*/defs.yaml"))
+    """Names of people's own projects, the folders of `DEFS` with a `defs.yaml`, and of the examples that this home uses."""
+    known = _declared()
+    unused = set(examples.NAMES) - set(examples.in_use())
+    return sorted(name for name, path in known.items() if name not in unused or path.parents[1] != examples.FOLDER)
+
+
+def file_of(name: str) -> Path:
+    """The `defs.yaml` of a project of people's own, or of any example. Raises `ProjectError` if there is none of that name."""
+    known = _declared()
+    if name not in known:
+        choices = list(known) if DEFS == examples.FOLDER else project_names()
+        none = f"unknown project {name!r}: none is declared yet"
+        raise ProjectError(unknown("project", name, choices) if choices else none)
+    return known[name]
+
+
+def _declared() -> dict[str, Path]:
+    """The `defs.yaml` of each project by its name: the examples, and people's own in `DEFS`, which may lie elsewhere."""
+    found = {name: examples.FOLDER / name / "defs.yaml" for name in examples.NAMES}
+    found |= {path.parent.name: path for path in DEFS.glob("*/defs.yaml")}
+    return dict(sorted(found.items()))
 
 
 def load(name: str) -> ProjectSettings:
     """The settings of a declared project. Raises `ProjectError`."""
-    if name not in (names := project_names()):
-        raise ProjectError(unknown("project", name, names) if names else f"unknown project {name!r}: none is declared yet")
-    return read(DEFS / name / "defs.yaml")
+    return read(file_of(name))
+
+
+def short(path: Path) -> str:
+    """A `defs.yaml` as messages name it: its folder, that folder's folder, and itself."""
+    return "/".join(path.parts[-3:])
 
 
 def read(path: Path) -> ProjectSettings:
     """The settings in a `defs.yaml`. Raises `ProjectError` with the line of the first mistake."""
-    shown = "/".join(path.parts[-3:])
+    shown = short(path)
     if not PROJECT_NAME.fullmatch(path.parent.name):
         raise ProjectError(f"{shown}: the folder's name {path.parent.name!r} is the project's: use a-z, 0-9 and _")
     try:

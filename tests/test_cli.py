@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from installation import free_port
 
-from ml_assets import cli
+from ml_assets import examples
 from ml_assets.demo import EXAMPLES
 
 COMMANDS = ["demo", "up", "down", "status", "new", "invite", "run", "predict", "rejects", "trace", "keys"]
@@ -84,8 +84,14 @@ def test_the_version_is_told_and_a_misspelt_name_corrected(environment: dict[str
     )
 
 
+def test_a_new_home_says_how_to_begin(environment: dict[str, str]) -> None:
+    told = command(environment, "status").stdout
+    assert "no project yet: `ml-assets demo` runs an example, `ml-assets new NAME` begins one of your own" in told
+    assert "'digits' is the name of an example" in command(environment, "new", "digits").stderr
+
+
 def test_every_example_can_be_named() -> None:
-    assert set(cli.EXAMPLES) == set(EXAMPLES)
+    assert set(examples.NAMES) == set(EXAMPLES)
     assert json.loads(command({**os.environ, "ML_ASSETS_HOME": "/nowhere"}, "status", "--json").stdout)["home"] == "/nowhere"
 
 

@@ -11,7 +11,7 @@ STAGES = ("collection", "labeling", "visualization", "features", "training", "de
 BOTTOM = {
     *("home", "private", "listeners", "guard", "http_limits", "credentials"),
     *("records", "registry", "store", "lock", "compute", "progress", "inbox", "plain"),
-    *("cells", "errors", "interrupts", "offsets", "speakers", "surroundings", "unicode_words"),
+    *("cells", "errors", "examples", "interrupts", "offsets", "speakers", "surroundings", "unicode_words"),
 }
 LAYERS: list[set[str]] = [
     BOTTOM,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ml_assets import settings
+from ml_assets import examples, settings
 from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.store import PROJECT_NAME
 
@@ -32,6 +32,8 @@ def scaffold(name: str) -> Path:
     path = settings.DEFS / name / "defs.yaml"
     if path.parent.exists():
         raise ProjectExists(f"there is a project {name!r} already: choose another name, or edit {path}")
+    if name in examples.NAMES:
+        raise ProjectExists(f"{name!r} is the name of an example that comes along: choose another name")
     if "ML_ASSETS_DEFS" in os.environ:  # dg knows the checkout's own folder only
         return settings.write_new(path.parent)
     dg = Path(sys.executable).with_name("dg")

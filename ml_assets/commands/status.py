@@ -52,7 +52,10 @@ def show(found: dict[str, Any], console: Console) -> None:
         accuracy = f", accuracy {day['accuracy']:.3f}" if day["accuracy"] is not None else ""
         projects.add_row(name, str(p["samples"]), str(p["labelled"]), str(p["waiting"]), str(p["rejects"]), serves,
                          f"{day['predictions']} predictions{accuracy}{drift}")  # fmt: skip
-    console.print(projects)
+    if found["projects"]:
+        console.print(projects)
+    else:
+        console.print("no project yet: `ml-assets demo` runs an example, `ml-assets new NAME` begins one of your own")
     for name, sentence in wrong.items():
         console.print(f"[red]{escape(name)}:[/red] {escape(sentence)}", highlight=False, soft_wrap=True)
 

@@ -6,8 +6,7 @@ import random
 import secrets
 from collections.abc import Callable, Mapping
 
-from ml_assets.home import home
-from ml_assets.labeling.accounts import ensure_annotator
+from ml_assets.labeling.accounts import ensure_annotator, programs_file
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import Answer
 from ml_assets.labeling.queue import ls_project_of
@@ -21,7 +20,7 @@ CONNECTIONS = 6
 
 def logins() -> dict[str, str]:
     """Password of each demo annotator, made at first use and kept readable by the owner alone."""
-    path = home() / "demo_annotators.json"
+    path = programs_file()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from ml_assets import settings
+from ml_assets import examples, settings
 from ml_assets.commands.run import bar, follow, line
 from ml_assets.commands.status import collect
 from ml_assets.commands.up import pages, start, stay
@@ -53,6 +53,7 @@ def show(name: str, once: bool, console: Console) -> None:
 
 def _loop(example: Example, console: Console) -> None:
     project = example.project
+    examples.use(project)
     task = settings.load(project).labeling.task
     supervisor.refuse_taken_ports()  # before anything is fetched
     with _step(console, "data", example.about) as say:

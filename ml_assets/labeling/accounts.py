@@ -1,19 +1,36 @@
 """Accounts of annotators. Label Studio makes users who can log in by its sign-up page alone, so that page is filled in here."""
 
+import json
 import re
 import secrets
 from dataclasses import dataclass
 from html import unescape
+from pathlib import Path
 
 import httpx
 
 from ml_assets.errors import InvalidValue
+from ml_assets.home import home
 from ml_assets.labeling import http
 from ml_assets.labeling.http import LabelStudioRefused
 from ml_assets.labeling.label_studio import LabelStudio
 
 TIMEOUT = 30.0
 ATTEMPTS = 3
+
+
+def programs_file() -> Path:
+    """Addresses and passwords of the accounts in Label Studio whose answers come from a program: the demo's annotators."""
+    return home() / "demo_annotators.json"
+
+
+def programs() -> set[str]:
+    """Addresses of the accounts whose answers come from a program; what they say is not a person's."""
+    try:
+        found = json.loads(programs_file().read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return set()
+    return {str(address) for address in found} if isinstance(found, dict) else set()
 
 
 @dataclass(frozen=True)

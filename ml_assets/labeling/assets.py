@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ml_assets import inbox
 from ml_assets.home import url
 from ml_assets.labeling import dataset as datasets
+from ml_assets.labeling.accounts import programs
 from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.consensus import consolidate, overruled
@@ -104,7 +105,7 @@ def labeling_assets(
             for told in watch(store, client, ls_project, settings, modality, "annotations"):
                 context.log.warning(told)
             if client.project(ls_project) is not None:  # else `label_tasks` begins anew
-                found = pull(store, client, ls_project, task)
+                found = pull(store, client, ls_project, task, programs())
         for wrong in found.invalid if found else ():
             context.log.warning(f"task {wrong.task_id} in Label Studio: {wrong.reason}")
         return result(

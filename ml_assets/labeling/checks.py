@@ -50,6 +50,17 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
 
         return unchanged
 
+    @dg.asset_check(asset=key(project, "suggestions"))
+    def test_samples_show_none(workspace: Workspace) -> dg.AssetCheckResult:
+        """No task of a test sample shows what a model says: it would sway the labels that models are measured by."""
+        store = workspace.store(project)
+        shown = store.table("label_tasks").ids("predicted IS NOT NULL")
+        of_test = shown & store.table("samples").ids("split = 'test'")
+        said = f"{len(of_test)} tasks of test samples show what a model says" if of_test else f"{len(shown)} tasks show it"
+        return dg.AssetCheckResult(
+            passed=not of_test, description=said, metadata={"shown": len(shown), "of test": len(of_test)}
+        )
+
     @dg.asset_check(asset=key(project, "annotations"))
     def known_classes(workspace: Workspace) -> dg.AssetCheckResult:
         """Every answer is one that the task allows. Others, of classes that were renamed or dropped, do not count as labels."""
@@ -96,4 +107,5 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
             metadata={"rows": len(rows), "wrong": len(wrong)},
         )
 
-    return [one_task_each, as_it_was("label_tasks"), as_it_was("annotations"), known_classes, annotators_agree, samples_exist]
+    watched = [as_it_was("label_tasks"), as_it_was("annotations")]
+    return [one_task_each, *watched, test_samples_show_none, known_classes, annotators_agree, samples_exist]

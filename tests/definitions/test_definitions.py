@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ml_assets import settings
+from ml_assets import examples, settings, store
 from ml_assets.definitions import defs, one, shared
 from ml_assets.modalities import MODALITIES
 from ml_assets.project import MLProject
@@ -31,14 +31,58 @@ HEAVY = (
 )
 
 
-@pytest.fixture(scope="module", params=settings.project_names())
+@pytest.fixture(scope="module", params=examples.NAMES)
 def project(request: pytest.FixtureRequest) -> tuple[str, dg.Definitions]:
     name = str(request.param)
     return name, dg.Definitions.merge(MLProject(name, settings.load(name)).build_defs(), shared())
 
 
-def test_all_projects_load() -> None:
-    dg.Definitions.validate_loadable(defs())
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_all_examples_load(home: Path) -> None:
+    for name in examples.NAMES:
+        examples.use(name)
+    merged = defs()
+    dg.Definitions.validate_loadable(merged)
+    assert {spec.key.path[0] for spec in merged.resolve_all_asset_specs()} == set(examples.NAMES)
+
+
+def test_an_example_appears_when_it_is_used(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.project_names() == []
+    assert not list(defs().resolve_all_asset_specs()), "a newcomer's Dagster shows what is theirs"
+    examples.use("digits")
+    examples.use("no_example")
+    assert settings.project_names() == ["digits"]
+    assert {spec.key.path[0] for spec in defs().resolve_all_asset_specs()} == {"digits"}
+    (home / "store" / "tweets").mkdir(parents=True)  # of a version that noted nothing
+    assert settings.project_names() == ["digits", "tweets"]
+    (tmp_path / "own" / "mails").mkdir(parents=True)
+    (tmp_path / "own" / "mails" / "defs.yaml").write_text(settings.file_of("newsgroups").read_text())
+    monkeypatch.setattr(settings, "DEFS", tmp_path / "own")
+    assert settings.project_names() == ["digits", "mails", "tweets"]
+    assert settings.load("scenes").collection.modality.type == "image", "the demo runs wherever people's own projects lie"
+
+
+def test_a_project_of_an_examples_name_is_peoples_own(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own" / "digits").mkdir(parents=True)
+    (tmp_path / "own" / "digits" / "defs.yaml").write_text(settings.file_of("newsgroups").read_text())
+    monkeypatch.setattr(settings, "DEFS", tmp_path / "own")
+    assert settings.project_names() == ["digits"]
+    assert settings.load("digits").collection.modality.type == "text"
+
+
+def test_all_examples_are_shown_while_the_tables_cannot_be_reached(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_ASSETS_STORE", "s3://nowhere/tables")
+    monkeypatch.setattr(store, "projects", unreachable)
+    assert settings.project_names() == sorted(examples.NAMES)
+
+
+def unreachable() -> list[str]:
+    raise store.StoreUnavailable("no answer")
 
 
 def test_keys_are_these(project: tuple[str, dg.Definitions]) -> None:
@@ -98,7 +142,9 @@ def test_a_broken_project_says_what_is_wrong_and_the_others_load(tmp_path: Path,
     assert len(one("good").assets or ()) == len(NOUNS)
 
 
-def test_heavy_packages_are_not_imported() -> None:
+def test_heavy_packages_are_not_imported(home: Path) -> None:
+    for name in examples.NAMES:
+        examples.use(name)
     code = f"import sys; from ml_assets.definitions import defs; defs(); print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"

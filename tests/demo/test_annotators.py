@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ml_assets.demo import annotators
+from ml_assets.labeling import accounts
 from ml_assets.labeling.label_studio import LabelStudio
 from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue
@@ -49,7 +50,8 @@ def test_each_answers_what_he_knows_and_nothing_twice(
     assert seen[-1] == (8, 8)
     assert owner.waiting(project, annotators=3) == 3
 
-    pull(store, owner, project, TASK)
+    pull(store, owner, project, TASK, accounts.programs())
+    assert set(store.table("annotations").read(["labeler_kind"])["labeler_kind"].to_pylist()) == {"program"}
     found = store.table("annotations").read(["sample_id", "labeler", "value"]).to_pylist()
     expected = {(i, who, value) for who, known in answers.items() for i, value in known.items() if i in ids}
     assert {(row["sample_id"], row["labeler"], row["value"]) for row in found} == expected
