@@ -1,11 +1,10 @@
 """One installation for all tests here: `ml-assets demo` as a user starts it, on ports of its own, ended with Ctrl-C.
 
-Its projects are declared in a folder of its own, so that a test can add one.
+The folder of people's own projects is an empty one, so that a test can add one.
 """
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import pytest
 from browser_fixture import browser
 from installation import SERVICES, free_port, processes_of, wait_until
 
-from ml_assets import settings
 from ml_assets.demo import newsgroups
 
 __all__ = ["browser"]
@@ -32,7 +30,7 @@ class Installation:
     """A running demo.
 
     Args:
-        defs: Where its projects are declared.
+        defs: Where people's own projects are declared.
         environment: Variables with which commands reach it.
         said: What it printed.
     """
@@ -61,7 +59,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The demo after its loop, with all servers up; when the tests are done it must end by itself and leave nothing."""
     home = tmp_path_factory.mktemp("demo") / "home"
     defs = home.with_name("defs")
-    shutil.copytree(settings.DEFS, defs)
+    defs.mkdir()
     ports = {name: free_port() for name in SERVICES}
     environment = {
         **os.environ,

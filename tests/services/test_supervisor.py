@@ -154,9 +154,9 @@ def test_a_server_that_dies_again_and_again_is_left_alone_for_a_while(home: Path
             os.kill(status.pid, signal.SIGKILL)
         return bool(status.problem and status.problem.startswith("it ended 5 times within"))
 
-    until(kill_and_ask)
+    until(kill_and_ask, 120)  # five starts
     assert len(killed) == 5
-    until(lambda: supervisor.status()["explorer"].ready)  # nobody asked for it
+    until(lambda: supervisor.status()["explorer"].ready, 120)  # nobody asked for it
     assert supervisor.status()["explorer"].pid not in killed
     # and a new `up` finds it there
     assert supervisor.up(only={"explorer"})["explorer"].ready

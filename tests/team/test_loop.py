@@ -19,7 +19,7 @@ from .object_store import ObjectStore
 from .postgres import Postgres
 from .topics import answers
 
-ASSETS = 20
+ASSETS = 21
 SENSOR_SECONDS = 240
 
 
