@@ -5,10 +5,11 @@ after it was seen that this user, or root, holds it.
 """
 
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_assets.errors import MLAssetsError
 from ml_assets.home import port, url
@@ -82,10 +83,39 @@ def refuse_stranger(service: str) -> None:
         return
     user = holder(port(service))
     if user is not None and not trusted(user):
-        raise StrangerListens(
-            f"port {port(service)} of {service} is held by another user of this machine (user id {user}): nothing secret is "
-            f"sent there; set ML_ASSETS_{service.upper()}_PORT to a free port and start the servers again with `ml-assets up`"
-        )
+        raise _stranger(service, user)
+
+
+def watched(service: str) -> Callable[[str, Mapping[str, Any]], None]:
+    """A `trace` of httpx by which each new connection to a service is looked at before anything is sent through it.
+
+    The look before a request cannot see that a server dies right after it and another user takes its port. Here whoever listens
+    is looked at once more, and then whoever holds the connection's other end.
+    """
+
+    def look(event: str, info: Mapping[str, Any]) -> None:
+        if event != "connection.connect_tcp.complete":
+            return
+        stream = info["return_value"]
+        connection: socket.socket = stream.get_extra_info("socket")
+        try:
+            refuse_stranger(service)
+            if url(service) == f"http://127.0.0.1:{port(service)}":
+                user = peer(connection.getpeername(), connection.getsockname())
+                if user is not None and not trusted(user):
+                    raise _stranger(service, user)
+        except BaseException:
+            stream.close()
+            raise
+
+    return look
+
+
+def _stranger(service: str, user: int) -> StrangerListens:
+    return StrangerListens(
+        f"port {port(service)} of {service} is held by another user of this machine (user id {user}): nothing secret is "
+        f"sent there; set ML_ASSETS_{service.upper()}_PORT to a free port and start the servers again with `ml-assets up`"
+    )
 
 
 def _address(field: str) -> Address:

@@ -2,12 +2,16 @@
 
 import os
 import socket
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import pytest
 from stranger import NOBODY, needs_root, stranger
 
 from ml_assets import listeners
+from ml_assets.commands.predict import call
+from ml_assets.labeling import http
 
 
 def listen(connection: Connection) -> None:
@@ -20,6 +24,49 @@ def connect(connection: Connection, number: int) -> None:
     with socket.create_connection(("127.0.0.1", number)) as client:
         connection.send(client.getsockname()[1])
         connection.poll(None)
+
+
+def answer(connection: Connection) -> None:
+    """Listen, and tell what comes; "" if the connection is closed before anything did."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection.send(server.getsockname()[1])
+        taken, _ = server.accept()
+        connection.send(taken.recv(65_536).decode())
+
+
+@needs_root
+def test_a_port_that_another_user_takes_after_the_look_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stranger(answer) as other:
+        number = other.recv()
+        monkeypatch.setenv("ML_ASSETS_LABEL_STUDIO_PORT", str(number))
+        monkeypatch.setenv("ML_ASSETS_ENDPOINT_PORT", str(number))
+        with monkeypatch.context() as before:  # the look of before the request saw our own server
+            looks = [os.geteuid(), os.geteuid()]
+            real = listeners.holder
+            before.setattr(listeners, "holder", lambda port: looks.pop() if looks else real(port))
+            with http.client(f"http://127.0.0.1:{number}", 5) as client, pytest.raises(http.LabelStudioRefused, match="65534"):
+                client.get(f"http://127.0.0.1:{number}/api/users", headers={"Authorization": "Token secret"})
+        assert other.recv() == ""
+    with stranger(answer) as other:
+        number = other.recv()
+        monkeypatch.setenv("ML_ASSETS_ENDPOINT_PORT", str(number))
+        monkeypatch.setattr(listeners, "holder", lambda port: None)  # nor does anybody listen there any more
+        monkeypatch.setattr(listeners, "peer", peer_once_accepted(listeners.peer))
+        with pytest.raises(listeners.StrangerListens, match="65534"):
+            call("letters", "predict", {"samples": ["a"]}, "secret")
+        assert other.recv() == ""
+
+
+def peer_once_accepted(real: Callable[..., int | None]) -> Callable[..., int | None]:
+    """As the kernel tells it once the other side has accepted; until then a connection may seem to be root's."""
+
+    def look(*addresses: listeners.Address) -> int | None:
+        until = time.monotonic() + 5
+        while (user := real(*addresses)) in (None, 0) and time.monotonic() < until:
+            time.sleep(0.01)
+        return user
+
+    return look
 
 
 def test_nobody_holds_a_free_port() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import httpx
 from ml_assets.deployment import keys
 from ml_assets.errors import MLAssetsError
 from ml_assets.home import home, url
-from ml_assets.listeners import refuse_stranger
+from ml_assets.listeners import refuse_stranger, watched
 from ml_assets.records import now
 
 TIMEOUT = 40.0
@@ -37,9 +38,10 @@ def call(
     )
     refuse_stranger("endpoint")  # the key would be theirs
     address = f"{url('endpoint')}/{project}/{route}"
-    post = client.post if client else httpx.post
+    options: dict[str, Any] = {"headers": {"Authorization": f"Bearer {secret}"}, "extensions": {"trace": watched("endpoint")}}
     try:
-        answer = post(address, **sent, headers={"Authorization": f"Bearer {secret}"}, timeout=TIMEOUT)
+        with nullcontext(client) if client else httpx.Client() as asked:
+            answer = asked.post(address, **sent, **options, timeout=TIMEOUT)
     except httpx.TimeoutException as error:
         raise EndpointError(f"the endpoint at {url('endpoint')} is silent for {TIMEOUT:g} seconds: see its log") from error
     except httpx.HTTPError as error:

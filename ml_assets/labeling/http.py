@@ -1,7 +1,7 @@
 """How Label Studio is asked over HTTP: nothing secret goes to somebody else's process, and all trouble is one sentence."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import httpx
 
 from ml_assets import home
 from ml_assets.errors import MLAssetsError
-from ml_assets.listeners import StrangerListens, refuse_stranger
+from ml_assets.listeners import StrangerListens, refuse_stranger, watched
 
 
 class LabelStudioUnavailable(MLAssetsError, RuntimeError):
@@ -30,11 +30,22 @@ def client(url: str, timeout: float, **options: Any) -> httpx.Client:
     """
     host = httpx.URL(url).host
 
+    ours = url.rstrip("/") == home.url("label_studio").rstrip("/")
+    connected = watched("label_studio")
+
+    def opened(event: str, info: Mapping[str, Any]) -> None:
+        try:
+            connected(event, info)
+        except StrangerListens as error:
+            raise LabelStudioRefused(str(error)) from error
+
     def look(request: httpx.Request) -> None:
         """Each request may open a connection, and the server may have ended since the last: look each time."""
         if request.url.host != host:
             raise LabelStudioRefused(f"Label Studio at {url} leads on to {request.url.host}: nothing is sent there")
-        refuse_other_user(url)
+        if ours:
+            refuse_other_user(url)
+            request.extensions = {**request.extensions, "trace": opened}
 
     refuse_other_user(url)
     return httpx.Client(timeout=timeout, event_hooks={"request": [look]}, **options)
