@@ -84,6 +84,7 @@ def team(databases: Postgres, objects: ObjectStore, tmp_path_factory: pytest.Tem
         "POSTGRE_HOST": "127.0.0.1",
         "POSTGRE_PORT": str(databases.port),
         "COLUMNS": "200",
+        "ML_ASSETS_ENDPOINT_WORKERS": "1",
         **{f"ML_ASSETS_{name.upper()}_PORT": str(free_port()) for name in SERVICES},
     }
     databases.create("label_studio")

@@ -81,6 +81,17 @@ def test_it_finds_spans_in_text_without_spaces() -> None:
     assert all(json.loads(answer) for answer in answers)
 
 
+def test_characters_that_training_never_showed_are_alike() -> None:
+    texts, values = sentences(20, 0)
+    quick = QUICK.model_copy(update={"epochs": 1})
+    network = fit(quick, ENCODER, Examples(quick.inputs(texts, ENCODER), values), CLASSES, TASK, seed=0)
+    one, other, shown = (f"คุณ{unknown}นะ" for unknown in ("漢", "鬱", "ม"))
+    logits = network(torch.from_numpy(quick.inputs([one, other, shown], ENCODER)))
+    assert torch.equal(logits[0], logits[1]), "their vectors were never learnt"
+    assert not torch.equal(logits[0], logits[2])
+    assert network.known.sum() > 50
+
+
 def test_what_stands_behind_the_characters_that_are_read_is_told() -> None:
     short = CharTagger(longest=10)
     value = TASK.check([{"start": 2, "end": 10, "label": "city"}, {"start": 10, "end": 12, "label": "name"}])

@@ -38,6 +38,7 @@ def test_the_tutorial_works(tmp_path: Path) -> None:
         "ML_ASSETS_HOME": str(home),
         "ML_ASSETS_DEFS": str(defs),
         "COLUMNS": "200",
+        "ML_ASSETS_ENDPOINT_WORKERS": "1",
         **{f"ML_ASSETS_{name.upper()}_PORT": str(free_port()) for name in SERVICES},
     }
     try:

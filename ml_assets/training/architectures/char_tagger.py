@@ -27,6 +27,8 @@ IGNORED = -100
 """The target behind the end of a text."""
 BUCKETS = 32_749
 """Characters that are told apart, and pairs of them: the Chinese characters in common use have a bucket each."""
+KNOWN = 1_048_573
+"""Characters and pairs of which it is noted whether training showed them: the vectors of others were never learnt."""
 KIND = 8
 """Size of the vectors of the categories of characters."""
 PREDICTED_TOGETHER = 64
@@ -66,7 +68,9 @@ class CharTagger(Architecture):
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of each character's vectors that is dropped in training."""
     hidden: float = Field(0.3, ge=0, lt=1)
-    """Share of characters, and of pairs, that are hidden in training, so that it learns to go by what stands around them."""
+    """Share of characters, and of pairs, that are hidden in training, so that it learns to go by what stands around them.
+
+    Those that training never showed are hidden from then on."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
         """`(n, t) int32` characters by category and code point, 0 behind the end of each text."""
@@ -123,6 +127,7 @@ class CharTagger(Architecture):
                 self.dropout = nn.Dropout(options.dropout)
                 self.head = nn.Linear(options.width, labels)
                 self.steps = nn.Parameter(torch.zeros(labels + 1, labels))
+                self.register_buffer("known", torch.zeros(KNOWN, dtype=torch.bool))
                 self.register_buffer("forbidden", forbidden_steps(labels), persistent=False)
                 for each in (self.character, self.pair, self.kind):
                     nn.init.normal_(each.weight, std=0.3)
@@ -132,9 +137,10 @@ class CharTagger(Architecture):
                 codes = inputs[:, :longest].long()
                 there = (codes > 0).unsqueeze(2)
                 pairs = nn.functional.pad(codes, (1, 1))
-                pairs = (pairs[:, :-1] * 8191 + pairs[:, 1:]) % BUCKETS
-                pair = self.seen(self.pair(pairs))
-                each = (self.seen(self.character(codes % BUCKETS)), pair[:, :-1], pair[:, 1:], self.kind(codes // BUCKETS))
+                pairs = pairs[:, :-1] * 8191 + pairs[:, 1:]
+                pair = self.seen(self.pair(pairs % BUCKETS), pairs)
+                character = self.seen(self.character(codes % BUCKETS), codes)
+                each = (character, pair[:, :-1], pair[:, 1:], self.kind(codes // BUCKETS))
                 found = self.project(self.dropout(torch.cat(each, 2)))
                 for convolution, norm in zip(self.convolutions, self.norms, strict=True):
                     around = convolution((norm(found) * there).transpose(1, 2)).transpose(1, 2)
@@ -142,8 +148,13 @@ class CharTagger(Architecture):
                 emissions = nn.functional.pad(self.head(found), (0, 0, 0, inputs.shape[1] - longest))
                 return torch.cat([emissions, (self.steps + self.forbidden).expand(len(inputs), -1, -1)], 1)
 
-            def seen(self, vectors: "torch.Tensor") -> "torch.Tensor":
-                return vectors * (torch.rand(vectors.shape[:2]) >= options.hidden).unsqueeze(2) if self.training else vectors
+            def seen(self, vectors: "torch.Tensor", keys: "torch.Tensor") -> "torch.Tensor":
+                """The vectors; hidden are some of them in training, and later those of what training never showed."""
+                places = keys % KNOWN
+                if self.training:
+                    self.known[places] = True
+                    return vectors * (torch.rand(keys.shape) >= options.hidden).unsqueeze(2)
+                return vectors * self.known[places].unsqueeze(2)
 
         return Tagger()
 
