@@ -101,7 +101,11 @@ def watched(service: str) -> Callable[[str, Mapping[str, Any]], None]:
         try:
             refuse_stranger(service)
             if url(service) == f"http://127.0.0.1:{port(service)}":
-                user = peer(connection.getpeername(), connection.getsockname())
+                try:
+                    ends = connection.getpeername(), connection.getsockname()
+                except OSError:  # it was reset meanwhile: nothing can be sent
+                    return
+                user = peer(*ends)
                 if user is not None and not trusted(user):
                     raise _stranger(service, user)
         except BaseException:
