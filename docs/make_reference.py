@@ -128,18 +128,16 @@ def assets() -> Iterator[str]:
 
 def tables() -> Iterator[str]:
     """The tables with their columns and the comment that stands above each schema."""
-    from ml_assets.monitoring.uncertain import PICKS
-
     source = inspect.getsource(records)
     yield "## Tables\n"
-    yield "Lance tables, one folder of them per project: `<store>/<project>/<table>.lance`. The first column is the key.\n"
+    yield "Lance tables, one folder of them per project: `<store>/<project>/<table>.lance`. The first column is the key. "
+    yield '`ml_assets.store.ProjectStore("<project>").table("<table>").read()` reads one as a `pyarrow.Table`.\n'
     yield "| table | columns | |\n|---|---|---|"
     for name, schema in records.SCHEMAS.items():
         above = re.search(rf'((?:^    # .*\n)*)^    "{name}": _schema\(', source, re.MULTILINE)
         comment = " ".join(line.strip(" #") for line in above[1].splitlines()) if above else ""
         yield f"| `{name}` | {_columns(schema)} | {_cell(comment if ' ' in comment else '')} |"
-    yield f"| `embeddings/<encoder>` | {_columns(records.embedding_schema(1))} | one vector per sample |"
-    yield f"| `picks` | {_columns(PICKS)} | what monitoring sent back to people: one row per prediction |\n"
+    yield f"| `embeddings/<encoder>` | {_columns(records.embedding_schema(1))} | one vector per sample |\n"
 
 
 def endpoint() -> Iterator[str]:

@@ -218,9 +218,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         high="float",
         at="time",
     ),
+    # one row per prediction that monitoring sent back to people; `sent` once it stands in the inbox
+    "picks": _schema(id="text", sample_id="text", day="text", picked_at="time", sent="bool"),
 }
 
-EMBEDDING_TABLE = "embeddings"
+EMBEDDINGS = "embeddings"
+"""The folder of the tables of vectors, one per encoder."""
 
 
 def embedding_schema(dimensions: int) -> pa.Schema:

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_assets.errors import MLAssetsError
+from ml_assets.errors import MLAssetsError, unknown
 from ml_assets.home import store_root
-from ml_assets.records import SCHEMAS, content_id, embedding_schema
+from ml_assets.records import EMBEDDINGS, SCHEMAS, content_id, embedding_schema
 
 MAX_FRAGMENTS = 50
 os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is new
@@ -33,6 +33,10 @@ DAMAGE = re.compile(
 
 class UnknownProject(MLAssetsError, ValueError):
     """The name is no project's."""
+
+
+class UnknownTable(MLAssetsError, KeyError):
+    """The project has no table of that name."""
 
 
 class UnknownVersion(MLAssetsError, KeyError):
@@ -264,9 +268,14 @@ class ProjectStore:
         self.uri = f"{str(root or store_root()).rstrip('/')}/{project}"
 
     def table(self, name: str) -> Table:
-        """The table of that noun (`ml_assets.records.SCHEMAS`)."""
+        """The table of that noun (`ml_assets.records.SCHEMAS`), or `embeddings/<encoder>` once it holds vectors.
+
+        Raises `UnknownTable`.
+        """
+        if name.startswith(f"{EMBEDDINGS}/"):
+            return self._written_embeddings(name)
         if name not in SCHEMAS:
-            raise KeyError(f"unknown table {name!r}: choose one of {', '.join(SCHEMAS)}")
+            raise UnknownTable(unknown("table", name, [*SCHEMAS, f"{EMBEDDINGS}/<encoder>"]))
         return Table(f"{self.uri}/{name}.lance", SCHEMAS[name])
 
     def others(self) -> list["ProjectStore"]:
@@ -279,7 +288,22 @@ class ProjectStore:
         safe = re.sub(r"[^a-z0-9._-]+", "-", encoder)
         if safe != encoder:  # another encoder's name may look the same then
             safe = f"{safe}-{content_id(encoder)[:8]}"
-        return Table(f"{self.uri}/embeddings/{safe}.lance", embedding_schema(dimensions))
+        return Table(f"{self.uri}/{EMBEDDINGS}/{safe}.lance", embedding_schema(dimensions))
+
+    def _written_embeddings(self, name: str) -> Table:
+        """The table of vectors with that name; how long they are stands in it. Raises `UnknownTable`."""
+        import fsspec
+        import lance
+
+        uri, folder = f"{self.uri}/{name}.lance", f"{self.uri}/{EMBEDDINGS}"
+        with _reached(uri):
+            fs, path = fsspec.url_to_fs(folder)
+            entries = fs.ls(path, detail=False) if fs.exists(path) else []
+            there = sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+            if Path(uri).name not in there:
+                known = ", ".join(f"{EMBEDDINGS}/{entry.removesuffix('.lance')}" for entry in there)
+                raise UnknownTable(f"{self.project} has no table {name!r}: it has {known or 'no embeddings yet'}")
+            return Table(uri, embedding_schema(lance.dataset(uri).schema.field("vector").type.list_size))
 
 
 def named(project: str) -> str:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from ml_assets.labeling import media
 from ml_assets.lock import project_lock
 from ml_assets.records import SCHEMAS, rows
 from ml_assets.resources import Workspace
-from ml_assets.store import ProjectStore, Table, TableDamaged, UnknownProject, projects, quote
+from ml_assets.store import ProjectStore, Table, TableDamaged, UnknownProject, UnknownTable, projects, quote
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
 KEYS = st.sampled_from(["a", "b", "c", "it's", "\\", "%_", "é\u2028", "\n", "x--", "🙂"])
@@ -179,6 +180,22 @@ def test_vectors_are_compared_by_value(store: ProjectStore) -> None:
 def test_two_encoders_never_share_a_table(store: ProjectStore) -> None:
     names = ["models/small", "models-small", "models small", "minilm", "Minilm"]
     assert len({store.embeddings(name, 3).uri for name in names}) == len(names)
+
+
+def test_every_table_of_the_reference_can_be_opened_by_its_name(store: ProjectStore) -> None:
+    with pytest.raises(UnknownTable, match="has no table 'embeddings/minilm': it has no embeddings yet"):
+        store.table("embeddings/minilm")
+    store.embeddings("minilm", 3).insert(as_rows(["a"], np.ones((1, 3), np.float32)))
+    assert store.table("embeddings/minilm").read()["vector"].to_pylist() == [[1, 1, 1]]
+    with pytest.raises(UnknownTable, match="'embeddings/other': it has embeddings/minilm"):
+        store.table("embeddings/other")
+    with pytest.raises(UnknownTable, match=r"unknown table 'pick': choose one of samples, .*; did you mean 'picks'"):
+        store.table("pick")
+    reference = Path(__file__).parents[1].joinpath("docs", "reference.md").read_text()
+    listed = re.findall(r"^\| `([^`]+)` \|", reference.split("## Tables")[1].split("## Endpoint")[0], re.MULTILINE)
+    assert listed == [*SCHEMAS, "embeddings/<encoder>"]
+    for name in SCHEMAS:
+        assert store.table(name).read().num_rows == 0
 
 
 def test_names(store: ProjectStore, tmp_path: Path) -> None:

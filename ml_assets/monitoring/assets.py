@@ -12,7 +12,7 @@ from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.live_accuracy import live_accuracy as accuracy_rows
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.monitoring.traffic import FIRST_DAY, profile_day, profile_reference
-from ml_assets.monitoring.uncertain import pick, picks
+from ml_assets.monitoring.uncertain import pick
 from ml_assets.records import now
 from ml_assets.resources import Workspace, result, stage_asset
 from ml_assets.tasks import Task
@@ -106,7 +106,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         """
         store = workspace.store(project)
         sent = pick(store, settings.uncertain.per_day, settings.uncertain.below, now(), settings.window_days)
-        return result(picks(store).digest(["sample_id"]), sent_now=len(sent), sent_ever=picks(store).count(),
+        return result(store.table("picks").digest(["sample_id"]), sent_now=len(sent), sent_ever=store.table("picks").count(),
                       label_studio=dg.MetadataValue.url(url("label_studio")))  # fmt: skip
 
     return [inference_log, profiles, drift, live_accuracy, uncertain_predictions]

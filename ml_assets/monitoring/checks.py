@@ -6,7 +6,6 @@ from ml_assets.monitoring.drift import verdict
 from ml_assets.monitoring.live_accuracy import promised
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.monitoring.traffic import stale_days, undated
-from ml_assets.monitoring.uncertain import picks
 from ml_assets.records import now
 from ml_assets.resources import Workspace, key
 from ml_assets.store import quote
@@ -68,7 +67,7 @@ def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) ->
     @dg.asset_check(asset=key(project, "uncertain_predictions"))
     def each_sent_once(workspace: Workspace) -> dg.AssetCheckResult:
         """No input was sent back twice, and everything that was picked was sent."""
-        rows = picks(workspace.store(project)).read(["sample_id", "sent"]).to_pylist()
+        rows = workspace.store(project).table("picks").read(["sample_id", "sent"]).to_pylist()
         samples = [row["sample_id"] for row in rows]
         unsent = sum(not row["sent"] for row in rows)
         return dg.AssetCheckResult(

@@ -4,27 +4,11 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-
 from ml_assets import inbox
-from ml_assets.records import TIME
-from ml_assets.store import ProjectStore, Table, quote
+from ml_assets.records import rows
+from ml_assets.store import ProjectStore, quote
 
 CLIENT = "monitoring"
-PICKS = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),  # the prediction's
-        pa.field("sample_id", pa.string()),
-        pa.field("day", pa.string()),
-        pa.field("picked_at", TIME),
-        pa.field("sent", pa.bool_()),
-    ]
-)
-
-
-def picks(store: ProjectStore) -> Table:
-    """The table of what was picked: one row per prediction; `sent` once it stands in the inbox."""
-    return Table(f"{store.uri}/picks.lance", PICKS)
 
 
 def pick(store: ProjectStore, per_day: int, below: float, at: datetime, days: int = 7) -> list[str]:
@@ -36,14 +20,14 @@ def pick(store: ProjectStore, per_day: int, below: float, at: datetime, days: in
     """
     chosen = _choose(store, per_day, below, at, days)
     if chosen:
-        picks(store).insert(pa.Table.from_pylist(chosen, schema=PICKS))
+        store.table("picks").insert(rows("picks", chosen))
     _send(store)
     return [row["id"] for row in chosen]
 
 
 def _choose(store: ProjectStore, per_day: int, below: float, at: datetime, days: int) -> list[dict[str, Any]]:
     today = f"{at.astimezone(UTC):%Y-%m-%d}"
-    budget = per_day - picks(store).count(f"day = {quote(today)}")
+    budget = per_day - store.table("picks").count(f"day = {quote(today)}")
     if budget <= 0:
         return []
     since = (at - timedelta(days=days)).astimezone(UTC)
@@ -55,7 +39,7 @@ def _choose(store: ProjectStore, per_day: int, below: float, at: datetime, days:
     ranked = found.sort_by([("confidence", "ascending"), ("id", "ascending")]).to_pylist()
     wanted = {row["sample_id"] for row in ranked}
     taken = set(store.table("samples").take(sorted(wanted), ["id"])["id"].to_pylist())
-    taken |= set(picks(store).read(["sample_id"])["sample_id"].to_pylist())
+    taken |= set(store.table("picks").read(["sample_id"])["sample_id"].to_pylist())
     chosen: dict[str, dict[str, Any]] = {}
     for row in ranked:
         if len(chosen) == budget:
@@ -68,7 +52,7 @@ def _choose(store: ProjectStore, per_day: int, below: float, at: datetime, days:
 
 def _send(store: ProjectStore) -> None:
     """Write what was picked and not sent into the inbox, one file per picking; the same picking is always the same file."""
-    waiting = picks(store).read(where="NOT sent").sort_by("id").to_pylist()
+    waiting = store.table("picks").read(where="NOT sent").sort_by("id").to_pylist()
     for picked_at in sorted({row["picked_at"] for row in waiting}):
         group = [row for row in waiting if row["picked_at"] == picked_at]
         log = store.table("inference_log").take([row["id"] for row in group], ["id", "text", "media", "model", "confidence"])
@@ -83,4 +67,4 @@ def _send(store: ProjectStore) -> None:
         ]
         if lines:  # nothing is left to send where the predictions were erased meanwhile
             inbox.write(store.project, "samples", lines)
-        picks(store).upsert(pa.Table.from_pylist([row | {"sent": True} for row in group], schema=PICKS))
+        store.table("picks").upsert(rows("picks", [row | {"sent": True} for row in group]))

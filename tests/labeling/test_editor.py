@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from ml_assets.labeling.label_studio import LabelStudio
 from ml_assets.labeling.pull import pull
@@ -56,6 +56,16 @@ def ask(store: ProjectStore, owner: LabelStudio, modality: Modality, task: Task,
     settings = LabelingSettings(task=task, question="What is there?", queue=QueueSettings(size=5, strategy="random"))
     done = push_queue(store, owner, settings, modality, lambda ids: np.zeros((len(ids), 2), np.float32), AT)
     page.goto(f"{owner.url}/projects/{done.ls_project}/data?labeling=1")
+
+
+def settled(shown: Locator) -> FloatRect:
+    """Where it stands once the page around it has stopped moving: the same place for half a second."""
+    places: list[FloatRect | None] = []
+    while len(places) < 6 or places[-1] is None or any(place != places[-1] for place in places[-6:]):
+        assert len(places) < 300, "the page does not come to rest"
+        places.append(shown.bounding_box())
+        shown.page.wait_for_timeout(100)
+    return places[-1]
 
 
 def submit(page: Page) -> None:
@@ -136,8 +146,7 @@ def test_a_box_is_drawn_on_a_picture(store: ProjectStore, owner: LabelStudio, pa
     ask(store, owner, Image(), task, picture(), page)
     shown = page.get_by_role("img", name="image", exact=True)
     expect(shown).to_be_visible()
-    box = shown.bounding_box()
-    assert box is not None
+    box = settled(shown)
     page.keyboard.press("2")
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.25 * box["height"])
     page.mouse.down()

@@ -6,7 +6,7 @@ import pytest
 
 from ml_assets import inbox
 from ml_assets.monitoring import uncertain
-from ml_assets.monitoring.uncertain import pick, picks
+from ml_assets.monitoring.uncertain import pick
 from ml_assets.records import content_id, rows
 from ml_assets.store import ProjectStore
 
@@ -67,7 +67,7 @@ def test_a_call_that_was_killed_is_completed_by_the_next(
     log(store, [prediction("p0", "even less sure", 0.01)])
     assert pick(store, 1, 0.6, AT + timedelta(hours=1)) == [], "today's choice is made"
     assert [line["content"] for line in waiting(store)] == ["one"]
-    assert picks(store).read(["sent"])["sent"].to_pylist() == [True]
+    assert store.table("picks").read(["sent"])["sent"].to_pylist() == [True]
 
 
 def test_what_was_erased_meanwhile_is_not_sent(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
