@@ -1,7 +1,23 @@
-"""How torch uses the processor."""
+"""Where torch computes, and how it uses the processor or the GPU."""
 
 import os
 import platform
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_assets.errors import InvalidValue
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
+ON_A_GPU = 8
+"""A batch on a GPU has so many times as many samples as on a processor, as long as its memory suffices."""
 
 
 def limit_threads() -> None:
@@ -14,14 +30,74 @@ def limit_threads() -> None:
     torch.set_num_threads(int(os.environ.get("ML_ASSETS_TORCH_THREADS") or 1))
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor computes large networks faster in bfloat16 than in float32.
+def device() -> "torch.device":
+    """Where networks compute: `ML_ASSETS_DEVICE`, which is `auto`, `cpu`, `cuda` or `cuda:1`. Raises `InvalidValue`.
+
+    `auto`, the default, takes the first GPU if torch sees one.
+    """
+    import torch
+
+    asked = os.environ.get("ML_ASSETS_DEVICE", "").strip().lower() or "auto"
+    if not DEVICE.fullmatch(asked):
+        raise InvalidValue(f"ML_ASSETS_DEVICE is {asked!r}: choose auto, cpu, cuda, or a certain GPU such as cuda:1")
+    if asked == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    found = torch.device(asked)
+    if found.type == "cuda" and (found.index or 0) >= (seen := torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        raise InvalidValue(
+            f"ML_ASSETS_DEVICE is {asked!r}, but torch {torch.__version__} sees "
+            f"{f'only {seen} of them' if seen else 'no GPU that it can use'}: choose cpu or auto, or look at nvidia-smi"
+        )
+    return torch.device("cuda:0") if asked == "cuda" else found
+
+
+def placed(where: "torch.device") -> AbstractContextManager[Any]:
+    """What networks and losses create within it, such as masks and chances, lies on that device."""
+    return nullcontext() if where.type == "cpu" else where
+
+
+def outputs(
+    network: Any, arrays: Callable[[Any], NDArray[Any]], items: Sequence[Any] | NDArray[Any], size: int
+) -> NDArray[np.float32]:
+    """`(n, …) float32` what a network makes of at least one item, in their order, where `device` says.
+
+    Args:
+        network: From `(batch, …)` arrays to `(batch, …)`, in evaluation mode.
+        arrays: Makes the array of a batch of items.
+        items: What it is asked about.
+        size: Items of a batch on a processor. On a GPU there are `ON_A_GPU` times as many, and half as many each time that its
+            memory does not suffice.
+    """
+    import torch
+
+    where, start, parts = device(), 0, list[NDArray[np.float32]]()
+    network.to(where)
+    size *= ON_A_GPU if where.type == "cuda" else 1
+    while start < len(items):
+        batch = torch.from_numpy(arrays(items[start : start + size]))
+        try:
+            with torch.inference_mode(), placed(where):
+                parts.append(network(batch.to(where)).float().cpu().numpy())
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = max(1, size // 2)
+            torch.cuda.empty_cache()
+        else:
+            start += size
+    return np.concatenate(parts)
+
+
+def has_bfloat16(where: "torch.device | None" = None) -> bool:
+    """Whether large networks are computed faster in bfloat16 than in float32 there; by default on this processor.
 
     On x86 that takes AMX tiles, with which it is several times faster: with AVX-512 alone it is slower (torch 2.13.0, where
     products of 4096 x 384 by 384 x 1536 reach 68 GFLOP/s on one core in bfloat16 and 111 in float32).
     """
     import torch
 
+    if where is not None and where.type == "cuda":
+        return bool(torch.cuda.get_device_capability(where) >= (8, 0))  # Ampere and later
     if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return False
     return platform.machine().lower() not in ("x86_64", "amd64") or bool(torch.cpu._is_amx_tile_supported())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.compute import limit_threads
+from ml_assets.compute import limit_threads, outputs
 from ml_assets.modalities.base import Backbone, Encoder
 from ml_assets.modalities.hub import ask_hub
 from ml_assets.modalities.sounds import spectrogram, waveform
@@ -79,14 +79,9 @@ class AudioEncoder(Backbone):
 
     def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length."""
-        import torch
-
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
-        network = _loaded(self.name)
-        with torch.inference_mode():
-            parts = [network(torch.from_numpy(self.arrays(items[i : i + BATCH]))).numpy() for i in range(0, len(items), BATCH)]
-        vectors = np.concatenate(parts)
+        vectors = outputs(_loaded(self.name), self.arrays, items, BATCH)
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
     def arrays(self, items: Sequence[bytes]) -> NDArray[np.float32]:
@@ -101,7 +96,7 @@ class AudioEncoder(Backbone):
 
     def backbone(self) -> "torch.nn.Module":
         """From the arrays to `(batch, dimensions)`, the mean over time."""
-        return copy.deepcopy(_loaded(self.name)).train().requires_grad_()
+        return copy.deepcopy(_loaded(self.name)).cpu().train().requires_grad_()
 
 
 def audio_encoder(name: str) -> Encoder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.compute import limit_threads
+from ml_assets.compute import limit_threads, outputs
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Backbone
 from ml_assets.modalities.hub import ask_hub
@@ -32,18 +32,10 @@ class ImageEncoder(Backbone):
 
     def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length."""
-        import torch
-
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
         limit_threads()
-        network = _loaded(self.name)
-        with torch.inference_mode():
-            parts = [
-                network(torch.from_numpy(self.arrays(items[i : i + BATCH]))).float().numpy()
-                for i in range(0, len(items), BATCH)
-            ]
-        vectors = np.concatenate(parts)
+        vectors = outputs(_loaded(self.name), self.arrays, items, BATCH)
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
     def prepared(self, item: bytes) -> NDArray[np.uint8]:
@@ -56,7 +48,7 @@ class ImageEncoder(Backbone):
 
     def backbone(self) -> "torch.nn.Module":
         """From `(batch, 3, size, size) uint8` to `(batch, dimensions)`, the mean over the picture."""
-        return copy.deepcopy(_loaded(self.name)).train().requires_grad_()
+        return copy.deepcopy(_loaded(self.name)).cpu().train().requires_grad_()
 
 
 def image_encoder(name: str) -> ImageEncoder:

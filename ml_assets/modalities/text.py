@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml_assets.compute import has_bfloat16, limit_threads
+from ml_assets.compute import ON_A_GPU, device, has_bfloat16, limit_threads
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
 from ml_assets.modalities.hub import ask_hub
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+BATCH = 32
+"""Windows that go through the model together on a processor."""
 WORD = re.compile(r"\w+", re.UNICODE)
 WINDOWED = re.compile(r"(?P<model>.+)\*(?P<windows>[1-9][0-9]?)")
 """The name of an encoder that reads texts in several windows, such as `minilm*8`."""
@@ -86,7 +88,8 @@ class TextEncoder(WordPieces):
     def _of_windows(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length, of the beginning of each text."""
         model = _load(self.weights, self.max_tokens)
-        vectors = np.asarray(model.encode(list(texts), batch_size=32, show_progress_bar=False), dtype=np.float32)
+        size = BATCH * (ON_A_GPU if model.device.type == "cuda" else 1)
+        vectors = np.asarray(model.encode(list(texts), batch_size=size, show_progress_bar=False), dtype=np.float32)
         # not in the model: bfloat16 has three digits, and lengths would be off by as much
         return _unit(vectors)
 
@@ -129,14 +132,16 @@ class TextEncoder(WordPieces):
 
     def word_vectors(self) -> "torch.Tensor":
         """The model's input embeddings."""
+        import torch
+
         embeddings = self._model().get_input_embeddings()
-        return cast("torch.Tensor", embeddings.weight.detach().float().clone())
+        return cast("torch.Tensor", embeddings.weight.detach().to("cpu", torch.float32, copy=True))
 
     def transformer(self) -> Any:
         """A copy of the Hugging Face model, without the layer behind its first output."""
         import copy
 
-        model = copy.deepcopy(self._model()).float().train().requires_grad_()
+        model = copy.deepcopy(self._model()).cpu().float().train().requires_grad_()
         if getattr(model, "pooler", None) is not None:
             model.pooler = None
         return model
@@ -164,8 +169,9 @@ def _load(weights: str, max_tokens: int) -> "SentenceTransformer":
 
     transformers.utils.logging.disable_progress_bar()
     limit_threads()
-    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
-    load = partial(SentenceTransformer, weights, device="cpu", model_kwargs={"dtype": dtype})
+    where = device()
+    dtype = torch.bfloat16 if has_bfloat16(where) else torch.float32
+    load = partial(SentenceTransformer, weights, device=str(where), model_kwargs={"dtype": dtype})
     try:
         model = load(local_files_only=True)
     except (OSError, ValueError):

@@ -141,7 +141,7 @@ class MultipleChoice(Task):
         """The Jaccard index of what is predicted and what is right."""
         import torch
 
-        picked = (logits > 0) | (torch.arange(logits.shape[1]) == logits.argmax(1, keepdim=True))
+        picked = (logits > 0) | (torch.arange(logits.shape[1], device=logits.device) == logits.argmax(1, keepdim=True))
         right = targets > 0.5
         return (picked & right).sum(1) / (picked | right).sum(1).clamp(min=1)
 

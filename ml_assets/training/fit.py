@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.compute import has_bfloat16, limit_threads
+from ml_assets.compute import device, has_bfloat16, limit_threads, outputs, placed
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
 from ml_assets.training.architectures import Architecture
@@ -83,26 +83,41 @@ def fit(
 
     import lightning
     import torch
-    from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+    from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*(num_workers|does not have many workers|LeafSpec|no `val_dataloader`).*")
     limit_threads()
+    where = device()
     lightning.seed_everything(seed, verbose=False)
     module = _module(architecture, encoder, classes, task, seed, on_epoch, checkpoint, until)
 
+    class Rows(Dataset[Any]):  # type: ignore[misc]
+        """Inputs and targets, of which a batch is taken at once and not row by row."""
+
+        def __init__(self, *columns: torch.Tensor) -> None:
+            self.columns = columns
+
+        def __len__(self) -> int:
+            return len(self.columns[0])
+
+        def __getitems__(self, index: list[int]) -> list[torch.Tensor]:
+            return [column[index] for column in self.columns]
+
     def loader(examples: Examples, shuffle: bool) -> Any:
         targets = architecture.targets(examples.values, examples.inputs, classes, task)
-        data = TensorDataset(torch.from_numpy(examples.inputs), torch.from_numpy(targets))
+        data = Rows(torch.from_numpy(examples.inputs), torch.from_numpy(targets))
         # with one replica a plain shuffle, whose order follows from seed and epoch alone
         sampler = DistributedSampler(data, num_replicas=1, rank=0, seed=seed) if shuffle else None
-        return DataLoader(data, batch_size=architecture.batch_size, sampler=sampler)
+        return DataLoader(data, batch_size=architecture.batch_size, sampler=sampler, collate_fn=lambda batch: batch)
 
     trainer = lightning.Trainer(
         min_epochs=0,
         max_epochs=architecture.epochs,
-        accelerator="cpu",
-        precision="bf16-mixed" if architecture.half and has_bfloat16() else "32-true",
+        accelerator=where.type,
+        devices=1 if where.type == "cpu" else [where.index],
+        deterministic=None if where.type == "cpu" else "warn",  # else a GPU's sums differ from run to run
+        precision="bf16-mixed" if architecture.half and has_bfloat16(where) else "32-true",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -122,7 +137,7 @@ def fit(
     if checkpoint is not None:
         for file in (checkpoint, checkpoint.with_suffix(".part")):  # a part is what a kill left of one
             file.unlink(missing_ok=True)
-    return module.network.eval()
+    return module.network.cpu().eval()
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -154,13 +169,10 @@ def predict(architecture: Architecture, network: Any, inputs: NDArray[Any], clas
 
 def logits(network: Any, inputs: NDArray[Any], batch: int = 4096, lengths: NDArray[Any] | None = None) -> NDArray[Any]:
     """`(n, …) float32` logits of at least one input, in batches of equal `lengths` where these are known."""
-    import torch
-
     order = np.arange(len(inputs)) if lengths is None else np.argsort(lengths, kind="stable")
-    with torch.inference_mode():
-        parts = [network(torch.from_numpy(inputs[order[i : i + batch]])).numpy() for i in range(0, len(inputs), batch)]
-    found = np.empty((len(inputs), *parts[0].shape[1:]), np.float32)
-    found[order] = np.concatenate(parts)
+    sorted_ = outputs(network, lambda index: inputs[index], order, batch)
+    found = np.empty_like(sorted_)
+    found[order] = sorted_
     return found
 
 
@@ -193,16 +205,19 @@ def _module(
             self.kept = time.monotonic()
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
-            inputs, targets = architecture.varied(*batch)
-            loss = architecture.loss(self.network(inputs), targets, task)
+            with placed(self.device):
+                inputs, targets = architecture.varied(*batch)
+                loss = architecture.loss(self.network(inputs), targets, task)
             self.losses.append(loss.detach())
             return loss
 
         def validation_step(self, batch: Any, _: int) -> None:
             inputs, targets = batch
-            found = self.network(inputs)
-            self.log("val_loss", plain.loss(found, targets, task), batch_size=len(targets))
-            self.log(f"val_{task.quick}", architecture.score(found, targets, task).mean(), batch_size=len(targets))
+            with placed(self.device):
+                found = self.network(inputs)
+                loss, score = plain.loss(found, targets, task), architecture.score(found, targets, task).mean()
+            self.log("val_loss", loss, batch_size=len(targets))
+            self.log(f"val_{task.quick}", score, batch_size=len(targets))
 
         def on_train_batch_start(self, _: Any, index: int) -> None:
             if index == 0:  # the hook of the epoch's start is not called in the first epoch after a continuation

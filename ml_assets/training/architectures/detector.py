@@ -220,7 +220,7 @@ def _moved(pictures: "torch.Tensor", targets: "torch.Tensor", far: float) -> "tu
     n, _, height, width = pictures.shape
     scale = (torch.empty(n, 1).uniform_(-1.5 * far, 1.5 * far) + torch.empty(n, 2).uniform_(-far / 2, far / 2)).exp()
     shift = torch.empty(n, 2).uniform_(-far, far)
-    x, y = (torch.linspace(-1 + 1 / cells, 1 - 1 / cells, cells) for cells in (width, height))
+    x, y = (torch.linspace(-1 + 1 / cells, 1 - 1 / cells, cells, device=pictures.device) for cells in (width, height))
     across, down = (x - 2 * shift[:, :1]) / scale[:, :1], (y - 2 * shift[:, 1:]) / scale[:, 1:]
     grid = torch.stack([across[:, None, :].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)], 3)
     found = grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)

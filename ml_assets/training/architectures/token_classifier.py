@@ -176,7 +176,7 @@ class TokenClassifier(TextArchitecture):
                 counts = begins.sum(1)
                 shape = (len(pieces), max(1, int(counts.max())))
                 # neither the mean nor an LSTM's states do with bfloat16's three digits
-                with torch.autocast("cpu", enabled=False):
+                with torch.autocast(inputs.device.type, enabled=False):
                     sizes = torch.zeros(shape).index_put((row[own], place[own]), torch.ones(()), True).clamp(min=1).unsqueeze(2)
                     words = [
                         torch.zeros(*shape, width).index_put((row[own], place[own]), states[depth][at].float(), True) / sizes
