@@ -1,4 +1,4 @@
-"""How fast texts are embedded by OpenVINO, as the project does it on a processor, and by torch; and how soon a process is ready.
+"""How fast OpenVINO embeds texts, as the project does it on a processor, beside torch; and how soon a process is ready.
 
 Each works in processes of its own, one thread each, one after the other: a process that has embedded one text is ready. Texts
 have 5 to 110 words. The vectors are compared, and the peak memory of the process is told.
