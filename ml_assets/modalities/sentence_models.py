@@ -215,9 +215,7 @@ def _translated(weights: str) -> Path | None:
     if importlib.util.find_spec("openvino") is None or (source := _source(weights)) is None:
         return None
     try:
-        root = cache() / "encoders"
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = root / _digest(source)
+        target = _private(cache() / "encoders") / _digest(source)
         failed = target.with_suffix(".failed")
         if (target / "about.json").is_file():
             return target
@@ -230,6 +228,15 @@ def _translated(weights: str) -> Path | None:
     except OSError as error:
         logger.warning("the encoder %s is embedded with by torch: nothing can be kept in the cache (%s)", weights, error)
         return None
+
+
+def _private(folder: Path) -> Path:
+    """The folder, made if there is none. Raises `OSError` if others may write into it: what lies there is computed with."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"others may write into {folder}: set ML_ASSETS_CACHE to a folder of your own")
+    return folder
 
 
 def _source(weights: str) -> Path | None:
@@ -275,7 +282,8 @@ def _translate_apart(source: Path, target: Path) -> str:
             timeout=TRANSLATE_SECONDS,
             check=False,
         )
-        why = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]
+        said = done.stderr.strip().splitlines() if done.returncode > 0 else []
+        why = "" if done.returncode == 0 else (said or [f"its process ended with {done.returncode}"])[-1][:300]
     except subprocess.TimeoutExpired:
         why = f"it took longer than {TRANSLATE_SECONDS:g} s"
     if why:

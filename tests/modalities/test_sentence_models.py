@@ -115,6 +115,16 @@ def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
     assert isinstance(sentence_model(weights, 128), InOpenVINO)
 
 
+def test_nothing_is_taken_from_a_cache_that_others_write_into(
+    weights: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "cache" / "encoders").mkdir(parents=True)
+    (tmp_path / "cache" / "encoders").chmod(0o777)
+    with caplog.at_level(logging.WARNING, "ml_assets.encoders"):
+        assert isinstance(sentence_model(weights, 128), InTorch)
+    assert f"others may write into {tmp_path}/cache/encoders: set ML_ASSETS_CACHE to a folder of your own" in caplog.text
+
+
 def test_without_a_cache_torch_embeds(weights: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_ASSETS_CACHE", f"{weights}/config.json/cache")
     with caplog.at_level(logging.WARNING, "ml_assets.encoders"):
