@@ -40,6 +40,11 @@ def threads() -> int:
     return int(value)
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def device() -> "torch.device":
     """Where networks compute: `ML_ASSETS_DEVICE`, which is `auto`, `cpu`, `cuda` or `cuda:1`. Raises `InvalidValue`.
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.compute import ON_A_GPU, device, has_bfloat16, has_tiles, limit_threads, on_a_gpu, threads
+from ml_assets.compute import ON_A_GPU, cores, device, has_bfloat16, has_tiles, limit_threads, on_a_gpu, threads
 from ml_assets.errors import InvalidValue
 from ml_assets.home import cache
 from ml_assets.modalities.hub import ask_hub
@@ -113,30 +113,39 @@ class InOpenVINO(SentenceModel):
         json.loads(tokenizer)  # of a torn file the library raises nothing that could be told from other mistakes
         super().__init__(tokenizer, About(*json.loads((folder / "about.json").read_bytes())), max_tokens)
         settings = {
-            "INFERENCE_NUM_THREADS": threads(),
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": cores(),
+            "INFERENCE_NUM_THREADS": cores() * threads(),
             "ENABLE_CPU_PINNING": False,  # two processes would hold to the same core
             "INFERENCE_PRECISION_HINT": "bf16" if has_tiles() else "f32",
         }
-        self.request = _openvino().Core().compile_model(folder / "model.xml", "CPU", settings).create_infer_request()
+        openvino = _openvino()
+        self.requests = openvino.AsyncInferQueue(openvino.Core().compile_model(folder / "model.xml", "CPU", settings), cores())
+        self.requests.set_callback(_keep)
         self.lock = threading.Lock()
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embedded in batches of about equal lengths."""
+        """Embedded in batches of about equal lengths, as many at a time as there are cores, none of which waits for another."""
         ids = [encoding.ids for encoding in self.cut(texts)]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         found = np.empty((len(ids), self.about.dimensions), np.float32)
-        for start in range(0, len(order), BATCH["openvino"]):
-            rows = order[start : start + BATCH["openvino"]]
-            longest = max(1, len(ids[rows[-1]]))
-            shape = len(rows), min(-(-longest // WIDTHS) * WIDTHS, max(self.max_tokens, longest))
-            pieces, mask = np.full(shape, self.about.padding, np.int64), np.zeros(shape, np.int64)
-            for i, row in enumerate(rows):
-                pieces[i, : len(ids[row])] = ids[row]
-                mask[i, : len(ids[row])] = 1
-            with self.lock:  # a request answers one caller at a time
-                found[rows] = self.request.infer([pieces, mask])[0]
+        with self.lock:  # the requests belong to one caller at a time
+            for start in range(0, len(order), BATCH["openvino"]):
+                rows = order[start : start + BATCH["openvino"]]
+                longest = max(1, len(ids[rows[-1]]))
+                shape = len(rows), min(-(-longest // WIDTHS) * WIDTHS, max(self.max_tokens, longest))
+                pieces, mask = np.full(shape, self.about.padding, np.int64), np.zeros(shape, np.int64)
+                for i, row in enumerate(rows):
+                    pieces[i, : len(ids[row])] = ids[row]
+                    mask[i, : len(ids[row])] = 1
+                self.requests.start_async([pieces, mask], (found, rows))
+            self.requests.wait_all()
         return found
+
+
+def _keep(request: Any, place: tuple[NDArray[np.float32], list[int]]) -> None:
+    """Write the vectors of a batch to its rows."""
+    found, rows = place
+    found[rows] = request.get_output_tensor().data
 
 
 class InTorch(SentenceModel):

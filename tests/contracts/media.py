@@ -1,4 +1,4 @@
-"""Pictures and sounds that are made when a test needs them."""
+"""Pictures, sounds and small encoders that are made when a test needs them."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, PngImagePlugin
-from transformers import ViTConfig, ViTModel
+from transformers import BertConfig, BertModel, BertTokenizerFast, ViTConfig, ViTModel
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp;"
 SHAPES = ("circle", "square", "cross")
@@ -104,3 +104,13 @@ def small_vit(folder: Path) -> None:
     ViTModel(config).save_pretrained(folder)
     mean = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 32, "width": 32}, **mean}))
+
+
+def small_bert(folder: Path) -> None:
+    """A model of texts in a folder, as the Hugging Face Hub has them, that knows letters and has learnt nothing."""
+    torch.manual_seed(0)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), "the", "moon", "is", "far"]
+    BertTokenizerFast(vocab={word: i for i, word in enumerate(words)}).save_pretrained(folder)
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=128, **size)).save_pretrained(folder)

@@ -12,7 +12,7 @@ import optuna
 import pytest
 import torch
 
-from ml_assets.modalities import MODALITIES, Encoder, Image
+from ml_assets.modalities import MODALITIES, Encoder, Image, Text
 from ml_assets.tasks import TASKS, Predicted, Task
 from ml_assets.training import fit as fitting
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
@@ -20,7 +20,7 @@ from ml_assets.training.fit import Examples, fit, logits, predict
 from ml_assets.training.trained import TrainedModel
 from ml_assets.training.tuning import describe
 
-from .media import PITCHES, SHAPES, drawn, recorded, saved, small_vit, tone
+from .media import PITCHES, SHAPES, drawn, recorded, saved, small_bert, small_vit, tone
 from .plugins import options
 
 WORDS = (("striker", "goalie", "match"), ("rocket", "orbit", "moon"), ("doctor", "nurse", "clinic"))
@@ -59,6 +59,19 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Encoder]:
     others["mixed"] = MODALITIES.parse(MIXED)
     made = {name: modality.encoder(modality.default_encoder) for name, modality in others.items()}
     return made | {"image": Image().encoder(str(folder))}
+
+
+@pytest.fixture(scope="module")
+def small_encoders(encoders: dict[str, Encoder], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Encoder]:
+    """The same, and one of texts that is small too: for what has nothing to do with how well it reads."""
+    folder = tmp_path_factory.mktemp("bert")
+    small_bert(folder)
+    return encoders | {"text": Text().encoder(str(folder))}
+
+
+@pytest.fixture
+def small_encoder(small_encoders: dict[str, Encoder], modality: str) -> Encoder:
+    return small_encoders[modality]
 
 
 @pytest.fixture
@@ -192,21 +205,21 @@ def test_it_learns_what_can_be_separated(name: str, modality: str, encoder: Enco
 
 
 @EACH
-def test_the_same_seed_gives_the_same_network_and_another_one_another(name: str, modality: str, encoder: Encoder) -> None:
+def test_the_same_seed_gives_the_same_network_and_another_one_another(name: str, modality: str, small_encoder: Encoder) -> None:
     architecture = quick(name, modality, epochs=2)
-    data = examples(architecture, encoder, modality)
-    first, again, other = (logits(fitted(architecture, encoder, data, seed), data.inputs) for seed in (0, 0, 1))
+    data = examples(architecture, small_encoder, modality)
+    first, again, other = (logits(fitted(architecture, small_encoder, data, seed), data.inputs) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.allclose(first, other)
 
 
 @EACH
 def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_the_same(
-    name: str, modality: str, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, modality: str, small_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     architecture = quick(name, modality, epochs=4)
-    data, file = examples(architecture, encoder, modality), tmp_path / "training" / "x.ckpt"
-    undisturbed = logits(fitted(architecture, encoder, data), data.inputs)
+    data, file = examples(architecture, small_encoder, modality), tmp_path / "training" / "x.ckpt"
+    undisturbed = logits(fitted(architecture, small_encoder, data), data.inputs)
     monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
     epochs: list[int] = []
 
@@ -216,21 +229,21 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_the_same(
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        fitted(architecture, encoder, data, on_epoch=die, checkpoint=file)
+        fitted(architecture, small_encoder, data, on_epoch=die, checkpoint=file)
     assert file.exists()
-    resumed = fitted(architecture, encoder, data, on_epoch=lambda epoch, _: epochs.append(epoch), checkpoint=file)
+    resumed = fitted(architecture, small_encoder, data, on_epoch=lambda epoch, _: epochs.append(epoch), checkpoint=file)
     assert epochs == [0, 1, 2, 2, 3], "what was done is not done again"
     assert np.array_equal(logits(resumed, data.inputs), undisturbed)
     assert list(file.parent.iterdir()) == [], "a checkpoint goes when the training has ended"
 
 
 @EACH
-def test_it_stops_when_its_time_is_over(name: str, modality: str, encoder: Encoder) -> None:
+def test_it_stops_when_its_time_is_over(name: str, modality: str, small_encoder: Encoder) -> None:
     architecture = quick(name, modality, epochs=1000)
-    data = examples(architecture, encoder, modality)
+    data = examples(architecture, small_encoder, modality)
     epochs: list[int] = []
     until = time.monotonic() + 0.5
-    network = fitted(architecture, encoder, data, on_epoch=lambda epoch, _: epochs.append(epoch), until=until)
+    network = fitted(architecture, small_encoder, data, on_epoch=lambda epoch, _: epochs.append(epoch), until=until)
     assert len(epochs) < 1000
     assert len(answers(architecture, network, data.inputs).labels) == len(data)
 
