@@ -1,13 +1,14 @@
 """How fast OpenVINO embeds texts, as the project does it on a processor, beside torch; and how soon a process is ready.
 
-Each works in processes of its own, one thread each, one after the other: a process that has embedded one text is ready. Texts
+Each works in processes of its own, on so many cores, one after the other: a process that has embedded one text is ready. Texts
 have 5 to 110 words. The vectors are compared, and the peak memory of the process is told.
 
-    python benchmarks/encoders.py [--encoder minilm] [--texts 1500] [--rounds 3]
+    python benchmarks/encoders.py [--encoder minilm] [--texts 1500] [--rounds 3] [--cores 1]
 """
 
 import argparse
 import json
+import os
 import random
 import resource
 import subprocess
@@ -53,8 +54,11 @@ def main() -> None:
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--texts", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    os.environ["ML_ASSETS_TORCH_THREADS"] = str(options.cores if options.one and options.one[0] == "torch" else 1)
     if options.one:
         print(
             json.dumps(one(options.one[0], options.encoder, options.texts, float(sys.stdin.readline()), Path(options.one[1])))
