@@ -18,7 +18,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -106,12 +106,19 @@ class SentenceModel(ABC):
 
 
 class InOpenVINO(SentenceModel):
-    """A translated model on a processor."""
+    """A translated model on a processor. It is compiled when it first embeds: a process may fork before, and not after."""
 
-    def __init__(self, folder: Path, max_tokens: int):
+    def __init__(self, folder: Path, weights: str, max_tokens: int):
         tokenizer = (folder / "tokenizer.json").read_text("utf-8")
         json.loads(tokenizer)  # of a torn file the library raises nothing that could be told from other mistakes
         super().__init__(tokenizer, About(*json.loads((folder / "about.json").read_bytes())), max_tokens)
+        self.folder = folder
+        self.weights = weights
+        self.lock = threading.Lock()
+
+    @cached_property
+    def requests(self) -> Any:
+        """As many requests as there are cores. Raises `OSError` or `RuntimeError` if the files are damaged."""
         settings = {
             "NUM_STREAMS": cores(),
             "INFERENCE_NUM_THREADS": cores() * threads(),
@@ -119,12 +126,19 @@ class InOpenVINO(SentenceModel):
             "INFERENCE_PRECISION_HINT": "bf16" if has_tiles() else "f32",
         }
         openvino = _openvino()
-        self.requests = openvino.AsyncInferQueue(openvino.Core().compile_model(folder / "model.xml", "CPU", settings), cores())
-        self.requests.set_callback(_keep)
-        self.lock = threading.Lock()
+        model = openvino.Core().compile_model(self.folder / "model.xml", "CPU", settings)
+        requests = openvino.AsyncInferQueue(model, cores())
+        requests.set_callback(_keep)
+        return requests
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embedded in batches of about equal lengths, as many at a time as there are cores, none of which waits for another."""
+        try:
+            with self.lock:
+                requests = self.requests
+        except (OSError, RuntimeError) as error:
+            _discard(self.folder, error)
+            return InTorch(self.weights, self.max_tokens).vectors(texts)
         ids = [encoding.ids for encoding in self.cut(texts)]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         found = np.empty((len(ids), self.about.dimensions), np.float32)
@@ -137,8 +151,8 @@ class InOpenVINO(SentenceModel):
                 for i, row in enumerate(rows):
                     pieces[i, : len(ids[row])] = ids[row]
                     mask[i, : len(ids[row])] = 1
-                self.requests.start_async([pieces, mask], (found, rows))
-            self.requests.wait_all()
+                requests.start_async([pieces, mask], (found, rows))
+            requests.wait_all()
         return found
 
 
@@ -166,11 +180,17 @@ def sentence_model(weights: str, max_tokens: int) -> SentenceModel:
     """The model of a folder or of the Hugging Face Hub, where it is fastest. Raises `OSError` or `ValueError`."""
     if not on_a_gpu() and (folder := _translated(weights)) is not None:
         try:
-            return InOpenVINO(folder, max_tokens)
-        except (OSError, RuntimeError, TypeError, ValueError) as error:
-            shutil.rmtree(folder, ignore_errors=True)  # it is made anew the next time
-            logger.warning("%s cannot be used (%s), so that torch embeds", folder, (str(error).splitlines() or ["?"])[0][:200])
+            return InOpenVINO(folder, weights, max_tokens)
+        except (OSError, TypeError, ValueError) as error:
+            _discard(folder, error)
     return InTorch(weights, max_tokens)
+
+
+def _discard(folder: Path, error: Exception) -> None:
+    """Remove a translated model that is damaged, so that the next process makes it anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    why = (str(error).strip().splitlines() or ["?"])[0][:200]
+    logger.warning("the translated encoder %s cannot be used (%s), so that torch embeds", folder, why)
 
 
 @lru_cache(maxsize=4)
@@ -332,7 +352,9 @@ def translate(source: str, folder: Path) -> None:
     openvino.save_model(made, folder / "model.xml", compress_to_fp16=False)
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
-    ours = InOpenVINO(folder, 128).vectors(SAMPLES)
+    translated = InOpenVINO(folder, source, 128)
+    assert translated.requests is not None, "it is compiled here, where a failure ends the translation"
+    ours = translated.vectors(SAMPLES)
     theirs = model.encode(list(SAMPLES), show_progress_bar=False)
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     if not (alike := float(((ours * theirs).sum(1) / lengths).min())) >= (ALIKE if not has_tiles() else 0.999):

@@ -103,11 +103,35 @@ def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
         patch.setattr(sentence_models, "_translate_apart", torn)
         assert isinstance(sentence_model(weights, 128), InTorch)
     assert "so that torch embeds" in caplog.text
+    sentence_model.cache_clear()
+    with caplog.at_level(logging.WARNING, "ml_assets.encoders"):
+        good = sentence_model(weights, 128)
+        assert isinstance(good, InOpenVINO)
+        (good.folder / "model.bin").write_bytes(b"")
+        assert np.allclose(good.vectors(TEXTS), InTorch(weights, 128).vectors(TEXTS))
+    assert caplog.text.count("so that torch embeds") == 2
+    assert not good.folder.exists()
     [lock] = Path(weights).with_name("cache").rglob("*.lock")
     lock.with_suffix(".part").mkdir()
     (lock.with_suffix(".part") / "model.xml").write_text("half")
     sentence_model.cache_clear()
     assert isinstance(sentence_model(weights, 128), InOpenVINO)
+
+
+def test_a_process_that_has_cut_texts_may_fork() -> None:
+    Text().encoder("minilm").encode(["translated by now"])
+    code = """
+import os, sys
+from ml_assets.modalities import Text
+encoder = Text().encoder("minilm")
+encoder.pieces(["a text"])
+if (child := os.fork()) == 0:
+    print(encoder.encode(["a text"]).shape, flush=True)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "(1, 384)\n"), done.stderr
 
 
 def test_nothing_is_taken_from_a_cache_that_others_write_into(
