@@ -100,6 +100,27 @@ def from_given(given: pa.Table) -> pa.Table:
     return rows("annotations", list(made.values()))
 
 
+def with_stored_ids(came: pa.Table, stored: pa.Table) -> pa.Table:
+    """The annotations that came with the data, under the ids of those that say the same and are stored already.
+
+    Earlier versions gave them other ids; a dataset names ids, and what nobody changed must not become another dataset.
+    """
+    new = set(came["id"].to_pylist()) - set(stored["id"].to_pylist())
+    if not new or not stored.num_rows:
+        return came
+    alive = stored.filter(pc.and_(pc.invert(stored["deleted"]), pc.equal(stored["origin"], GIVEN)))
+    known: dict[tuple[str, str, str], str] = {}
+    for row in alive.select(["sample_id", "labeler", "value", "id"]).sort_by("id").to_pylist():
+        known.setdefault((row["sample_id"], row["labeler"], row["value"]), row["id"])
+    found = [
+        row | {"id": known.get((row["sample_id"], row["labeler"], row["value"]), row["id"])}
+        if row["id"] in new and row["origin"] == GIVEN
+        else row
+        for row in came.to_pylist()
+    ]
+    return rows("annotations", found)
+
+
 def not_given(stored: pa.Table, given: pa.Table) -> pa.Table:
     """The stored annotations that came with the data or through the API and are not among `from_given` any more."""
     came = pc.is_in(stored["origin"], pa.array([GIVEN, PUSHED]))

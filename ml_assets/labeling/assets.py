@@ -14,7 +14,7 @@ from ml_assets import inbox
 from ml_assets.home import url
 from ml_assets.labeling import dataset as datasets
 from ml_assets.labeling.accounts import programs
-from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given
+from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given, with_stored_ids
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.consensus import consolidate, overruled
 from ml_assets.labeling.given import collect_given
@@ -96,9 +96,10 @@ def labeling_assets(
         store, task = workspace.store(project), settings.task
         given = collect_given(store, inbox.folder(project, "labels"), task, modality, now())
         table = store.table("annotations")
-        came = from_given(store.table("given_labels").read())
+        stored = table.read(where=f"origin IN ('{GIVEN}', '{PUSHED}')")
+        came = with_stored_ids(from_given(store.table("given_labels").read()), stored)
         table.upsert(came)
-        table.upsert(mark_deleted(not_given(table.read(where=f"origin IN ('{GIVEN}', '{PUSHED}')"), came)))
+        table.upsert(mark_deleted(not_given(stored, came)))
         ls_project, found = ls_project_of(store), None
         if ls_project is not None:
             client = connect()

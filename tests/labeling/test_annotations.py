@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.labeling.annotations import from_given, mark_deleted, read_tasks, vanished
+from ml_assets.labeling.annotations import from_given, mark_deleted, not_given, read_tasks, vanished, with_stored_ids
 from ml_assets.records import SCHEMAS, rows
 from ml_assets.tasks import Spans
 
@@ -86,3 +86,20 @@ def test_a_given_label_keeps_who_gave_it_and_when() -> None:
     label = {"id": "x", "sample_id": "s", "labeler": "published", "labeler_kind": "published", "value": "cat", "at": AT}
     [row] = from_given(rows("given_labels", [label])).to_pylist()
     assert (row["id"], row["origin"], row["labeler_kind"], row["updated_at"]) == ("given-x", "given", "published", AT)
+
+
+def test_labels_that_say_the_same_keep_the_ids_of_an_earlier_version() -> None:
+    said = {"labeler": "published", "labeler_kind": "published", "at": AT, "file": "a.csv", "arrival": None}
+    given = rows("given_labels", [{"id": f"g{i}", "sample_id": f"s{i}", "value": "yes", **said} for i in range(3)])
+    came = from_given(given)
+    older = came.to_pylist()
+    older[0]["id"] = "given-as-before"
+    older[1] |= {"id": "given-other", "value": "no"}
+    stored = rows("annotations", older[:2])
+    found = with_stored_ids(came, stored)
+    own = {row["sample_id"]: row["id"] for row in came.to_pylist()}
+    first = older[0]["sample_id"]
+    assert {row["sample_id"]: row["id"] for row in found.to_pylist()} == own | {first: "given-as-before"}
+    assert not_given(stored, found)["id"].to_pylist() == ["given-other"], "only what says something else now is taken back"
+    assert with_stored_ids(came, rows("annotations", [])).equals(came)
+    assert with_stored_ids(came, rows("annotations", [row | {"deleted": True} for row in older])).equals(came)
