@@ -41,6 +41,8 @@ WIDTHS = 8
 """OpenVINO prepares itself for each length anew, so that lengths are multiples of this."""
 ALIKE = 0.9999
 """The least cosine between the vectors of OpenVINO and of torch with which a translated model is used."""
+ALIKE_IN_BFLOAT16 = 0.999
+"""The same where the processor computes in bfloat16, which has three digits."""
 TRANSLATE_SECONDS = 600.0
 READ = {".json", ".txt", ".model", ".safetensors", ".bin"}
 """The files that a model is loaded from, by their endings."""
@@ -118,7 +120,10 @@ class InOpenVINO(SentenceModel):
 
     @cached_property
     def requests(self) -> Any:
-        """As many requests as there are cores. Raises `OSError` or `RuntimeError` if the files are damaged."""
+        """The compiled model, which embeds as many batches at a time as there are cores.
+
+        Raises `OSError` or `RuntimeError` if its files are damaged.
+        """
         settings = {
             "NUM_STREAMS": cores(),
             "INFERENCE_NUM_THREADS": cores() * threads(),
@@ -146,7 +151,7 @@ class InOpenVINO(SentenceModel):
             for start in range(0, len(order), BATCH["openvino"]):
                 rows = order[start : start + BATCH["openvino"]]
                 longest = max(1, len(ids[rows[-1]]))
-                shape = len(rows), min(-(-longest // WIDTHS) * WIDTHS, max(self.max_tokens, longest))
+                shape = len(rows), min(-(-longest // WIDTHS) * WIDTHS, self.max_tokens)
                 pieces, mask = np.full(shape, self.about.padding, np.int64), np.zeros(shape, np.int64)
                 for i, row in enumerate(rows):
                     pieces[i, : len(ids[row])] = ids[row]
@@ -357,7 +362,7 @@ def translate(source: str, folder: Path) -> None:
     ours = translated.vectors(SAMPLES)
     theirs = model.encode(list(SAMPLES), show_progress_bar=False)
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    if not (alike := float(((ours * theirs).sum(1) / lengths).min())) >= (ALIKE if not has_tiles() else 0.999):
+    if not (alike := float(((ours * theirs).sum(1) / lengths).min())) >= (ALIKE_IN_BFLOAT16 if has_tiles() else ALIKE):
         raise InvalidValue(f"it gives other vectors: the lowest cosine is {alike:.5f}")
 
 
