@@ -27,8 +27,9 @@ SENTENCE = "the engine of my car makes a strange noise when it is cold and I won
 
 def one(runtime: str, encoder: str, count: int, began: float, kept: Path) -> dict[str, float]:
     """Texts per second, seconds until ready, and megabytes, in this process."""
-    from ml_assets.modalities import sentence_models
-    from ml_assets.modalities.text import Text, TextEncoder
+    from ml_assets.modalities.encoders import sentence_models
+    from ml_assets.modalities.encoders.text import TextEncoder
+    from ml_assets.modalities.text import Text
 
     draw, words = random.Random(0), SENTENCE.split()
     texts = [" ".join(draw.choice(words) for _ in range(draw.randint(5, 110))) for _ in range(count)]

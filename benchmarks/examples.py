@@ -32,7 +32,7 @@ from ml_assets.collection.collect import collect
 from ml_assets.demo import EXAMPLES
 from ml_assets.features.embeddings import embed_new, table_of, vectors_of
 from ml_assets.modalities import Encoder, Modality
-from ml_assets.records import now
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture

@@ -23,7 +23,7 @@ from ml_assets.collection.collect import collect
 from ml_assets.demo import newsgroups
 from ml_assets.features.embeddings import embed_new, table_of, vectors_of
 from ml_assets.labeling.queue import choose
-from ml_assets.records import now
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.training.fit import Examples, fit, predict
 from ml_assets.training.tracking import Tracker

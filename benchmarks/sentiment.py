@@ -26,7 +26,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_assets import settings
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import sentiment
 from ml_assets.modalities import Encoder, Text
 from ml_assets.monitoring.monitors import MONITORS
@@ -118,7 +117,7 @@ def labelled(task: Task, labels: int, seed: int) -> Labelled:
     index, answers = {name: i for i, name in enumerate(task.classes)}, sentiment.answers()
     texts, targets = list[str](), list[int]()
     for snippet in random.Random(seed).sample(sentiment.read("movies_train.csv"), sentiment.TRAIN):
-        key = sample_id(TEXT, snippet.text)
+        key = TEXT.sample_id(snippet.text)
         value = task.consensus([known[key] for known in answers.values() if key in known]).value
         if value is not None and len(texts) < labels:
             texts.append(snippet.text)

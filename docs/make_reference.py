@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import dagster as dg
 from pydantic import BaseModel
 
-from ml_assets import records, settings
+from ml_assets import settings
 from ml_assets.collection.sources import SOURCES
 from ml_assets.commands.run import STAGES
 from ml_assets.definitions import shared
@@ -23,6 +23,7 @@ from ml_assets.monitoring.monitors import MONITORS
 from ml_assets.project import MLProject
 from ml_assets.registry import Plugin, Registry
 from ml_assets.registry import Settings as Options
+from ml_assets.store import records
 from ml_assets.tasks import TASKS
 from ml_assets.training.architectures import ARCHITECTURES
 

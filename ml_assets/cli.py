@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ml_assets import examples
+from ml_assets.commands.plain import plain
 from ml_assets.errors import InvalidValue, MLAssetsError
-from ml_assets.plain import plain
-from ml_assets.private import keep_private
-from ml_assets.surroundings import spare_loopback
+from ml_assets.orchestration import examples
+from ml_assets.state.private import keep_private
+from ml_assets.state.surroundings import spare_loopback
 
 app = typer.Typer(
     help="From raw text to a model in production that stays right: every step a Dagster asset.",
@@ -172,7 +172,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is stale, level by level. What did not change does not run."""
-    from ml_assets import interrupts
+    from ml_assets.state import interrupts
 
     try:
         with interrupts.heard():
@@ -202,7 +202,7 @@ def predict(
     """Ask the endpoint, as an application would."""
     from ml_assets import settings
     from ml_assets.commands.predict import predict as ask
-    from ml_assets.records import is_text
+    from ml_assets.store.records import is_text
 
     asked = samples or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not asked:
@@ -251,7 +251,7 @@ def trace(
     if as_json:
         _print_json(found.as_json())
     else:
-        from ml_assets.monitoring.trace_tree import tree
+        from ml_assets.commands.trace_tree import tree
 
         Console().print(tree(found))
 
@@ -274,7 +274,7 @@ def add_key(
     """Make a key and print it, once."""
     from ml_assets import settings
     from ml_assets.deployment import keys
-    from ml_assets.records import now
+    from ml_assets.state.clock import now
 
     settings.load(project)
     secret = keys.add(project, scope, name, now(), speaks_for=speaks_for or ())

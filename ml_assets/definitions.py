@@ -5,9 +5,9 @@ import re
 import dagster as dg
 
 from ml_assets import settings
+from ml_assets.orchestration.resources import Workspace, key
 from ml_assets.project import MLProject
-from ml_assets.resources import Workspace, key
-from ml_assets.surroundings import spare_loopback
+from ml_assets.state.surroundings import spare_loopback
 
 
 @dg.definitions

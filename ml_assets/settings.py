@@ -10,7 +10,6 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import ValidationError, model_validator
 
-from ml_assets import examples
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.errors import InvalidValue, MLAssetsError, unknown
@@ -18,8 +17,9 @@ from ml_assets.features.settings import FeaturesSettings
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.modalities import Modality
 from ml_assets.monitoring.settings import MonitoringSettings
+from ml_assets.orchestration import examples
 from ml_assets.registry import Settings
-from ml_assets.store import PROJECT_NAME
+from ml_assets.state.names import PROJECT_NAME
 from ml_assets.tasks import TASKS, Task
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
 from ml_assets.training.candidates import name_of

@@ -17,9 +17,9 @@ from hypothesis import settings as hypothesis_settings
 from installation import free_port
 from xdist.scheduler import LoadScopeScheduling
 
-from ml_assets import credentials
 from ml_assets.cli import hear_interrupts
 from ml_assets.services import catalogue
+from ml_assets.state import credentials
 
 # how long an example takes says more about what else the machine does than about the code
 hypothesis_settings.register_profile("ml_assets", deadline=None)

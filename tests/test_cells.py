@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.cells import as_written, harmless
 from ml_assets.collection.sources import TableSource
 from ml_assets.collection.sources.table import rows_of
 from ml_assets.deployment.batch import ADDED
 from ml_assets.deployment.table_file import TableFile
+from ml_assets.texts.cells import as_written, harmless
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", '=HYPERLINK("http://x")', "-", "\uff1d1"]
 NUMBERS = ["-5", "+3.5", "-1e-9", "-.5", "7", "0"]

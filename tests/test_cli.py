@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from installation import free_port
 
-from ml_assets import examples
 from ml_assets.demo import EXAMPLES
+from ml_assets.orchestration import examples
 
 COMMANDS = ["demo", "up", "down", "status", "new", "invite", "run", "predict", "rejects", "trace", "keys"]
 ML_ASSETS = str(Path(sys.executable).with_name("ml-assets"))

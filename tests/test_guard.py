@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 from stranger import NOBODY, as_stranger, needs_root
 
-from ml_assets.guard import Guard
-from ml_assets.http_limits import LimitedProtocol
+from ml_assets.network.guard import Guard
+from ml_assets.network.http_limits import LimitedProtocol
 
 OWN = "127.0.0.1:3000"
 JSON = {"content-type": "application/json"}

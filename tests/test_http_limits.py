@@ -11,8 +11,8 @@ import psutil
 import pytest
 import uvicorn
 
-from ml_assets import http_limits
-from ml_assets.http_limits import LimitedProtocol
+from ml_assets.network import http_limits
+from ml_assets.network.http_limits import LimitedProtocol
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 TIMEOUT = 20

@@ -9,9 +9,9 @@ from multiprocessing.connection import Connection
 import pytest
 from stranger import NOBODY, needs_root, stranger
 
-from ml_assets import listeners
 from ml_assets.commands.predict import call
 from ml_assets.labeling import http
+from ml_assets.network import listeners
 
 
 def listen(connection: Connection) -> None:

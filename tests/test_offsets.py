@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.modalities import Text
-from ml_assets.offsets import Offsets
 from ml_assets.tasks import InvalidLabel, Spans
+from ml_assets.texts.offsets import Offsets
 
 TASK = Spans(classes=("CITY",))
 TEXTS = st.text(st.sampled_from(" \t\r\nab\u2003é😀"), min_size=1, max_size=30).filter(lambda text: text.strip())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.plain import plain
+from ml_assets.commands.plain import plain
 
 
 @pytest.mark.parametrize(

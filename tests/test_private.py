@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stranger import NOBODY, as_stranger, needs_root
 
-from ml_assets.private import NotPrivate, keep_private, make_private_home, temporary_folder
+from ml_assets.state.private import NotPrivate, keep_private, make_private_home, temporary_folder
 
 
 @pytest.fixture

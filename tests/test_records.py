@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml_assets.records import SCHEMAS, Record, content_id, rows, split_of
+from ml_assets.state.digests import content_id
+from ml_assets.store.records import Record, split_of
+from ml_assets.store.schemas import SCHEMAS, rows
 
 TEXT = st.text()
 PARTS = st.lists(TEXT | st.binary(), max_size=4)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets import speakers
+from ml_assets.spool import speakers
 
 DISGUISED = [
     "published",

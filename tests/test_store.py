@@ -18,14 +18,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ml_assets import inbox
-from ml_assets import store as stores
 from ml_assets.features.embeddings import as_rows
 from ml_assets.labeling import media
-from ml_assets.lock import project_lock
-from ml_assets.records import SCHEMAS, rows
-from ml_assets.resources import Workspace
-from ml_assets.store import ProjectStore, Table, TableDamaged, UnknownProject, UnknownTable, projects, quote
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.spool import inbox
+from ml_assets.state.lock import project_lock
+from ml_assets.state.names import UnknownProject
+from ml_assets.store import ProjectStore, Table, TableDamaged, UnknownTable, projects, quote
+from ml_assets.store import table as tables
+from ml_assets.store.schemas import SCHEMAS, rows
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
 KEYS = st.sampled_from(["a", "b", "c", "it's", "\\", "%_", "é\u2028", "\n", "x--", "🙂"])
@@ -213,11 +214,11 @@ def test_names(store: ProjectStore, tmp_path: Path) -> None:
 
 def test_fragments_stay_few_however_often_is_written(store: ProjectStore) -> None:
     table, most = store.table("samples"), 0
-    rounds = stores.MAX_FRAGMENTS + 15
+    rounds = tables.MAX_FRAGMENTS + 15
     for number in range(rounds):
         table.upsert(rows("samples", [{"id": str(number), "text": str(number)}]))
         most = max(most, table.fragments())
-    assert most == stores.MAX_FRAGMENTS
+    assert most == tables.MAX_FRAGMENTS
     assert table.fragments() < 20
     assert table.ids() == {str(number) for number in range(rounds)}
 
@@ -309,12 +310,12 @@ def test_two_processes_compact_at_once(tmp_path: Path) -> None:
     run_two(write_until_compacted, tmp_path, rounds=70)
     table = ProjectStore("reviews", tmp_path).table("samples")
     assert sorted(table.read(["id"])["id"].to_pylist()) == sorted(f"{n}{end}" for n in range(70) for end in ("", "-a", "-b"))
-    assert table.fragments() <= stores.MAX_FRAGMENTS + 2
+    assert table.fragments() <= tables.MAX_FRAGMENTS + 2
 
 
 WRITER = """
 import sys
-from ml_assets.records import rows
+from ml_assets.store.schemas import rows
 from ml_assets.store import ProjectStore
 table = ProjectStore("reviews", sys.argv[1]).table("samples")
 for number in range(100_000):

@@ -4,7 +4,7 @@ import httpx
 import pytest
 import requests
 
-from ml_assets.surroundings import inherited, spare_loopback
+from ml_assets.state.surroundings import inherited, spare_loopback
 
 OTHERS = {
     "WEB_CONCURRENCY": "7", "ALLOWED_HOSTS": "example.org", "DATABASE_NAME": "shop", "SECRET_KEY": "x", "HOST": "shop",

@@ -10,7 +10,8 @@ from typing import Any
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord
 from ml_assets.modalities import Modality, Undecodable
-from ml_assets.records import Record, content_id, split_of, why_not
+from ml_assets.state.digests import content_id
+from ml_assets.store.records import Record, split_of, why_not
 from ml_assets.tasks import InvalidLabel, Task
 
 EXCERPT = 200
@@ -37,11 +38,6 @@ class Verdict:
     reject: dict[str, Any] | None = None
 
 
-def sample_id(modality: Modality, item: str | bytes) -> str:
-    """The id of a sample: the hash of its content."""
-    return content_id(modality.type, item)
-
-
 def judge(record: Record | BadRecord, source: str, settings: CollectionSettings, task: Task, at: datetime) -> Verdict:
     """Decode and check the record. A good sample with an unknown class is kept, its label rejected."""
     if isinstance(record, BadRecord):
@@ -57,7 +53,7 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
         return Verdict(reject=reject(source, record.origin, why, record.content, at))
     except RecursionError:
         return Verdict(reject=reject(source, record.origin, DEEP, record.content, at))
-    key = sample_id(settings.modality, item)
+    key = settings.modality.sample_id(item)
     sample = {
         "id": key,
         settings.modality.column: item,

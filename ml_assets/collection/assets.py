@@ -6,8 +6,8 @@ import dagster as dg
 
 from ml_assets.collection.collect import collect, unreadable
 from ml_assets.collection.settings import CollectionSettings
-from ml_assets.records import now
-from ml_assets.resources import Workspace, result, stage_asset
+from ml_assets.orchestration.resources import Workspace, result, stage_asset
+from ml_assets.state.clock import now
 from ml_assets.tasks import Task
 
 CONTENT = ["id", "split", "group", "columns"]

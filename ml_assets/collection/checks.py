@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from ml_assets.collection.accept import LABEL, sample_id
+from ml_assets.collection.accept import LABEL
 from ml_assets.collection.collect import new_files, unreadable
 from ml_assets.collection.expectations import failures
 from ml_assets.collection.labels import contradictions
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.modalities import Modality, Undecodable
-from ml_assets.records import now
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
+from ml_assets.state.clock import now
 from ml_assets.store import Table
 from ml_assets.tasks import Task
 
@@ -120,7 +120,7 @@ def _intact(modality: Modality, key: str, item: Any) -> bool:
     try:
         return (
             item is not None
-            and sample_id(modality, item) == key
+            and modality.sample_id(item) == key
             and (modality.column == "media" or modality.decode(item) == item)
         )
     except Undecodable:

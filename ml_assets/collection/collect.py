@@ -16,8 +16,10 @@ from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, SourceError, SourceFile, Upload
 from ml_assets.collection.sources.base import BATCH, fingerprint
 from ml_assets.collection.sources.places import spellings
-from ml_assets.records import Record, content_id, is_text, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.records import Record, is_text
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 
 MAX_BYTES = 64 * 1024 * 1024

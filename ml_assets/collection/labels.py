@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 
 BATCH = 1000

@@ -4,9 +4,10 @@ import dagster as dg
 
 from ml_assets.collection.collect import new_files
 from ml_assets.collection.settings import CollectionSettings
-from ml_assets.dead_runs import fail_runs_of_dead_processes
-from ml_assets.records import content_id, now
-from ml_assets.resources import key, request
+from ml_assets.orchestration.dead_runs import fail_runs_of_dead_processes
+from ml_assets.orchestration.resources import key, request
+from ml_assets.state.clock import now
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 

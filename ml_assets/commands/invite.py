@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 
 from ml_assets import settings
-from ml_assets.home import url
 from ml_assets.labeling import accounts
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.queue import ls_project_of
+from ml_assets.state.home import url
 from ml_assets.store import ProjectStore
 
 

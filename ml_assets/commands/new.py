@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ml_assets import examples, settings
+from ml_assets import settings
 from ml_assets.errors import InvalidValue, MLAssetsError
-from ml_assets.store import PROJECT_NAME
+from ml_assets.orchestration import examples
+from ml_assets.state.names import PROJECT_NAME
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

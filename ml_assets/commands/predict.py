@@ -11,9 +11,9 @@ import httpx
 
 from ml_assets.deployment import keys
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import home, url
-from ml_assets.listeners import refuse_stranger, watched
-from ml_assets.records import now
+from ml_assets.network.listeners import refuse_stranger, watched
+from ml_assets.state.clock import now
+from ml_assets.state.home import home, url
 
 TIMEOUT = 40.0
 """Seconds; the endpoint itself gives a request 30."""

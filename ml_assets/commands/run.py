@@ -19,10 +19,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ml_assets import interrupts, settings
+from ml_assets import settings
+from ml_assets.commands.runner import Outcome, Step
 from ml_assets.errors import MLAssetsError, unknown
-from ml_assets.progress import Listener, listening
-from ml_assets.run import Outcome, Step
+from ml_assets.state import interrupts
+from ml_assets.state.progress import Listener, listening
 
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
 
@@ -59,7 +60,7 @@ def _followed(
     if not console.is_terminal:
         console.print(f"{project}: looking for what is new …", highlight=False)
     with bar(console, f"{project}: looking for what is new") as (tick, title):
-        from ml_assets.run import runner
+        from ml_assets.commands.runner import runner
 
         def start(assets: Sequence[str], why: str) -> None:
             said = f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})"

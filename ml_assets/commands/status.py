@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml_assets import settings
+from ml_assets.commands.plain import plain
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import home
 from ml_assets.monitoring.live_accuracy import accuracy_since
-from ml_assets.plain import plain
-from ml_assets.records import now
 from ml_assets.services import supervisor
+from ml_assets.state.clock import now
+from ml_assets.state.home import home
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import Task
 

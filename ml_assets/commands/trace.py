@@ -1,10 +1,10 @@
 """`ml-assets trace`: finds the project of a prediction and traces it."""
 
 from ml_assets import settings
-from ml_assets.home import home
 from ml_assets.monitoring.trace import Trace, UnknownPrediction, trace
-from ml_assets.records import is_text
+from ml_assets.state.home import home
 from ml_assets.store import ProjectStore, TableDamaged, projects
+from ml_assets.store.records import is_text
 
 
 def find(prediction_id: str) -> Trace:

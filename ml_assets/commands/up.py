@@ -6,9 +6,9 @@ from types import FrameType
 
 from rich.console import Console
 
-from ml_assets import credentials
 from ml_assets.services import supervisor
 from ml_assets.services.supervisor import Status
+from ml_assets.state import credentials
 
 WHO = {
     "dagster": "who builds the pipeline: assets, lineage, runs",

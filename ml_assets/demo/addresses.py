@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.package import downloaded, install_weights
-from ml_assets.home import home
 from ml_assets.modalities import Text
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
+from ml_assets.state.home import home
 
 PACKAGE = "usaddress"
 INSIDE = "usaddress-0.5.16/training/"
@@ -69,7 +68,7 @@ class Addresses(Example):
     def answers(self) -> Mapping[str, Mapping[str, str]]:
         """The published spans of each address, known to one of the annotators."""
         text = Text()
-        return annotators.shared_out({sample_id(text, a.text): a.label for a in read("train.csv")})
+        return annotators.shared_out({text.sample_id(a.text): a.label for a in read("train.csv")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
         """More of the same; then addresses of which the makers of the data could make nothing."""

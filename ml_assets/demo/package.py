@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ml_assets.demo.example import NoData
-from ml_assets.modalities.weights import folder_of
+from ml_assets.modalities.encoders.packages import folder_of
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 

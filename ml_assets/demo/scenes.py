@@ -16,15 +16,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
 from ml_assets.demo.digits import PACKAGE, unpack
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.grounds import colour, ground
 from ml_assets.demo.package import downloaded
 from ml_assets.demo.tables import Sample, read, write
-from ml_assets.home import home
 from ml_assets.modalities import Image
+from ml_assets.state.home import home
 from ml_assets.tasks import Boxes
 
 CLASSES = tuple("0123456789")
@@ -87,7 +86,7 @@ class Scenes(Example):
     def answers(self) -> Mapping[str, Mapping[str, str]]:
         """The boxes of each scene, known to one of the annotators."""
         image = Image()
-        return annotators.shared_out({sample_id(image, s.content): s.label for s in read(folder() / "train.parquet")})
+        return annotators.shared_out({image.sample_id(s.content): s.label for s in read(folder() / "train.parquet")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
         """More of the same; then scenes by night, out of focus."""

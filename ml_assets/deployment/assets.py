@@ -9,14 +9,15 @@ import dagster as dg
 
 from ml_assets.deployment import bento as bentos
 from ml_assets.deployment.batch import predict
-from ml_assets.deployment.ledger import history, serving
 from ml_assets.deployment.rollout import deploy
 from ml_assets.deployment.settings import DeploymentSettings
-from ml_assets.home import url
 from ml_assets.modalities import Modality
-from ml_assets.records import now, rows
-from ml_assets.resources import Workspace, key, result, stage_asset
+from ml_assets.orchestration.resources import Workspace, key, result, stage_asset
+from ml_assets.state.clock import now
+from ml_assets.state.home import url
 from ml_assets.store import ProjectStore
+from ml_assets.store.ledger import history, serving
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 from ml_assets.training.candidates import chosen_model
 from ml_assets.training.model import registered

@@ -17,12 +17,12 @@ from ml_assets.collection.sources.base import BadRecord, opened
 from ml_assets.collection.sources.table import PREDICTED, columns_of, content_of, format_of, rows_of
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
-from ml_assets.home import expand
 from ml_assets.modalities import Undecodable
-from ml_assets.offsets import UNMOVED, Offsets
-from ml_assets.records import content_id, rows
+from ml_assets.state.home import expand
 from ml_assets.store import ProjectStore, Table, quote
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Predicted
+from ml_assets.texts.offsets import UNMOVED, Offsets
 from ml_assets.training.data import inputs_of
 from ml_assets.training.trained import TrainedModel
 
@@ -120,7 +120,7 @@ def predict_table(
             decoded = [_decode(model, row, content) for row in batch]
             good = [one.item for one in decoded if one.problem is None]
             predicted = model.predict(good)
-            changed += _keep(table, [content_id(model.modality.type, i) for i in good], predicted, model, at, counts)
+            changed += _keep(table, [model.modality.sample_id(i) for i in good], predicted, model, at, counts)
             skipped += len(batch) - len(good)
             done += len(batch)
             if file is not None:

@@ -16,8 +16,8 @@ from ml_assets.deployment.components import components
 from ml_assets.deployment.predictor import LIMITS_FILE, Limits
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import home
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
+from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.seal import Files, Seal, digests, of_bento

@@ -6,9 +6,9 @@ import dagster as dg
 
 from ml_assets.deployment import heartbeat
 from ml_assets.deployment.bento import opened
-from ml_assets.deployment.ledger import history, serving
-from ml_assets.records import now
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
+from ml_assets.state.clock import now
+from ml_assets.store.ledger import history, serving
 from ml_assets.tasks import InvalidLabel, Task
 
 

@@ -21,7 +21,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
-from ml_assets import inbox
 from ml_assets.deployment import intake, schemas
 from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
@@ -30,11 +29,14 @@ from ml_assets.deployment.documents import Documents
 from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Pace, Refused, answer_errors, caller, files, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
-from ml_assets.deployment.predictor import Limits, Predictor, feedback_record
+from ml_assets.deployment.predictor import Limits, Predictor
 from ml_assets.deployment.rate import RateLimit
 from ml_assets.deployment.worker import Live, Worker
-from ml_assets.home import home
+from ml_assets.spool import inbox
+from ml_assets.spool.lines import to_line
+from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
+from ml_assets.store.records import Feedback, feedback_id
 from ml_assets.tasks import InvalidLabel
 
 DECODE_SECONDS = 10.0
@@ -201,9 +203,9 @@ class Endpoint:
         except InvalidLabel as error:
             raise Refused(422, str(error)) from error
         at = self.worker.clock()
-        record = feedback_record(body.prediction_id, label, key.name, at)
-        await self.worker.files(key.project, key.id, self.worker.segments(key.project).append, [record], at)
-        return _json(schemas.FeedbackAccepted(id=record["id"], prediction_id=body.prediction_id), 202)
+        record = Feedback(feedback_id(body.prediction_id, label, key.name), body.prediction_id, label, at, key.name)
+        await self.worker.files(key.project, key.id, self.worker.segments(key.project).append, [to_line(record)], at)
+        return _json(schemas.FeedbackAccepted(id=record.id, prediction_id=body.prediction_id), 202)
 
     def _keyed(self, handler: KeyedHandler, scope: str | None) -> Handler:
         """The handler behind the gate: a key that may do this comes first, then its share of the worker, then the body."""

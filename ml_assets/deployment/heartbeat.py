@@ -11,6 +11,8 @@ from typing import Literal
 
 import psutil
 
+from ml_assets.state import processes
+
 FRESH_SECONDS = 15.0
 """A worker that has not written for so long is not counted. Loading a model can hold the interpreter for seconds."""
 
@@ -56,7 +58,7 @@ class Report:
 
 def write(serving: Path, at: datetime, projects: dict[str, Served]) -> None:
     """Write this process's file, whole."""
-    report = Report(os.getpid(), _created(), boot_id(), socket.gethostname(), at, projects)
+    report = Report(os.getpid(), _created(), processes.boot_id(), socket.gethostname(), at, projects)
     serving.mkdir(parents=True, exist_ok=True)
     path = _path(serving)
     part = path.with_suffix(".part")
@@ -88,17 +90,8 @@ def forget_dead(serving: Path, now: datetime) -> list[Path]:
 
 
 @cache
-def boot_id() -> str:
-    """What changes when the machine starts: a process id alone says little after that."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
-    except OSError:
-        return f"{int(psutil.boot_time()):08x}"
-
-
-@cache
 def _created() -> float:
-    return _began(psutil.Process())
+    return processes.began(psutil.Process())
 
 
 def _path(serving: Path) -> Path:
@@ -121,20 +114,13 @@ def _read(path: Path) -> Report | Literal["damaged", "gone"]:
 def _alive(report: Report, now: datetime) -> bool:
     if (now - report.at).total_seconds() > FRESH_SECONDS:
         return False
-    if report.host != socket.gethostname() or report.boot != boot_id():
+    if report.host != socket.gethostname() or report.boot != processes.boot_id():
         return report.host != socket.gethostname()
-    try:
-        process = psutil.Process(report.pid)
-        began = process.create_time() if report.created > SINCE_1970 else _began(process)
-        return bool(process.status() != psutil.STATUS_ZOMBIE and abs(began - report.created) < 1)
-    except (psutil.NoSuchProcess, OverflowError):
+    process = processes.living(report.pid)
+    if process is None:
         return False
-
-
-def _began(process: psutil.Process) -> float:
-    """When a process of this machine began, in seconds since the machine did; since 1970 where `/proc` does not tell."""
     try:
-        ticks = int(Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return float(process.create_time())
-    return ticks / os.sysconf("SC_CLK_TCK")
+        began = process.create_time() if report.created > SINCE_1970 else processes.began(process)
+    except psutil.NoSuchProcess:
+        return False
+    return bool(abs(began - report.created) < 1)

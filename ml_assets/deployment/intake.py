@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ml_assets import speakers
 from ml_assets.deployment.gate import Refused, may
 from ml_assets.deployment.keys import Key
 from ml_assets.deployment.predictor import MOST_WORK, BadSample, Predictor
 from ml_assets.modalities import MODALITIES, Modality, Undecodable
-from ml_assets.records import content_id
+from ml_assets.spool import speakers
 from ml_assets.store import ProjectStore, quote
 from ml_assets.tasks import InvalidLabel
 
@@ -91,7 +90,7 @@ def take_sample(entry: dict[str, Any], modality: Modality, predictor: Predictor 
         predictor.check_label(entry["label"], given, item)
     if isinstance(content, bytes):
         entry["content"] = modality.to_json(item)
-    return content_id(modality.type, item)
+    return modality.sample_id(item)
 
 
 def take_label(entry: dict[str, Any], modality: Modality, predictor: Predictor | None) -> str | None:
@@ -104,7 +103,7 @@ def take_label(entry: dict[str, Any], modality: Modality, predictor: Predictor |
     given = modality.from_json(entry["content"])
     item = modality.decode(given)
     predictor.check_label(entry["label"], given, item)
-    return content_id(modality.type, item)
+    return modality.sample_id(item)
 
 
 def settled(store: ProjectStore, labels: Mapping[str, str]) -> set[str]:

@@ -13,11 +13,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from ml_assets import speakers
 from ml_assets.errors import InvalidValue, Missing, MLAssetsError
-from ml_assets.home import home
-from ml_assets.inbox import write_whole
-from ml_assets.store import PROJECT_NAME, UnknownProject
+from ml_assets.spool import speakers
+from ml_assets.state.files import write_whole
+from ml_assets.state.home import home
+from ml_assets.state.names import PROJECT_NAME, UnknownProject
 
 SCOPES = ("predict", "collect", "label", "feedback")
 PREFIX = "mla_"

@@ -1,7 +1,6 @@
 """A model that answers requests, and records each answer before it is given. Knows nothing of HTTP, nor of Dagster."""
 
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +11,15 @@ import numpy as np
 
 from ml_assets.compute import limit_threads
 from ml_assets.deployment.batcher import Finished
-from ml_assets.deployment.segments import SegmentWriter
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Encoder, Undecodable
-from ml_assets.offsets import UNMOVED, Offsets
-from ml_assets.records import content_id
 from ml_assets.registry import Settings
+from ml_assets.spool.lines import to_line
+from ml_assets.spool.writer import SegmentWriter
+from ml_assets.store.records import Prediction, prediction_id
 from ml_assets.tasks import TASKS, Task
+from ml_assets.texts.offsets import UNMOVED, Offsets
 from ml_assets.training.seal import Seal
 from ml_assets.training.trained import TrainedModel
 
@@ -167,10 +167,6 @@ class Predictor:
             return self.model.encoder.prepared(item)
         return self.model.architecture.inputs([item], self.model.encoder)
 
-    def sample_id(self, item: Any) -> str:
-        """The id under which this sample is collected."""
-        return content_id(self.model.modality.type, item)
-
     def check_label(self, label: Any, content: str | bytes = "", item: Any = None) -> str:
         """The value of a label from outside. Raises `InvalidLabel` with the choices.
 
@@ -206,24 +202,19 @@ class Predictor:
         for request in finished:
             predictions = []
             for sample, outcome in zip(request.items, request.results, strict=True):
-                item, prediction = sample.item, {"id": prediction_id(at), **vars(outcome)}
+                known: dict[str, Any] = {"id": prediction_id(at), **vars(outcome)}
                 seen = self.model.task.placed_back(outcome.label, sample.offsets)
-                predictions.append(prediction | {"label": self.model.task.answer(seen)})
-                records.append({"kind": "prediction", "at": at.isoformat(), "model": self.version, **prediction,
-                                "sample_id": self.sample_id(item), modality.column: modality.to_json(item),
-                                "client": request.context,
-                                **({} if sample.offsets.unchanged else {"offsets": sample.offsets.to_json()})})  # fmt: skip
+                predictions.append(known | {"label": self.model.task.answer(seen)})
+                made = Prediction(
+                    **known,
+                    at=at,
+                    model=self.version,
+                    sample_id=modality.sample_id(sample.item),
+                    client=request.context,
+                    offsets=sample.offsets,
+                    **{modality.column: sample.item},
+                )
+                records.append(to_line(made))
             answers.append(Answer(self.version, at, predictions))
         self.segments.append(records, at)
         return answers
-
-
-def prediction_id(at: datetime) -> str:
-    """32 hexadecimal digits: the time in milliseconds, then 80 random bits. Unique across workers; sorts by time."""
-    return f"{max(0, int(at.timestamp() * 1000)):012x}{secrets.token_hex(10)}"
-
-
-def feedback_record(prediction: str, label: str, client: str, at: datetime) -> dict[str, Any]:
-    """The segment record of what turned out to be right. The same answer by the same client keeps its id."""
-    return {"kind": "feedback", "id": content_id("feedback", prediction, label, client), "prediction_id": prediction,
-            "label": label, "at": at.isoformat(), "client": client}  # fmt: skip

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ml_assets.deployment import heartbeat, ledger
+from ml_assets.deployment import heartbeat
 from ml_assets.deployment.heartbeat import Report
-from ml_assets.deployment.ledger import Deployment
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import home
-from ml_assets.records import now
-from ml_assets.store import ProjectStore
+from ml_assets.state.clock import now
+from ml_assets.state.home import home
+from ml_assets.store import ProjectStore, ledger
+from ml_assets.store.ledger import Deployment
 
 POLL_SECONDS = 0.2
 

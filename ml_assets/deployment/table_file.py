@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from ml_assets.cells import harmless
+from ml_assets.texts.cells import harmless
 
 EXACT = 2**53
 """Whole numbers beyond are not exact as fractions."""

@@ -14,14 +14,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ml_assets.deployment import heartbeat, ledger
+from ml_assets.deployment import heartbeat
 from ml_assets.deployment.batcher import Batcher
-from ml_assets.deployment.ledger import Deployment
 from ml_assets.deployment.predictor import Answer, Outcome, Predictor, Sample
-from ml_assets.deployment.segments import SegmentWriter
 from ml_assets.deployment.turns import SharedThreads
-from ml_assets.records import now
-from ml_assets.store import ProjectStore, projects
+from ml_assets.spool.writer import SegmentWriter
+from ml_assets.state.clock import now
+from ml_assets.store import ProjectStore, ledger, projects
+from ml_assets.store.ledger import Deployment
 from ml_assets.training import seal
 
 logger = logging.getLogger("ml_assets.endpoint")

@@ -8,9 +8,9 @@ from ml_assets.features import feature_set as sets
 from ml_assets.features.embeddings import embed_new, table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
-from ml_assets.progress import report
-from ml_assets.records import now
-from ml_assets.resources import Workspace, result, stage_asset, told
+from ml_assets.orchestration.resources import Workspace, result, stage_asset, told
+from ml_assets.state.clock import now
+from ml_assets.state.progress import report
 from ml_assets.tasks import Task
 
 

@@ -11,7 +11,7 @@ from ml_assets.features import near_duplicates
 from ml_assets.features.embeddings import table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from ml_assets.errors import Missing
 from ml_assets.features.settings import FeatureSetSettings
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 
 

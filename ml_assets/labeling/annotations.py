@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_assets.offsets import UNMOVED
-from ml_assets.records import content_id, rows, why_not
+from ml_assets.state.digests import content_id
+from ml_assets.store.records import why_not
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
+from ml_assets.texts.offsets import UNMOVED
 
 ORIGIN = "label_studio"
 GIVEN = "given"

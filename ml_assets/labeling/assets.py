@@ -10,8 +10,6 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ml_assets import inbox
-from ml_assets.home import url
 from ml_assets.labeling import dataset as datasets
 from ml_assets.labeling.accounts import programs
 from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given, with_stored_ids
@@ -24,9 +22,11 @@ from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.labeling.suggestions import Refreshed, outdated, refresh
 from ml_assets.labeling.watch import watch
 from ml_assets.modalities import Modality
-from ml_assets.progress import report
-from ml_assets.records import now
-from ml_assets.resources import Workspace, changed, result, stage_asset
+from ml_assets.orchestration.resources import Workspace, changed, result, stage_asset
+from ml_assets.spool import inbox
+from ml_assets.state.clock import now
+from ml_assets.state.home import url
+from ml_assets.state.progress import report
 from ml_assets.store import ProjectStore
 
 VectorsOf = Callable[[ProjectStore, Sequence[str]], NDArray[np.float32]]

@@ -4,7 +4,7 @@ import dagster as dg
 
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.labeling.watch import read
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
 from ml_assets.tasks import InvalidLabel
 
 ENOUGH = 20

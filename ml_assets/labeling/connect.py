@@ -1,8 +1,8 @@
 """The connection to the installation's Label Studio."""
 
-from ml_assets import credentials
-from ml_assets.home import url
 from ml_assets.labeling.label_studio import LabelStudio
+from ml_assets.state import credentials
+from ml_assets.state.home import url
 
 
 def connect(timeout: float = 30.0) -> LabelStudio:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.labeling.annotations import GIVEN, PUSHED
-from ml_assets.records import rows
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
 
 

@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
+from ml_assets.store.schemas import rows
 
 
 def build(labels: pa.Table, samples: pa.Table) -> tuple[pa.Table, str]:

@@ -8,16 +8,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ml_assets import speakers
 from ml_assets.collection.accept import DEEP, reject
 from ml_assets.collection.labels import keep
 from ml_assets.errors import InvalidValue
-from ml_assets.inbox import DONE, arrival_of, in_order
 from ml_assets.modalities import Modality, Undecodable
-from ml_assets.offsets import UNMOVED
-from ml_assets.records import content_id, moment, rows, why_not
+from ml_assets.spool import speakers
+from ml_assets.spool.inbox import DONE, arrival_of, in_order
+from ml_assets.state.clock import moment
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.records import why_not
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
+from ml_assets.texts.offsets import UNMOVED
 
 SOURCE = "labels"
 
@@ -65,8 +68,8 @@ def read_labels(
 ) -> tuple[list[Pushed], list[dict[str, Any]], int]:
     """Rows of `given_labels`, each with where it stood and its line; rows of `rejects`; and how many lines were read.
 
-    A line is JSON: `label`, the `labeler` or the `client` who speaks (`ml_assets.speakers`), optionally `labeler_kind` and
-    `received_at`, and either `sample_id` or `content`.
+    A line is JSON: `label`, the `labeler` or the `client` who speaks (`ml_assets.spool.speakers`), optionally `labeler_kind`
+    and `received_at`, and either `sample_id` or `content`.
 
     Args:
         paths: JSON Lines files, whose names say in which order they came.
@@ -138,7 +141,7 @@ def _sample(record: dict[str, Any], modality: Modality) -> tuple[str, str | byte
         raise InvalidLabel("the label names no sample: give sample_id or content")
     given = modality.from_json(content)
     item = modality.decode(given)
-    return content_id(modality.type, item), given, item
+    return modality.sample_id(item), given, item
 
 
 def _within(

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from ml_assets import home
 from ml_assets.errors import MLAssetsError
-from ml_assets.listeners import StrangerListens, refuse_stranger, watched
+from ml_assets.network.listeners import StrangerListens, refuse_stranger, watched
+from ml_assets.state import home
 
 
 class LabelStudioUnavailable(MLAssetsError, RuntimeError):

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ml_assets.home import home
-from ml_assets.inbox import write_whole
 from ml_assets.modalities import Modality
-from ml_assets.store import named
+from ml_assets.state.files import write_whole
+from ml_assets.state.home import home
+from ml_assets.state.names import named
 
 ADDRESS = "/data/local-files/?d="
 

@@ -17,8 +17,9 @@ from pydantic import TypeAdapter
 
 from ml_assets.labeling.annotations import ORIGIN, Invalid, mark_deleted, read_tasks, vanished
 from ml_assets.labeling.label_studio import LabelStudio, stamp
-from ml_assets.records import SCHEMAS, content_id
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
 
 logger = logging.getLogger("ml_assets.labeling")

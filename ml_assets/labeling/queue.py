@@ -17,8 +17,8 @@ from ml_assets.labeling.pull import DELETED, adopt, sweep
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.labeling.watch import ensure_project
 from ml_assets.modalities import Modality
-from ml_assets.records import SCHEMAS
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
 
 LARGE = 20_000

@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from ml_assets.home import home
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import LabelStudioRefused, LabelStudioUnavailable
 from ml_assets.labeling.pull import pending
 from ml_assets.labeling.queue import ls_project_of, short
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.labeling.watch import differences
-from ml_assets.resources import key, request
+from ml_assets.orchestration.resources import key, request
+from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
 
 SECONDS = 10.0

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from ml_assets.labeling.label_studio import LabelStudio, Suggestion
 from ml_assets.labeling.pull import DELETED
-from ml_assets.records import SCHEMAS
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
 
 AT_ONCE = 500

@@ -1,7 +1,8 @@
 """Kinds of content. A new one is one file here and its name in this list."""
 
 from ml_assets.modalities.audio import Audio
-from ml_assets.modalities.base import Backbone, Encoder, Modality, Undecodable, WordPieces
+from ml_assets.modalities.base import Modality, Undecodable
+from ml_assets.modalities.encoders.base import Backbone, Encoder, WordPieces
 from ml_assets.modalities.image import Image
 from ml_assets.modalities.mixed import Mixed, MixedEncoder
 from ml_assets.modalities.text import Text

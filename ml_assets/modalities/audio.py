@@ -11,11 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ml_assets.errors import InvalidValue
-from ml_assets.modalities.audio_encoders import BUILT_IN, audio_encoder
-from ml_assets.modalities.base import Encoder, Modality, Undecodable
-from ml_assets.modalities.signatures import signature
-from ml_assets.modalities.sounds import FORMATS, MOST_SAMPLES, RATES, check, header, log_mel, waveform, work
+from ml_assets.errors import InvalidValue, MLAssetsError
+from ml_assets.modalities.base import Modality, Undecodable
+from ml_assets.modalities.encoders.audio import BUILT_IN, audio_encoder
+from ml_assets.modalities.encoders.base import Encoder
+from ml_assets.modalities.files.audio import FORMATS, MOST_SAMPLES, RATES, check, header, log_mel, waveform, work
+from ml_assets.modalities.files.signatures import signature
 
 __all__ = ["Audio", "log_mel", "waveform"]
 
@@ -98,7 +99,7 @@ class Audio(Modality):
         try:
             return audio_encoder(name)
         except (OSError, ValueError, KeyError) as error:
-            why = f" ({error})" if str(error).startswith("the ") and "\n" not in str(error) else ""
+            why = f" ({error})" if isinstance(error, MLAssetsError) else ""
             raise InvalidValue(
                 f"cannot load the audio encoder {name!r}: choose {BUILT_IN}, a folder, or a model of the Hugging Face Hub{why}"
             ) from error

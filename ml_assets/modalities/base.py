@@ -3,102 +3,19 @@
 import base64
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.offsets import UNMOVED, Offsets
-from ml_assets.registry import Plugin, Settings
-
-if TYPE_CHECKING:
-    import torch
+from ml_assets.modalities.encoders.base import Encoder
+from ml_assets.registry import Plugin
+from ml_assets.state.digests import content_id
+from ml_assets.texts.offsets import UNMOVED, Offsets
 
 
 class Undecodable(MLAssetsError, ValueError):
     """The content is not what the modality expects; the message is the reason a person reads."""
-
-
-class Encoder(Settings):
-    """Turns decoded content into vectors. The same content always gives the same vector.
-
-    `name` is unique and names the table of its embeddings; it changes when the vectors would.
-    """
-
-    name: str
-    dimensions: int
-
-    @property
-    def distributions(self) -> tuple[str, ...]:
-        """The packages that its weights come in, where an endpoint does not need them anyway."""
-        return ()
-
-    @property
-    def lasting(self) -> bool:
-        """Whether its name means the same vectors in every project: not that of a folder, whose files may change."""
-        return not Path(self.name).exists()
-
-    @abstractmethod
-    def encode(self, items: Sequence[Any]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32` vectors of `n` items, in their order."""
-
-    def prepared(self, item: Any) -> Any:
-        """What `encode` may get instead of the item: all that costs time and needs no network is done. By default the item."""
-        return item
-
-    def unread(self, items: Sequence[Any]) -> NDArray[np.float64]:
-        """`(n,)` share of each item that the encoder does not look at, such as the end of a long text."""
-        return np.zeros(len(items))
-
-    def unknown(self, items: Sequence[Any]) -> NDArray[np.float64] | None:
-        """`(n,)` share of each item's letters that the encoder does not know, where it reads language; by default None."""
-        return None
-
-    def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`: what models see of vectors as they are stored."""
-        return vectors
-
-    def whole(self) -> "Encoder":
-        """The encoder whose vectors are stored: it sees all of an item, whatever models see."""
-        return self
-
-
-class WordPieces(Encoder):
-    """An encoder that cuts texts into word pieces, which networks of their own can read, and that can be trained on."""
-
-    @abstractmethod
-    def pieces(self, items: Sequence[str]) -> list[list[int]]:
-        """The word pieces of `n` texts, each list cut where the encoder cuts its texts."""
-
-    @abstractmethod
-    def word_vectors(self) -> "torch.Tensor":
-        """`(vocabulary, d) float32`: the vector with which the encoder begins for each word piece."""
-
-    @abstractmethod
-    def offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each word piece of `pieces` stands in its text: first character and the one behind the last.
-
-        Characters are code points. The encoder's own marks have `(0, 0)`.
-        """
-
-    @abstractmethod
-    def transformer(self) -> Any:
-        """A `float32` copy of its network, in training mode; its first output is `(batch, t, d)`, one vector per word piece."""
-
-
-class Backbone(Encoder):
-    """An encoder of pictures or sounds whose network can be trained on."""
-
-    @abstractmethod
-    def arrays(self, items: Sequence[bytes]) -> NDArray[Any]:
-        """`(n, …)` what its network reads of `n` items."""
-
-    @abstractmethod
-    def backbone(self) -> "torch.nn.Module":
-        """A `float32` copy of its network, in training mode: from `(batch, …)` arrays to `(batch, dimensions)`."""
 
 
 class Modality(Plugin):
@@ -157,6 +74,10 @@ class Modality(Plugin):
             return base64.b64decode(content, validate=True)
         except ValueError as error:
             raise Undecodable(f"not base64: {' '.join(str(error).split())}") from error
+
+    def sample_id(self, item: Any) -> str:
+        """The id of the sample with this item: the same content is the same sample, wherever it comes from."""
+        return content_id(self.type, item)
 
     def to_json(self, item: Any) -> str:
         """The item as JSON can hold it; `from_json` gives it back."""

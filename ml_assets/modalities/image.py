@@ -10,11 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ml_assets.errors import InvalidValue
-from ml_assets.modalities.base import Backbone, Modality, Undecodable
-from ml_assets.modalities.image_encoders import PACKAGED, image_encoder
-from ml_assets.modalities.pictures import FORMATS, arrays, check, opened, pixels, size_upright, work
-from ml_assets.modalities.signatures import signature
+from ml_assets.errors import InvalidValue, MLAssetsError
+from ml_assets.modalities.base import Modality, Undecodable
+from ml_assets.modalities.encoders.base import Backbone
+from ml_assets.modalities.encoders.image import PACKAGED, image_encoder
+from ml_assets.modalities.files.image import FORMATS, arrays, check, opened, pixels, size_upright, work
+from ml_assets.modalities.files.signatures import signature
 
 __all__ = ["Image", "arrays", "pixels"]
 
@@ -82,7 +83,7 @@ class Image(Modality):
         except (OSError, ValueError, KeyError) as error:
             if name in PACKAGED:
                 raise
-            why = f" ({error})" if str(error).startswith("the ") and "\n" not in str(error) else ""
+            why = f" ({error})" if isinstance(error, MLAssetsError) else ""
             choices = ", ".join(sorted(PACKAGED))
             raise InvalidValue(
                 f"cannot load the image encoder {name!r}: choose {choices}, a folder, or a model of the Hugging Face Hub{why}"

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field, create_model, field_validator
 
 from ml_assets.errors import InvalidValue
-from ml_assets.modalities.base import Encoder, Modality, Undecodable
+from ml_assets.modalities.base import Modality, Undecodable
+from ml_assets.modalities.encoders.base import Encoder
 from ml_assets.modalities.parts import PLAIN, Content, File, Part
-from ml_assets.records import is_text
+from ml_assets.store.records import is_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.errors import InvalidValue
-from ml_assets.modalities.base import Encoder, Modality, Undecodable
+from ml_assets.modalities.base import Modality, Undecodable
+from ml_assets.modalities.encoders.base import Encoder
 
 SCALES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the waves by which a number is told apart from others: the slow ones part thousands, the quick ones tenths."""

@@ -4,17 +4,17 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.home import url
 from ml_assets.modalities import Modality
 from ml_assets.monitoring import figures
 from ml_assets.monitoring.drift import measure, reference_profile, traffic_profile, verdict
-from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.live_accuracy import live_accuracy as accuracy_rows
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.monitoring.traffic import FIRST_DAY, profile_day, profile_reference
 from ml_assets.monitoring.uncertain import pick
-from ml_assets.records import now
-from ml_assets.resources import Workspace, result, stage_asset
+from ml_assets.orchestration.resources import Workspace, result, stage_asset
+from ml_assets.spool.adoption import adopt
+from ml_assets.state.clock import now
+from ml_assets.state.home import url
 from ml_assets.tasks import Task
 from ml_assets.training.evaluation import serving_model
 

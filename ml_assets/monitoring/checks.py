@@ -6,8 +6,8 @@ from ml_assets.monitoring.drift import verdict
 from ml_assets.monitoring.live_accuracy import promised
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.monitoring.traffic import stale_days, undated
-from ml_assets.records import now
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
+from ml_assets.state.clock import now
 from ml_assets.store import quote
 from ml_assets.tasks import Task
 from ml_assets.training.evaluation import serving_model

@@ -8,8 +8,8 @@ import pyarrow as pa
 from ml_assets.monitoring.monitors import Monitor
 from ml_assets.monitoring.profiles import Profile, merge, read
 from ml_assets.monitoring.traffic import NoReference
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 
 
 def measure(

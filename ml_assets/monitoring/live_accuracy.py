@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from ml_assets.errors import InvalidValue
 from ml_assets.monitoring.traffic import is_day
-from ml_assets.offsets import Offsets
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
+from ml_assets.texts.offsets import Offsets
 
 
 def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:

@@ -7,8 +7,8 @@ import dagster as dg
 from ml_assets.monitoring.assets import DAYS
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.monitoring.traffic import stale_days
-from ml_assets.records import now
-from ml_assets.resources import key
+from ml_assets.orchestration.resources import key
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 
 CHAIN = ["inference_log", "profiles", "drift", "live_accuracy", "uncertain_predictions"]

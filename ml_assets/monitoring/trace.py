@@ -4,18 +4,15 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Encoder, Modality
-from ml_assets.monitoring.inference_log import find
+from ml_assets.spool.adoption import find
 from ml_assets.store import ProjectStore, quote
-
-if TYPE_CHECKING:
-    from rich.tree import Tree
 
 
 class UnknownPrediction(MLAssetsError, LookupError):
@@ -76,12 +73,6 @@ class Trace:
     def as_json(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps`."""
         return asdict(self)
-
-    def render(self) -> "Tree":
-        """The trace as a tree for the terminal."""
-        from ml_assets.monitoring.trace_tree import tree
-
-        return tree(self)
 
 
 def trace(store: ProjectStore, prediction_id: str, folder: Path, modality: Modality, neighbours: int = 5) -> Trace:

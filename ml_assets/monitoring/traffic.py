@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import Modality
 from ml_assets.monitoring.profiles import merge, profile
-from ml_assets.records import now as clock
-from ml_assets.records import rows
+from ml_assets.state.clock import now as clock
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 
 BATCH = 1024
 FIRST_DAY = "2025-01-01"

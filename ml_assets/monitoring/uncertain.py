@@ -4,9 +4,9 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ml_assets import inbox
-from ml_assets.records import rows
+from ml_assets.spool import inbox
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 
 CLIENT = "monitoring"
 

@@ -9,10 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml_assets import credentials, guard
-from ml_assets.home import home, port, store_root, url
+from ml_assets.network import guard
 from ml_assets.services import dagster_home
 from ml_assets.services.dagster_home import with_driver
+from ml_assets.state import credentials
+from ml_assets.state.home import home, port, store_root, url
+from ml_assets.state.private import SHARED
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -227,7 +229,7 @@ def _explorer() -> Server:
 
 def _guard() -> dict[str, str]:
     """The guard's variables, so that `up` starts the servers again when one of them changed."""
-    return {name: os.environ[name] for name in (guard.HOSTS, guard.SHARED) if name in os.environ}
+    return {name: os.environ[name] for name in (guard.HOSTS, SHARED) if name in os.environ}
 
 
 def _module(name: str) -> tuple[str, ...]:

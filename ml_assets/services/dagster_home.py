@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import home
+from ml_assets.state.home import home
 
 POSTGRES = "DAGSTER_POSTGRES_URL"
 STORAGE = f"""

@@ -20,8 +20,8 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import port
-from ml_assets.private import keep_private
+from ml_assets.state.home import port
+from ml_assets.state.private import keep_private
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODULE, LOCATION = "ml_assets.definitions", "ml_assets"
@@ -118,7 +118,7 @@ def _webserver(arguments: list[str]) -> None:
     """Dagster's own web server, whose one call of uvicorn is ours: behind the guard, at our port."""
     from dagster_webserver import cli
 
-    from ml_assets.guard import serve
+    from ml_assets.network.guard import serve
 
     def run(app: Any, **_: object) -> None:
         serve(app, "dagster", json_only=True, no_query=("/graphql",))

@@ -20,9 +20,9 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from ml_assets.home import port
-from ml_assets.http_limits import KEEP_ALIVE_SECONDS, LimitedProtocol, raise_file_limit
-from ml_assets.private import keep_private
+from ml_assets.network.http_limits import KEEP_ALIVE_SECONDS, LimitedProtocol, raise_file_limit
+from ml_assets.state.home import port
+from ml_assets.state.private import keep_private
 
 BENTO, WORKERS = "ML_ASSETS_BENTO", "ML_ASSETS_ENDPOINT_WORKERS"
 METRICS = "PROMETHEUS_MULTIPROC_DIR"

@@ -7,8 +7,8 @@
 
 import os
 
-from ml_assets.guard import HOSTS, serve
-from ml_assets.private import keep_private
+from ml_assets.network.guard import HOSTS, serve
+from ml_assets.state.private import keep_private
 
 
 def main() -> None:

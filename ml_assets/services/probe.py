@@ -2,9 +2,9 @@
 
 import psutil
 
-from ml_assets import listeners
-from ml_assets.home import port
+from ml_assets.network import listeners
 from ml_assets.services.catalogue import Server
+from ml_assets.state.home import port
 
 
 def problem(server: Server, pid: int = 0, seconds: float = 2) -> str | None:

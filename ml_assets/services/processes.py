@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from ml_assets.home import home
+from ml_assets.state.home import home
+from ml_assets.state.processes import alive
 
 HOME = "ML_ASSETS_SERVICE_OF"
 SERVICE = "ML_ASSETS_SERVICE"
@@ -60,14 +61,6 @@ def end(find: Callable[[], Iterable[psutil.Process]], seconds: float = 10) -> No
                 _signal(process, signal.SIGTERM)
                 told.add(identity)
         time.sleep(0.1)
-
-
-def alive(process: psutil.Process) -> bool:
-    """Whether it still runs; a zombie only waits for its parent to take notice."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def environment(process: psutil.Process) -> dict[str, str]:

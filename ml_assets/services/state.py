@@ -9,9 +9,10 @@ from typing import Self
 
 import psutil
 
-from ml_assets.home import home
 from ml_assets.services import processes
 from ml_assets.services.catalogue import Server
+from ml_assets.state.home import home
+from ml_assets.state.processes import began, living
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class State:
     def begin(cls, chosen: list[Server]) -> Self:
         """The state of this process as supervisor, written down."""
         me = psutil.Process()
-        state = cls(me.pid, _began(me), settings(chosen), {server.name: ServiceState() for server in chosen})
+        state = cls(me.pid, round(began(me), 2), settings(chosen), {server.name: ServiceState() for server in chosen})
         state.write()
         return state
 
@@ -71,17 +72,10 @@ class State:
 
     def supervisor(self) -> psutil.Process | None:
         """The supervisor's process if it lives; a number that has gone to another process does not count."""
-        try:
-            process = psutil.Process(self.pid)
-            same = _began(process) == self.created and processes.alive(process)
-        except (psutil.NoSuchProcess, ValueError):
+        process = living(self.pid)
+        if process is None or round(began(process), 2) != self.created:
             return None
-        return process if same and processes.environment(process).get(processes.HOME) == str(home().resolve()) else None
-
-
-def _began(process: psutil.Process) -> float:
-    """When it started, in seconds since the machine did: its time of day moves when the clock is set."""
-    return round(float(process.create_time() - psutil.boot_time()), 2)
+        return process if processes.environment(process).get(processes.HOME) == str(home().resolve()) else None
 
 
 def settings(chosen: list[Server]) -> str:

@@ -15,12 +15,12 @@ import psutil
 from filelock import FileLock
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import home, port
-from ml_assets.private import make_private_home
 from ml_assets.services import processes
 from ml_assets.services.catalogue import QUIET, Server, servers
 from ml_assets.services.probe import problem
 from ml_assets.services.state import State, settings
+from ml_assets.state.home import home, port
+from ml_assets.state.private import make_private_home
 
 Progress = Callable[[str, str, float], None]
 """Called as (service, `waiting` | `starting` | `ready`, seconds since the beginning) whenever a server gets on."""

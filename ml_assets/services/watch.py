@@ -14,14 +14,14 @@ from typing import Any
 
 import psutil
 
-from ml_assets import listeners
-from ml_assets.home import home, port
-from ml_assets.private import keep_private, temporary_folder
+from ml_assets.network import listeners
 from ml_assets.services import processes
 from ml_assets.services.catalogue import QUIET, Server, servers
 from ml_assets.services.probe import problem
 from ml_assets.services.state import ServiceState, State
-from ml_assets.surroundings import inherited, spare_loopback
+from ml_assets.state.home import home, port
+from ml_assets.state.private import keep_private, temporary_folder
+from ml_assets.state.surroundings import inherited, spare_loopback
 
 STARTS, WITHIN = 5, 300.0
 """A server that had to be started this often within so many seconds is left alone for a while."""

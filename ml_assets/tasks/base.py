@@ -20,7 +20,7 @@ from ml_assets.tasks.classes import to_editor
 if TYPE_CHECKING:
     import torch
 
-    from ml_assets.offsets import Offsets
+    from ml_assets.texts.offsets import Offsets
 
 
 class InvalidLabel(MLAssetsError, ValueError):

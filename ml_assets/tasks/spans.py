@@ -18,10 +18,10 @@ from ml_assets.tasks.base import Consensus, Metric, Task, options
 from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
 from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
 from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
-from ml_assets.unicode_words import words
+from ml_assets.texts.words import words
 
 if TYPE_CHECKING:
-    from ml_assets.offsets import Offsets
+    from ml_assets.texts.offsets import Offsets
 
 FARTHEST = 10**9
 

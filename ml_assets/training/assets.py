@@ -8,10 +8,11 @@ import dagster as dg
 
 from ml_assets.features import feature_set as sets
 from ml_assets.modalities import Modality
-from ml_assets.progress import report
-from ml_assets.records import now, rows
-from ml_assets.resources import Workspace, key, result, stage_asset, told
+from ml_assets.orchestration.resources import Workspace, key, result, stage_asset, told
+from ml_assets.state.clock import now
+from ml_assets.state.progress import report
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 from ml_assets.training import cross
 from ml_assets.training import evaluation as evaluations

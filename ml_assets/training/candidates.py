@@ -8,8 +8,8 @@ from typing import Any
 
 from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tuning import study_id

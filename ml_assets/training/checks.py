@@ -5,7 +5,7 @@ import json
 import dagster as dg
 
 from ml_assets.modalities import Modality
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
 from ml_assets.training.candidates import candidates, chosen_model
 from ml_assets.training.cross import suspects
 from ml_assets.training.reach import LOOKED_AT, reach

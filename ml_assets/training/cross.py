@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Predicted, Task
 from ml_assets.training.architectures import MLP
 from ml_assets.training.data import folds, split_data

@@ -11,8 +11,8 @@ from typing import Any
 from ml_assets.errors import InvalidValue
 from ml_assets.features.feature_set import FeatureSet, targets_now
 from ml_assets.modalities import Modality
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Metric, Task
 from ml_assets.training.data import inputs_of, items_of
 from ml_assets.training.figures import comparison, mistakes

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ml_assets.progress import note
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
+from ml_assets.state.progress import note
 from ml_assets.training.code import code_version
 
 logger = logging.getLogger("ml_assets.training")

@@ -10,8 +10,9 @@ from typing import Any
 from ml_assets.errors import Failed
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import SplitData, items_of

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import rows
 
 Files = Mapping[str, str]
 """SHA-256 of files, by their path in a folder."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import url, who_starts
+from ml_assets.state.home import url, who_starts
 from ml_assets.training.seal import Seal, Tampered
 
 FLUSH_SECONDS = 2.0

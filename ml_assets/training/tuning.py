@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.modalities import Encoder
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import train_and_validation

@@ -4,11 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.home import url
 from ml_assets.labeling import dataset as datasets
 from ml_assets.modalities import Modality
-from ml_assets.records import content_id, now
-from ml_assets.resources import Workspace, changed, key, result, stage_asset
+from ml_assets.orchestration.resources import Workspace, changed, key, result, stage_asset
+from ml_assets.state.clock import now
+from ml_assets.state.digests import content_id
+from ml_assets.state.home import url
 from ml_assets.tasks import Task
 from ml_assets.visualization import figures, report
 from ml_assets.visualization.settings import VisualizationSettings

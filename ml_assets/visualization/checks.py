@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
 
 
 def visualization_checks(project: str) -> list[dg.AssetChecksDefinition]:

@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ml_assets.records import TIME
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.schemas import TIME
 from ml_assets.tasks import Task
 
 STATUSES = ("labelled", "conflict", "waiting", "unlabelled")

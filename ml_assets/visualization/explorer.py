@@ -17,10 +17,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ml_assets.guard import given_hosts, serve
-from ml_assets.home import home
-from ml_assets.private import keep_private
-from ml_assets.records import is_text
+from ml_assets.network.guard import given_hosts, serve
+from ml_assets.state.home import home
+from ml_assets.state.private import keep_private
+from ml_assets.store.records import is_text
 
 # reports carry their script, style and pictures inside them; nothing is loaded from, or sent to, anywhere else. A report lets
 # its own script run alone, by its hash; what a page shows of samples cannot run, here nor there

@@ -11,8 +11,8 @@ from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, TableSource
 from ml_assets.collection.sources.places import uri_of
 from ml_assets.modalities import Text
-from ml_assets.records import Record
 from ml_assets.store import ProjectStore
+from ml_assets.store.records import Record
 from ml_assets.tasks import SingleChoice
 
 AT = datetime(2026, 3, 9, tzinfo=UTC)

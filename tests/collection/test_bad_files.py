@@ -16,7 +16,7 @@ from ml_assets.collection import collect as collecting
 from ml_assets.collection.collect import AGAIN, Collected, new_files, unreadable
 from ml_assets.collection.sources import TableSource
 from ml_assets.collection.sources.files import Files
-from ml_assets.plain import plain
+from ml_assets.commands.plain import plain
 from ml_assets.store import ProjectStore
 
 from .reviews import AT, TASK, reasons, run, settings, table, tables, texts, uri, write_csv
@@ -163,7 +163,7 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from ml_assets.collection.collect import collect
-from ml_assets.plain import plain
+from ml_assets.commands.plain import plain
 from ml_assets.store import ProjectStore
 from tests.collection.reviews import AT, TASK, settings, table
 

@@ -8,9 +8,10 @@ import pytest
 
 from ml_assets.collection.checks import collection_checks
 from ml_assets.collection.sources import Source
-from ml_assets.records import content_id, rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .reviews import TASK, run, settings, table, write_csv
 

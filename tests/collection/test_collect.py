@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ml_assets import inbox
 from ml_assets.collection import collect as collecting
-from ml_assets.collection.accept import sample_id
 from ml_assets.collection.collect import Collected, collect, new_files
 from ml_assets.collection.sources.files import Files
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, split_of
+from ml_assets.spool import inbox
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore, Table
+from ml_assets.store.records import split_of
 from ml_assets.tasks import SingleChoice
 
 from .reviews import AT, TASK, reasons, run, settings, table, tables, texts, uri, write_csv
@@ -33,7 +33,7 @@ def test_samples_are_what_stands_in_the_files(store: ProjectStore, data: Path) -
     assert done == Collected(received=2, accepted=2, files=1)
     [fine, poor] = sorted(store.table("samples").read().to_pylist(), key=lambda row: row["origin"])
     assert fine == {
-        "id": sample_id(Text(), "fine\nindeed"), "text": "fine\nindeed", "media": None, "source": "first",
+        "id": Text().sample_id("fine\nindeed"), "text": "fine\nindeed", "media": None, "source": "first",
         "origin": f"{uri(path)}#1",
         "split": split_of(fine["id"], "g1"), "split_by": "hash", "group": "g1", "columns": '{"stars": "5"}', "collected_at": AT,
     }  # fmt: skip
@@ -76,7 +76,7 @@ def test_a_changed_file_is_read_again(store: ProjectStore, data: Path) -> None:
     assert run(store, table(path, label="label")) == Collected(received=4, accepted=3, rejected=1, files=1)
     assert texts(store) == ["fine", "new", "odd"]
     values = {r["sample_id"]: r["value"] for r in store.table("given_labels").read().to_pylist()}
-    assert values == {sample_id(Text(), text): value for text, value in (("fine", "bad"), ("new", "bad"), ("odd", "good"))}
+    assert values == {Text().sample_id(text): value for text, value in (("fine", "bad"), ("new", "bad"), ("odd", "good"))}
     assert reasons(store) == ["not text: it holds a zero character at position 0"], "what was mended is no reject any more"
 
 

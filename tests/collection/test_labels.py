@@ -6,16 +6,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ml_assets import inbox
-from ml_assets.collection.accept import sample_id
 from ml_assets.collection.checks import collection_checks
 from ml_assets.collection.labels import contradictions
 from ml_assets.labeling.annotations import from_given, mark_deleted, not_given
 from ml_assets.labeling.consensus import consolidate, overruled
 from ml_assets.modalities import Text
-from ml_assets.records import rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.spool import inbox
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .reviews import TASK, reasons, run, settings, table, uri, write_csv
 
@@ -41,7 +40,7 @@ def test_two_rows_that_contradict_each_other_are_a_conflict_that_is_told(store: 
     assert said(store) == {"soup": (None, True), "bread": ("good", False)}
     told = check(store)
     assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
-    key = sample_id(Text(), "soup")
+    key = Text().sample_id("soup")
     assert told.description == (
         f"1 samples have contradicting labels: sample {key} is 'bad' by 'published' in {uri(path)} "
         f"and 'good' by 'published' in {uri(path)}"
@@ -61,7 +60,7 @@ def test_two_labelers_of_the_sources_that_differ_are_told_and_a_majority_is_not(
         run(store, table(path, name, label="label", labeler=name))
     assert said(store) == {"soup": ("good", False), "bread": (None, True)}
     found = contradictions(store.table("given_labels").read(), TASK)
-    assert [each.sample_id for each in found] == [sample_id(Text(), "bread")]
+    assert [each.sample_id for each in found] == [Text().sample_id("bread")]
 
 
 def test_a_file_that_changed_takes_back_what_it_said(store: ProjectStore, data: Path) -> None:
@@ -83,7 +82,7 @@ def test_a_row_of_the_version_before_is_taken_back_by_its_file(store: ProjectSto
     run(store, table(path, label="label"))
     [row] = store.table("given_labels").read().to_pylist()
     store.table("given_labels").delete("id IS NOT NULL")
-    from ml_assets.records import content_id
+    from ml_assets.state.digests import content_id
 
     old = row | {"id": content_id(row["sample_id"], "published"), "file": None}
     store.table("given_labels").upsert(rows("given_labels", [old]))

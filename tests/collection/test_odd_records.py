@@ -16,8 +16,9 @@ from ml_assets.collection.collect import Collected, collect
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import Source
 from ml_assets.modalities import MODALITIES
-from ml_assets.records import SCHEMAS, rows, why_not
 from ml_assets.store import ProjectStore
+from ml_assets.store.records import why_not
+from ml_assets.store.schemas import SCHEMAS, rows
 
 from .reviews import AT, TASK, reasons, run, table, texts, write_csv
 

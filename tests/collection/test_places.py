@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets import inbox
 from ml_assets.collection.collect import collect, unreadable
 from ml_assets.collection.sources import SourceError, places
 from ml_assets.collection.sources.files import Files
 from ml_assets.collection.sources.places import fingerprint, listing, path_here
-from ml_assets.records import Record
+from ml_assets.spool import inbox
 from ml_assets.store import ProjectStore
+from ml_assets.store.records import Record
 
 from .reviews import AT, TASK, read, settings, table, texts, write_csv
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ml_assets import inbox
 from ml_assets.collection.sources import BadRecord, SourceError, Upload
 from ml_assets.collection.sources.base import BATCH
 from ml_assets.collection.sources.files import MAX_BYTES, Files
-from ml_assets.records import Record
+from ml_assets.spool import inbox
+from ml_assets.store.records import Record
 
 from .reviews import read, table, uri, write_csv
 

@@ -17,8 +17,8 @@ from ml_assets.collection.sources import BadRecord, SourceError, TableSource
 from ml_assets.collection.sources.delimited import MAX_LINES
 from ml_assets.collection.sources.files import Files
 from ml_assets.modalities import MODALITIES
-from ml_assets.records import Record
 from ml_assets.store import ProjectStore
+from ml_assets.store.records import Record
 from ml_assets.tasks import Boxes
 
 from .reviews import AT, TASK, read, reasons, run, table, write_csv

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from ml_assets.modalities import MODALITIES, Undecodable
+from ml_assets.modalities.files.audio import waveform
 from ml_assets.modalities.image import pixels
-from ml_assets.modalities.sounds import waveform
 
 MOST_MEMORY = 1_000_000_000
 MEDIA = ("image", "audio")

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.modalities import MODALITIES, Modality, Text, Undecodable
 
 from .media import SCRIPT, drawn, pictures, recorded, saved, sounds, tone
@@ -117,7 +116,7 @@ def test_decoding_is_done_once(name: str) -> None:
     for content in good(name):
         item = modality.decode(content)
         assert modality.decode(item) == item
-        assert sample_id(modality, modality.decode(item)) == sample_id(modality, item)
+        assert modality.sample_id(modality.decode(item)) == modality.sample_id(item)
         assert modality.length(item) > 0
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets import inbox
 from ml_assets.collection.sources import SOURCES, BadRecord, Source, SourceError, Upload
 from ml_assets.collection.sources.places import path_here
-from ml_assets.records import Record
+from ml_assets.spool import inbox
+from ml_assets.store.records import Record
 
 EACH = pytest.mark.parametrize("name", [*SOURCES, Upload.name_in_yaml])
 

@@ -16,9 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from ml_assets import settings
+from ml_assets.commands.runner import runner
 from ml_assets.definitions import defs, one
 from ml_assets.project import MLProject
-from ml_assets.run import runner
 from ml_assets.settings import ProjectError, read
 
 GOOD = """\

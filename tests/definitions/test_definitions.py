@@ -7,9 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ml_assets import examples, settings, store
+from ml_assets import settings, store
 from ml_assets.definitions import defs, one, shared
 from ml_assets.modalities import MODALITIES
+from ml_assets.orchestration import examples
 from ml_assets.project import MLProject
 
 NOUNS = [

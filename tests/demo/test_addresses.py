@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import addresses
 from ml_assets.demo.addresses import Address, spans_of, tagged
 from ml_assets.demo.annotators import EMAILS
@@ -98,7 +97,7 @@ def test_annotators_know_the_training_addresses_and_answer_what_the_task_allows(
     known = example.answers()
     assert set(known) == set(EMAILS)
     merged = {key: value for each in known.values() for key, value in each.items()}
-    assert set(merged) == {sample_id(text, text.decode(address.text)) for address in addresses.read("train.csv")}
+    assert set(merged) == {text.sample_id(text.decode(address.text)) for address in addresses.read("train.csv")}
     assert all(task.check(value) and task.read(task.write(task.check(value))) for value in merged.values())
 
 

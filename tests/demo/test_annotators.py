@@ -14,8 +14,8 @@ from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue
 from ml_assets.labeling.settings import LabelingSettings, QueueSettings
 from ml_assets.modalities import Text
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 
 from ml_assets.demo import package
 from ml_assets.demo.example import NoData
-from ml_assets.modalities.weights import PACKAGED, Weights
+from ml_assets.modalities.encoders.packages import PACKAGED, Weights
 
 NOWHERE = "ml-assets-has-no-such-package"
 

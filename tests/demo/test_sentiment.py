@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.demo import annotators, sentiment
 from ml_assets.demo.sentiment import Snippet, replayed, snippets
 from ml_assets.modalities import Text
@@ -77,7 +76,7 @@ def test_the_files_are_tables_of_text_sentiment_and_ratings(fetched: Path) -> No
 
 
 def test_annotators_answer_only_about_what_may_be_labelled(fetched: Path) -> None:
-    may = {sample_id(Text(), s.text) for s in sentiment.read("movies_train.csv")}
+    may = {Text().sample_id(s.text) for s in sentiment.read("movies_train.csv")}
     answers = sentiment.answers()
     assert answers.keys() == set(annotators.EMAILS)
     assert all(known.keys() == may for known in answers.values())

@@ -9,7 +9,7 @@ import pytest
 from ml_assets.deployment import bento, heartbeat, keys
 from ml_assets.deployment.bento import Built
 from ml_assets.deployment.rollout import deploy
-from ml_assets.records import now
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 

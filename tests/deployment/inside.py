@@ -9,7 +9,7 @@ import httpx
 
 from ml_assets.deployment import keys
 from ml_assets.deployment.endpoint import create_app
-from ml_assets.records import now
+from ml_assets.state.clock import now
 
 Ask = Callable[[httpx.AsyncClient], Awaitable[Any]]
 

@@ -20,7 +20,7 @@ from ml_assets.deployment import bento, keys
 from ml_assets.deployment.rollout import deploy
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.modalities import MODALITIES, Text
-from ml_assets.records import now
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import ARCHITECTURES, MLP

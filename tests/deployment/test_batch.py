@@ -13,8 +13,9 @@ from ml_assets.deployment.batch import predict, predict_table, predict_unlabelle
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
 from ml_assets.features.embeddings import embed_new
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.training.trained import TrainedModel
 
 from .serving import CLASSES, make_model

@@ -49,7 +49,7 @@ def test_the_same_model_gives_the_same_bento_and_another_model_another(bentos: l
 def test_only_what_serving_needs_goes_in(bentos: list[Built]) -> None:
     inside = {p.relative_to(bentos[0].path / "src").as_posix() for p in (bentos[0].path / "src").rglob("*") if p.is_file()}
     assert {"service.py", "sbom.cdx.json", "model/model.json", "model/model.safetensors", "model/limits.json"} <= inside
-    assert {f"ml_assets/{p}.py" for p in ("home", "deployment/endpoint", "modalities/text", "training/trained")} <= inside
+    assert {f"ml_assets/{p}.py" for p in ("state/home", "deployment/endpoint", "modalities/text", "training/trained")} <= inside
     assert not [
         p for p in inside if re.search(r"assets\.py|checks\.py|sensors\.py|monitoring|labeling|cli|defs|tests|\.pyc", p)
     ]

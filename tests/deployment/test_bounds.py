@@ -23,7 +23,7 @@ from ml_assets.deployment.gate import Refused, answer_errors, read
 from ml_assets.deployment.keys import Key
 from ml_assets.deployment.predictor import MOST_WORK
 from ml_assets.modalities import MODALITIES, Undecodable
-from ml_assets.modalities.pictures import SCAN, work
+from ml_assets.modalities.files.image import SCAN, work
 
 from .inside import inside, key
 from .serving import PROJECT, make_model
@@ -169,7 +169,7 @@ def test_deep_pictures_take_no_gigabytes() -> None:
     """16 bits a pixel: as floating point numbers, all at once, they took twenty bytes each."""
     import tracemalloc
 
-    from ml_assets.modalities.pictures import pixels
+    from ml_assets.modalities.files.image import pixels
 
     deep = png(4000, 4000, depth=16)
     tracemalloc.start()

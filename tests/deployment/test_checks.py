@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ml_assets.deployment.checks import deployment_checks
-from ml_assets.records import rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import TASKS
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)

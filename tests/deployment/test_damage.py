@@ -13,11 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ml_assets.deployment import heartbeat, ledger
-from ml_assets.deployment.predictor import prediction_id
+from ml_assets.deployment import heartbeat
 from ml_assets.deployment.worker import Worker
-from ml_assets.records import now, rows
-from ml_assets.store import ProjectStore
+from ml_assets.state.clock import now
+from ml_assets.store import ProjectStore, ledger
+from ml_assets.store.records import prediction_id
+from ml_assets.store.schemas import rows
 
 from .serving import make_model
 

@@ -11,11 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.deployment import keys
 from ml_assets.modalities import Text
-from ml_assets.monitoring.inference_log import adopt
-from ml_assets.records import now
+from ml_assets.spool.adoption import adopt
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 
 from .serving import CLASSES, PROJECT, TEXTS, Served, records_of
@@ -55,7 +54,7 @@ def test_predictions_are_those_of_the_model_and_are_recorded(client: httpx.Clien
         assert abs(sum(prediction["scores"].values()) - 1) < 1e-4
         assert prediction["confidence"] == max(prediction["scores"].values()) == prediction["scores"][prediction["label"]]
         assert stored[prediction["id"]] == {
-            "kind": "prediction", "at": answer["at"], "model": live, "sample_id": sample_id(Text(), text), "text": text,
+            "kind": "prediction", "at": answer["at"], "model": live, "sample_id": Text().sample_id(text), "text": text,
             "client": "the app", **prediction,
         }  # fmt: skip
 
@@ -209,7 +208,7 @@ def test_pushed_samples_are_stored_once(client: httpx.Client, state: Path, secre
     before = len(inbox(state, "samples"))
     first, second = (client.post(f"/{PROJECT}/samples", json=body) for _ in range(2))
     assert (first.status_code, second.status_code) == (202, 202)
-    ids = [sample_id(Text(), "pushed once"), sample_id(Text(), "with more")]
+    ids = [Text().sample_id("pushed once"), Text().sample_id("with more")]
     assert first.json() == second.json() == {"accepted": 2, "ids": ids}
     files = inbox(state, "samples")
     assert len(files) == before + 1

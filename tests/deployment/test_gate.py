@@ -13,7 +13,7 @@ from ml_assets.deployment import gate, keys
 from ml_assets.deployment.gate import CrowdLimit, Pace, answer_errors, read
 from ml_assets.deployment.keys import KeyRing
 from ml_assets.deployment.schemas import PredictRequest
-from ml_assets.records import now
+from ml_assets.state.clock import now
 
 
 def application(limit: int) -> FastAPI:

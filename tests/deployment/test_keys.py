@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml_assets.deployment import keys
-from ml_assets.store import UnknownProject
+from ml_assets.state.names import UnknownProject
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.deployment import ledger
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, ledger
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -10,10 +10,10 @@ import httpx
 import psutil
 import pytest
 
-from ml_assets.deployment import heartbeat, ledger
+from ml_assets.deployment import heartbeat
 from ml_assets.deployment.bento import model_folder_of
-from ml_assets.records import now
-from ml_assets.store import ProjectStore
+from ml_assets.state.clock import now
+from ml_assets.store import ProjectStore, ledger
 from ml_assets.tasks import MultipleChoice, SingleChoice, Spans, Task
 
 from .serving import Served, serve_new, until

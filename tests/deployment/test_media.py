@@ -11,14 +11,13 @@ import httpx
 import numpy as np
 import pytest
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.commands import predict as command
 from ml_assets.deployment import bento
 from ml_assets.modalities import Image
-from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.traffic import profile_day, stale_days
 from ml_assets.monitoring.uncertain import pick
-from ml_assets.records import now
+from ml_assets.spool.adoption import adopt
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import MultipleChoice, SingleChoice
 
@@ -163,7 +162,7 @@ def test_pictures_that_are_pushed_wait_in_the_inbox(pictures: httpx.Client) -> N
     content = picture(5)
     answer = pictures.post("/arrows/samples", files={"files": content})
     assert answer.status_code == 202, answer.text
-    assert answer.json()["ids"] == [sample_id(Image(), content)]
+    assert answer.json()["ids"] == [Image().sample_id(content)]
     again = pictures.post("/arrows/samples", json={"samples": [{"content": base64.b64encode(content).decode()}]})
     assert again.json()["ids"] == answer.json()["ids"]
     [path] = (bento.home() / "inbox" / "arrows" / "samples").glob("*.jsonl")
@@ -176,7 +175,7 @@ def test_what_was_asked_is_kept_profiled_and_sent_back(pictures: httpx.Client) -
     store = ProjectStore("arrows")
     adopt(store, bento.home() / "inference" / "arrows", now())
     [row] = store.table("inference_log").take([prediction["id"]]).to_pylist()
-    assert (row["media"], row["text"], row["sample_id"]) == (content, None, sample_id(Image(), content))
+    assert (row["media"], row["text"], row["sample_id"]) == (content, None, Image().sample_id(content))
     [day] = stale_days(store)
     assert profile_day(store, day, Image(), now()) == 1
     assert pick(store, 50, 1.01, now())

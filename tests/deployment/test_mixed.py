@@ -10,15 +10,14 @@ import httpx
 import numpy as np
 import pytest
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.commands import predict as command
 from ml_assets.deployment import bento
 from ml_assets.deployment.batch import predict_table
 from ml_assets.deployment.bento import model_folder_of
 from ml_assets.modalities import Mixed
-from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.traffic import profile_day, stale_days
-from ml_assets.records import now
+from ml_assets.spool.adoption import adopt
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 from ml_assets.training.trained import TrainedModel
@@ -111,7 +110,7 @@ def test_what_was_asked_and_pushed_is_one_sample(offers: httpx.Client) -> None:
     adopt(store, bento.home() / "inference" / "offers", now())
     [row] = store.table("inference_log").take([prediction["id"]]).to_pylist()
     assert (row["sample_id"], row["media"]) == (key, None)
-    assert key == sample_id(MIXED, row["text"])
+    assert key == MIXED.sample_id(row["text"])
     assert json.loads(row["text"])["sold"] == "2026-03-09T10:00:00+00:00"
     [day] = stale_days(store)
     assert profile_day(store, day, MIXED, now()) == 1

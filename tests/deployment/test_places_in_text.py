@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from ml_assets import inbox
 from ml_assets.collection.collect import collect
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import TableSource
@@ -17,9 +16,11 @@ from ml_assets.deployment.bento import model_folder_of
 from ml_assets.deployment.predictor import Outcome, Predictor, Sample
 from ml_assets.labeling.given import collect_given
 from ml_assets.modalities import Text
-from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.live_accuracy import live_accuracy
-from ml_assets.records import content_id, now
+from ml_assets.spool import inbox
+from ml_assets.spool.adoption import adopt
+from ml_assets.state.clock import now
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Predicted, Spans
 from ml_assets.training.trained import TrainedModel

@@ -12,8 +12,9 @@ import pytest
 from ml_assets.deployment import bento, keys
 from ml_assets.deployment.rollout import deploy
 from ml_assets.deployment.settings import DeploymentSettings
-from ml_assets.records import SCHEMAS, now
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import SCHEMAS
 
 from .serving import PROJECT, Served, make_model
 

@@ -13,12 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from ml_assets.deployment import bento, heartbeat, ledger
+from ml_assets.deployment import bento, heartbeat
 from ml_assets.deployment.bento import Built
-from ml_assets.deployment.ledger import Deployment
 from ml_assets.deployment.rollout import DeploymentFailed, deploy
-from ml_assets.records import now
-from ml_assets.store import ProjectStore
+from ml_assets.state.clock import now
+from ml_assets.store import ProjectStore, ledger
+from ml_assets.store.ledger import Deployment
 
 from .serving import PROJECT, TEXTS, Served, records_of, until
 

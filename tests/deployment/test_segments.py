@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.deployment.segments import SegmentWriter
+from ml_assets.spool.writer import SegmentWriter
 
 from .serving import records_of
 

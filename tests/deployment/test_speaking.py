@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from ml_assets.deployment import intake, keys
-from ml_assets.home import home
-from ml_assets.records import rows
+from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .inside import inside, key
 from .serving import PROJECT, make_model

@@ -13,15 +13,17 @@ import dagster as dg
 import httpx
 import pytest
 
-from ml_assets.deployment import bento, ledger
+from ml_assets.deployment import bento
 from ml_assets.deployment.assets import deployment_assets
 from ml_assets.deployment.bento import Built
 from ml_assets.deployment.rollout import DeploymentFailed, deploy
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, now, rows
-from ml_assets.resources import Workspace
-from ml_assets.store import ProjectStore
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.state.clock import now
+from ml_assets.state.digests import content_id
+from ml_assets.store import ProjectStore, ledger
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 from ml_assets.training import seal
 from ml_assets.training.seal import Tampered, digests

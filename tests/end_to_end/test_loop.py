@@ -12,13 +12,14 @@ import pytest
 from installation import wait_until
 from playwright.sync_api import Browser
 
-from ml_assets import credentials, settings
+from ml_assets import settings
 from ml_assets.commands.predict import call, key
 from ml_assets.demo import annotators
 from ml_assets.labeling.accounts import ensure_annotator
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import Answer
-from ml_assets.records import content_id
+from ml_assets.state import credentials
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.training.tracking import Tracker
 

@@ -14,8 +14,7 @@ from installation import wait_until
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from ml_assets.demo import newsgroups
-from ml_assets.deployment import ledger
-from ml_assets.store import ProjectStore
+from ml_assets.store import ProjectStore, ledger
 from ml_assets.training.tracking import Tracker
 
 from .conftest import Installation

@@ -12,11 +12,11 @@ import httpx
 
 from ml_assets.collection.collect import collect
 from ml_assets.collection.settings import CollectionSettings
-from ml_assets.home import home
-from ml_assets.inbox import folder
 from ml_assets.labeling.given import collect_given
 from ml_assets.modalities import Text
-from ml_assets.monitoring.inference_log import adopt
+from ml_assets.spool.adoption import adopt
+from ml_assets.spool.inbox import folder
+from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 
@@ -182,6 +182,4 @@ def _say(post: Post, classes: tuple[str, ...], name: str, known: Acknowledged) -
 
 
 def _sample_id(text: str) -> str:
-    from ml_assets.collection.accept import sample_id
-
-    return sample_id(Text(), text)
+    return Text().sample_id(text)

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 
 from ml_assets.modalities import Text
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
 from ml_assets.tasks import SingleChoice
 from ml_assets.training import fit as fitting
 from ml_assets.training.architectures import MLP

@@ -18,17 +18,18 @@ from unittest import mock
 
 import psutil
 
-from ml_assets import inbox
-from ml_assets.deployment import heartbeat, ledger, segments
+from ml_assets.deployment import heartbeat
 from ml_assets.deployment.rate import RateLimit
-from ml_assets.deployment.segments import SegmentWriter
 from ml_assets.labeling.given import collect_given
 from ml_assets.modalities import Text
-from ml_assets.monitoring.inference_log import adopt
-from ml_assets.records import now
 from ml_assets.services import processes
 from ml_assets.services.state import State
-from ml_assets.store import ProjectStore
+from ml_assets.spool import inbox
+from ml_assets.spool import writer as segments
+from ml_assets.spool.adoption import adopt
+from ml_assets.spool.writer import SegmentWriter
+from ml_assets.state.clock import now
+from ml_assets.store import ProjectStore, ledger
 from ml_assets.tasks import SingleChoice
 
 from .acknowledged import Kept
@@ -176,7 +177,7 @@ def _runs(jump: Callable[[datetime], datetime], home: Path, draw: random.Random)
     """A run whose process lives is not taken for dead because the clock was set."""
     import dagster as dg
 
-    from ml_assets.dead_runs import boot_id, fail_runs_of_dead_processes
+    from ml_assets.orchestration.dead_runs import boot_id, fail_runs_of_dead_processes
 
     kept = Kept()
     with dg.DagsterInstance.ephemeral() as instance:

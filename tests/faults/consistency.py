@@ -8,8 +8,8 @@ import dagster as dg
 
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.queue import ls_project_of
-from ml_assets.monitoring.inference_log import pending
-from ml_assets.records import now
+from ml_assets.spool.adoption import pending
+from ml_assets.state.clock import now
 from ml_assets.training.tracking import Tracker
 
 from . import client, project

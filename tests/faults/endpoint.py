@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml_assets.records import now
+from ml_assets.state.clock import now
 
 from .acknowledged import application, look
 from .rounds import Round
@@ -75,8 +75,8 @@ def adopters(endpoint: Served, count: int) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from ml_assets.home import home
-    from ml_assets.monitoring.inference_log import adopt
+    from ml_assets.spool.adoption import adopt
+    from ml_assets.state.home import home
     from ml_assets.store import ProjectStore
 
     while True:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_assets.records import now
+from ml_assets.state.clock import now
 
 from .acknowledged import application, look
 from .clocks import JUMPS

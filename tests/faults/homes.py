@@ -12,8 +12,8 @@ from deployment.serving import CLASSES, PROJECT, make_model
 
 from ml_assets.deployment import bento, keys
 from ml_assets.deployment.rollout import deploy
-from ml_assets.home import url
-from ml_assets.records import now
+from ml_assets.state.clock import now
+from ml_assets.state.home import url
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ml_assets.monitoring.inference_log import adopt
+from ml_assets.spool.adoption import adopt
 from ml_assets.store import ProjectStore
 
 from .acknowledged import Kept

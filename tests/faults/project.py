@@ -8,7 +8,6 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.modalities import Text
 
 NAME = "faults"
@@ -60,7 +59,7 @@ def write(home: Path, defs: Path) -> None:
 def answers() -> dict[str, str]:
     """The topic of every text that can ever be asked about, by sample id: what the annotators know."""
     everything = [*_take(seed=0, count=TRAIN), *uploads(), *questions()]
-    return {sample_id(Text(), text): topic for topic, text in everything}
+    return {Text().sample_id(text): topic for topic, text in everything}
 
 
 def uploads() -> list[tuple[str, str]]:

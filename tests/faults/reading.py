@@ -31,8 +31,9 @@ from .homes import BESIDE, CLASSES_OF, Home
 SECONDS = 90.0
 """How long the readers may take together; what takes longer hangs."""
 IMPORTED = (
-    "ml_assets.cli", "ml_assets.commands.status", "ml_assets.commands.trace", "ml_assets.definitions", "ml_assets.run",
-    "ml_assets.services.supervisor", "ml_assets.deployment.endpoint", "ml_assets.visualization.explorer",
+    "ml_assets.cli", "ml_assets.commands.status", "ml_assets.commands.trace", "ml_assets.definitions",
+    "ml_assets.commands.runner", "ml_assets.services.supervisor", "ml_assets.deployment.endpoint",
+    "ml_assets.visualization.explorer",
     "ml_assets.training.journal", "ml_assets.training.trained", "ml_assets.training.tracking",
     "lance", "torch", "optuna", "starlette.testclient", "pandas",
     "sentence_transformers", "transformers", "great_expectations", "alembic.command", "sqlalchemy.dialects.sqlite",
@@ -184,7 +185,7 @@ def _trace(name: str) -> Callable[[Home], Any]:
 
 def _kept(name: str) -> Callable[[Home], Any]:
     def run(home: Home) -> Any:
-        from ml_assets.records import now
+        from ml_assets.state.clock import now
         from ml_assets.store import ProjectStore
 
         kept = look(ProjectStore(name), home.known[name], CLASSES_OF[name], now())

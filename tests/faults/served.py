@@ -18,10 +18,10 @@ from installation import SERVICES, free_port
 from ml_assets.deployment import bento, heartbeat, keys
 from ml_assets.deployment.rollout import deploy
 from ml_assets.deployment.settings import DeploymentSettings
-from ml_assets.home import url
-from ml_assets.records import now
 from ml_assets.services import processes, supervisor
 from ml_assets.services.state import State
+from ml_assets.state.clock import now
+from ml_assets.state.home import url
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 

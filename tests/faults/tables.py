@@ -28,7 +28,7 @@ from typing import Any
 import pyarrow as pa
 
 from ml_assets.monitoring import profiles
-from ml_assets.records import content_id
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 
 from . import client

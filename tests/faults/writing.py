@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ml_assets.deployment.segments import SegmentWriter
-from ml_assets.monitoring.inference_log import adopt
+from ml_assets.spool.adoption import adopt
+from ml_assets.spool.writer import SegmentWriter
 from ml_assets.store import ProjectStore
 
 

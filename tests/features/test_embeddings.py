@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.features import embeddings
 from ml_assets.features.checks import features_checks
 from ml_assets.features.embeddings import embed_new, table_of, vectors_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Mixed, Text
-from ml_assets.modalities.text import TextEncoder
-from ml_assets.records import content_id, rows
-from ml_assets.resources import Workspace
+from ml_assets.modalities.encoders.text import TextEncoder
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 
 TEXT = Text()
@@ -83,7 +83,7 @@ def test_the_check_counts_what_is_missing(store: ProjectStore) -> None:
 def test_vectors_that_are_stored_are_whole_whatever_models_see(store: ProjectStore) -> None:
     mixed = Mixed(parts={"price": "number", "kind": "category"})
     items = [mixed.decode('{"price": 3, "kind": "lamp"}'), mixed.decode('{"price": 4}')]
-    found = [{"id": sample_id(mixed, item), "text": item, "source": "made", "split": "train"} for item in items]
+    found = [{"id": mixed.sample_id(item), "text": item, "source": "made", "split": "train"} for item in items]
     store.table("samples").insert(rows("samples", found))
     whole, part = mixed.encoder("parts"), mixed.only(["price"]).encoder("parts")
     assert embed_new(store, mixed, part, lambda done, total: None) == 2

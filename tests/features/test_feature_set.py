@@ -12,9 +12,9 @@ from ml_assets.features.checks import features_checks
 from ml_assets.features.feature_set import choose, current, load, save
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
-from ml_assets.records import rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 
 AT = datetime(2026, 3, 9, tzinfo=UTC)

@@ -13,9 +13,11 @@ from ml_assets.features.embeddings import as_rows, table_of
 from ml_assets.features.near_duplicates import CLOSE, Contents, across, folded, groups, how_close
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, now, rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.state.clock import now
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 
 TASK = SingleChoice(classes=("a", "b"))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ml_assets.labeling.settings import LabelingSettings, QueueSettings
 from ml_assets.modalities import Text
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.labeling.annotations import from_given, mark_deleted, not_given, read_tasks, vanished, with_stored_ids
-from ml_assets.records import SCHEMAS, rows
+from ml_assets.store.schemas import SCHEMAS, rows
 from ml_assets.tasks import Spans
 
 from .animals import AT, TASK

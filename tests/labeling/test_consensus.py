@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ml_assets.labeling.consensus import consolidate
 from ml_assets.labeling.dataset import build
-from ml_assets.records import rows
+from ml_assets.store.schemas import rows
 
 from .animals import AT, TASK
 

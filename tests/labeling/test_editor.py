@@ -16,8 +16,9 @@ from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue
 from ml_assets.labeling.settings import LabelingSettings, QueueSettings
 from ml_assets.modalities import Audio, Image, Mixed, Modality, Text
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Boxes, MultipleChoice, SingleChoice, Spans, Task
 
 from .animals import AT

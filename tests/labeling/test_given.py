@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets import inbox as inbox_of
 from ml_assets.collection.collect import collect
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.labeling.annotations import from_given
 from ml_assets.labeling.consensus import consolidate
 from ml_assets.labeling.given import collect_given
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, rows
+from ml_assets.spool import inbox as inbox_of
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .animals import AT, TASK
 

@@ -16,8 +16,8 @@ from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue
 from ml_assets.labeling.sensors import labeling_sensors
 from ml_assets.modalities import Text
-from ml_assets.records import content_id
-from ml_assets.resources import key
+from ml_assets.orchestration.resources import key
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 
 from .animals import AT, TASK, fill, settings, vectors

@@ -13,16 +13,16 @@ import pytest
 from installation import free_port
 from stranger import needs_root, stranger
 
-from ml_assets import credentials
 from ml_assets.commands.invite import invite
 from ml_assets.demo.annotators import label
-from ml_assets.home import port, url
 from ml_assets.labeling.accounts import ensure_annotator, sign_in
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import LabelStudio, LabelStudioRefused
 from ml_assets.labeling.sensors import labeling_sensors, news
-from ml_assets.records import rows
+from ml_assets.state import credentials
+from ml_assets.state.home import port, url
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .animals import AT, TASK, settings
 

@@ -11,8 +11,8 @@ from ml_assets.labeling.pull import pull
 from ml_assets.labeling.queue import push_queue
 from ml_assets.labeling.suggestions import Refreshed, outdated, refresh
 from ml_assets.modalities import Text
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .animals import AT, TASK, fill, vectors
 from .animals import settings as labeling

@@ -13,13 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ml_assets.collection.accept import sample_id
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources.table import TableSource
 from ml_assets.labeling import media
 from ml_assets.modalities import Mixed, Undecodable
 from ml_assets.modalities.parts import PLAIN
-from ml_assets.records import Record
+from ml_assets.store.records import Record
 
 PARTS = {"body": "text", "price": "number", "kind": "category", "sold": "time"}
 MIXED = Mixed(parts=PARTS)
@@ -33,7 +32,7 @@ def test_equal_parts_are_one_sample_however_they_are_written() -> None:
     first = item(body=" A lamp\r\n", price="3", kind="lamp", sold="2026-03-09T11:00:00+01:00")
     other = MIXED.decode(b'\xef\xbb\xbf{"sold": "2026-03-09 10:00:00.7", "kind": " lamp ", "price": 3, "body": "A lamp"}')
     assert first == other == '{"body":"A lamp","kind":"lamp","price":3.0,"sold":"2026-03-09T10:00:00+00:00"}'
-    assert sample_id(MIXED, first) == sample_id(MIXED, other)
+    assert MIXED.sample_id(first) == MIXED.sample_id(other)
     assert item(body="A lamp", price=None, kind="") == '{"body":"A lamp"}'
     assert item(price=-0.0) == item(price=0)
 

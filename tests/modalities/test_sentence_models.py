@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from contracts.media import small_bert
 
-from ml_assets.modalities import Text, sentence_models
-from ml_assets.modalities.sentence_models import InOpenVINO, InTorch, sentence_model
+from ml_assets.modalities import Text
+from ml_assets.modalities.encoders import translation
+from ml_assets.modalities.encoders.in_openvino import CONTENTS, InOpenVINO
+from ml_assets.modalities.encoders.sentence_models import InTorch, sentence_model
 
 TEXTS = ["the moon", "far", "is the moon far? " * 60, "Ünknown 日 9", "the"]
 
@@ -70,7 +72,7 @@ def test_a_model_that_cannot_be_translated_is_embedded_with_by_torch_and_tried_o
         tried.append(given)
         return "it holds an unknown layer"
 
-    monkeypatch.setattr(sentence_models, "_translate_apart", refuse)
+    monkeypatch.setattr(translation, "_translate_apart", refuse)
     for _ in range(2):
         with caplog.at_level(logging.WARNING, "ml_assets.encoders"):
             assert isinstance(sentence_model(weights, 128), InTorch)
@@ -87,7 +89,7 @@ def test_a_translation_that_gives_other_vectors_is_not_used(
     monkeypatch.setattr(InOpenVINO, "vectors", lambda _, texts: np.eye(len(texts), 32, dtype=np.float32))
     (tmp_path / "to").mkdir()
     with pytest.raises(ValueError, match=r"it gives other vectors: the lowest cosine is -?\d"):
-        sentence_models.translate(weights, tmp_path / "to")
+        translation.translate(weights, tmp_path / "to")
 
 
 def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
@@ -95,12 +97,12 @@ def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
 ) -> None:
     def torn(_: Path, target: Path) -> str:
         target.mkdir(exist_ok=True)
-        (target / "about.json").write_text(json.dumps([32, 1, 0]))
+        (target / CONTENTS).write_text(json.dumps({"about": [32, 1, 0], "files": {}}))
         (target / "tokenizer.json").write_text("{")
         return ""
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "ml_assets.encoders"):
-        patch.setattr(sentence_models, "_translate_apart", torn)
+        patch.setattr(translation, "_translate_apart", torn)
         assert isinstance(sentence_model(weights, 128), InTorch)
     assert "so that torch embeds" in caplog.text
     sentence_model.cache_clear()
@@ -116,6 +118,31 @@ def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
     (lock.with_suffix(".part") / "model.xml").write_text("half")
     sentence_model.cache_clear()
     assert isinstance(sentence_model(weights, 128), InOpenVINO)
+
+
+def test_a_translation_that_cannot_be_compiled_just_now_is_kept(
+    weights: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(_: InOpenVINO) -> None:
+        raise RuntimeError("out of memory")
+
+    model = sentence_model(weights, 128)
+    assert isinstance(model, InOpenVINO)
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "ml_assets.encoders"):
+        patch.setattr(InOpenVINO, "requests", property(no_memory))
+        assert np.allclose(model.vectors(TEXTS), InTorch(weights, 128).vectors(TEXTS))
+    assert "cannot be used (out of memory), so that torch embeds" in caplog.text
+    assert (model.folder / CONTENTS).exists()
+    assert InOpenVINO(model.folder, weights, 128).vectors(TEXTS).shape == (len(TEXTS), 32)
+
+
+def test_a_model_whose_tokenizer_tells_no_places_is_refused_with_the_reason(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation, "translated", lambda _: None)
+    monkeypatch.setattr(type(InTorch(weights, 128).model.tokenizer), "is_fast", False)
+    with pytest.raises(ValueError, match=r"cannot load the text encoder .* \(its tokenizer does not tell where"):
+        Text().encoder(weights)
 
 
 def test_a_process_that_has_cut_texts_may_fork() -> None:

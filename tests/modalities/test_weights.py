@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.modalities import Mixed, Text, weights
-from ml_assets.modalities.weights import PACKAGED, Weights, folder_of
+from ml_assets.modalities import Mixed, Text
+from ml_assets.modalities.encoders import packages as weights
+from ml_assets.modalities.encoders.packages import PACKAGED, Weights, folder_of
 
 MODEL = {"small/modules.json": b"[]", "small/model.bin": bytes(range(256)) * 40, "small/1_Pooling/config.json": b"{}"}
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"

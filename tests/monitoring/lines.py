@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from ml_assets.monitoring.drift import measure, verdict
 from ml_assets.monitoring.monitors import MONITORS, PredictionDrift
 from ml_assets.monitoring.profiles import profile
 from ml_assets.monitoring.traffic import NoReference
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .lines import AT, days_ago
 

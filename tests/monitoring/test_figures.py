@@ -8,7 +8,7 @@ import pytest
 from ml_assets.monitoring.figures import accuracy_chart, drift_chart, markdown
 from ml_assets.monitoring.monitors import MONITORS
 from ml_assets.monitoring.profiles import profile, read
-from ml_assets.records import rows
+from ml_assets.store.schemas import rows
 
 from .lines import AT, days_ago
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets import inbox
-from ml_assets.store import UnknownProject
+from ml_assets.spool import inbox
+from ml_assets.state.names import UnknownProject
 
 LINES = [{"content": "half \ud800 and \u2028", "received_at": "2026-03-10T12:00:00+00:00", "client": "app"}, {"content": "b"}]
 

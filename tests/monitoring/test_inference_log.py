@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.monitoring import inference_log
-from ml_assets.monitoring.inference_log import AdoptResult, adopt, find, pending
-from ml_assets.monitoring.segments import BOOT_ID
+from ml_assets.spool import adoption as inference_log
+from ml_assets.spool.adoption import AdoptResult, adopt, find, pending
+from ml_assets.state.processes import BOOT_ID
 from ml_assets.store import ProjectStore
 
 from .lines import AT, feedback, prediction, written

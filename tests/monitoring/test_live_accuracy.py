@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from ml_assets.monitoring.checks import monitoring_checks
 from ml_assets.monitoring.live_accuracy import interval, live_accuracy, promised
 from ml_assets.monitoring.settings import MonitoringSettings
-from ml_assets.records import rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice, Spans
 
 from .lines import AT, days_ago, feedback, log, prediction

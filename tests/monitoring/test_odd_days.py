@@ -7,18 +7,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ml_assets.commands.runner import Runner
 from ml_assets.commands.status import _last_day
 from ml_assets.modalities import Text
 from ml_assets.monitoring.assets import DAYS, monitoring_assets
 from ml_assets.monitoring.checks import monitoring_checks
-from ml_assets.monitoring.inference_log import adopt
 from ml_assets.monitoring.live_accuracy import live_accuracy
 from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.monitoring.traffic import FIRST_DAY, stale_days, undated
-from ml_assets.records import now, rows
-from ml_assets.resources import Workspace
-from ml_assets.run import Runner
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.spool.adoption import adopt
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 
 from .lines import feedback, log, prediction, written

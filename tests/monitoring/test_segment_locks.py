@@ -16,9 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ml_assets.deployment.segments import SegmentWriter
-from ml_assets.monitoring.inference_log import adopt
-from ml_assets.monitoring.segments import BOOT_ID, claimed, is_closed, segments
+from ml_assets.spool.adoption import adopt
+from ml_assets.spool.segments import claimed, is_closed, segments
+from ml_assets.spool.writer import SegmentWriter
+from ml_assets.state.processes import BOOT_ID
 from ml_assets.store import ProjectStore
 
 from .lines import feedback, prediction, written
@@ -28,7 +29,7 @@ BOOT = BOOT_ID.read_text()[:8]
 ADOPT = """
 import sys, pathlib
 from datetime import UTC, datetime
-from ml_assets.monitoring.inference_log import adopt
+from ml_assets.spool.adoption import adopt
 from ml_assets.store import ProjectStore
 done = adopt(ProjectStore("reviews", sys.argv[2]), pathlib.Path(sys.argv[1]), datetime.now(UTC))
 print(done.predictions)

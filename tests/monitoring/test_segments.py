@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ml_assets.deployment.segments import SegmentWriter
-from ml_assets.monitoring.inference_log import adopt
-from ml_assets.monitoring.segments import BOOT_ID, Segment, is_closed, segments
+from ml_assets.spool.adoption import adopt
+from ml_assets.spool.segments import Segment, is_closed, segments
+from ml_assets.spool.writer import SegmentWriter
+from ml_assets.state.processes import BOOT_ID
 from ml_assets.store import ProjectStore
 
 from .lines import AT, prediction
@@ -20,7 +21,7 @@ BOOT = BOOT_ID.read_text()[:8]
 NOW = datetime.now(UTC)
 WORKER = """
 import sys, json, pathlib, datetime
-from ml_assets.deployment.segments import SegmentWriter
+from ml_assets.spool.writer import SegmentWriter
 writer = SegmentWriter(pathlib.Path(sys.argv[1]))
 for line in sys.stdin:
     writer.append([json.loads(line)], datetime.datetime.now(datetime.UTC))

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from ml_assets.commands.trace_tree import tree
 from ml_assets.modalities import Text
 from ml_assets.monitoring.trace import Trace, UnknownPrediction, trace
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .lines import AT, days_ago, log, prediction, written
 
@@ -81,7 +82,7 @@ def rows_of_vectors(ids, vectors, schema):  # type: ignore[no-untyped-def]
 
 def shown(found: Trace) -> str:
     out = io.StringIO()
-    Console(file=out, width=200).print(found.render())
+    Console(file=out, width=200).print(tree(found))
     return out.getvalue()
 
 

@@ -13,8 +13,8 @@ from ml_assets.monitoring.traffic import (
     stale_days,
     traffic_columns,
 )
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .lines import AT, days_ago, log, prediction
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from ml_assets import inbox
 from ml_assets.monitoring import uncertain
 from ml_assets.monitoring.uncertain import pick
-from ml_assets.records import content_id, rows
+from ml_assets.spool import inbox
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 
 from .lines import AT, days_ago, log, prediction
 

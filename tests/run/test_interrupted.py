@@ -15,9 +15,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_assets import interrupts
-from ml_assets.resources import Workspace, key, result, stage_asset
-from ml_assets.run import Runner, _sentence
+from ml_assets.commands.runner import Runner, _sentence
+from ml_assets.orchestration.resources import Workspace, key, result, stage_asset
+from ml_assets.state import interrupts
 
 
 class Unavailable(RuntimeError):

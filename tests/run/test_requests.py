@@ -11,20 +11,20 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_assets import inbox
 from ml_assets.collection.collect import collect
 from ml_assets.collection.sensors import collection_sensors
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import TableSource
 from ml_assets.modalities import Text
-from ml_assets.records import now
-from ml_assets.resources import Workspace, key, request, result, stage_asset
+from ml_assets.orchestration.resources import Workspace, key, request, result, stage_asset
+from ml_assets.spool import inbox
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 
 TASK = SingleChoice(classes=("good", "bad"))
 HOLD = """
-from ml_assets.lock import project_lock
+from ml_assets.state.lock import project_lock
 with project_lock("p"):
     print("held", flush=True)
     input()
@@ -57,14 +57,14 @@ def context(instance: dg.DagsterInstance) -> dg.SensorEvaluationContext:
 
 def test_the_same_news_is_one_run(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     at = now()
-    monkeypatch.setattr("ml_assets.resources.now", lambda: at)
+    monkeypatch.setattr("ml_assets.orchestration.resources.now", lambda: at)
     first, again, other = (request(context(instance), "p", news) for news in ("3 files", "3 files", "4 files"))
     assert isinstance(first, dg.RunRequest)
     assert isinstance(again, dg.RunRequest)
     assert isinstance(other, dg.RunRequest)
     assert first.run_key == again.run_key != other.run_key
     assert first.tags == {"ml_assets/project": "p", "ml_assets/news": "3 files"}
-    monkeypatch.setattr("ml_assets.resources.now", lambda: at.replace(year=at.year + 1))
+    monkeypatch.setattr("ml_assets.orchestration.resources.now", lambda: at.replace(year=at.year + 1))
     later = request(context(instance), "p", "3 files")
     assert isinstance(later, dg.RunRequest)
     assert later.run_key != first.run_key, "what is still news much later failed"

@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_assets.resources import key, result, stage_asset
-from ml_assets.run import Busy, Outcome, Runner, boot_id, fail_runs_of_dead_processes
+from ml_assets.commands.runner import Busy, Outcome, Runner, boot_id, fail_runs_of_dead_processes
+from ml_assets.orchestration.resources import key, result, stage_asset
 
 World = dict[str, Any]
 
@@ -146,7 +146,7 @@ def test_a_failed_blocking_check_holds_up_also_later_runs(
 
 def test_only_one_process_runs_a_project(run: Callable[..., Outcome], tmp_path: Path) -> None:
     code = (
-        "from ml_assets.lock import project_lock\n"
+        "from ml_assets.state.lock import project_lock\n"
         "with project_lock('p').acquire():\n"
         "    print('held', flush=True)\n"
         "    input()\n"

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from dagster._core.events import EngineEventData  # there is no public way to say what the process of a run says
 
-from ml_assets.resources import key, result, stage_asset
-from ml_assets.run import Outcome, Runner, boot_id, fail_runs_of_dead_processes
+from ml_assets.commands.runner import Outcome, Runner, boot_id, fail_runs_of_dead_processes
+from ml_assets.orchestration.resources import key, result, stage_asset
 
 World = dict[str, Any]
 

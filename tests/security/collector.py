@@ -13,7 +13,7 @@ from typing import Any
 from ml_assets import settings
 from ml_assets.collection.collect import collect
 from ml_assets.collection.settings import CollectionSettings
-from ml_assets.records import now
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 

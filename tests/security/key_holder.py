@@ -93,11 +93,10 @@ def overwrite_a_test_label(target: Target) -> Iterator[str]:
     if done.returncode:
         yield f"what was pushed cannot be collected: {done.stderr[-400:]}"
     with target.entered():
-        from ml_assets.collection.accept import sample_id
         from ml_assets.modalities import Text
         from ml_assets.store import ProjectStore
 
-        key, store = sample_id(Text(), TESTED), ProjectStore(LETTERS)
+        key, store = Text().sample_id(TESTED), ProjectStore(LETTERS)
         [sample] = store.table("samples").read(where=f"id = '{key}'").to_pylist()
         labels = store.table("labels").read(where=f"id = '{key}'").to_pylist()
         given = store.table("given_labels").read(where=f"sample_id = '{key}' AND labeler = 'published'").to_pylist()
@@ -186,8 +185,8 @@ def use_a_key_that_was_taken_back(target: Target) -> Iterator[str]:
 
 def name_a_run_after_a_path(target: Target) -> Iterator[str]:
     """A project's name that is a path makes no lock, no table and no inbox outside of the home, wherever it comes from."""
-    from ml_assets import inbox
-    from ml_assets.lock import project_lock
+    from ml_assets.spool import inbox
+    from ml_assets.state.lock import project_lock
     from ml_assets.store import ProjectStore
 
     before = _outside(target)

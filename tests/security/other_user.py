@@ -312,7 +312,7 @@ def _unix_listeners(target: Target) -> list[tuple[str, str]]:
 
 def _made_secrets(target: Target) -> list[str]:
     with target.entered():
-        from ml_assets import credentials
+        from ml_assets.state import credentials
 
         account = credentials.label_studio()
     return [account.api_key, str(account.password)]

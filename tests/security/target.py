@@ -19,13 +19,13 @@ import psutil
 from deployment.serving import build_new
 from installation import SERVICES, free_port, processes_of
 
-from ml_assets import credentials
 from ml_assets.deployment import keys
 from ml_assets.deployment.bento import Built
 from ml_assets.deployment.rollout import deploy
 from ml_assets.deployment.settings import DeploymentSettings
-from ml_assets.records import now
 from ml_assets.services import processes
+from ml_assets.state import credentials
+from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.home import PORTS
 from ml_assets.services import processes, supervisor
+from ml_assets.state.home import PORTS
 
 
 @pytest.fixture

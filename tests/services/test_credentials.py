@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets import credentials
+from ml_assets.state import credentials
 
 
 def test_are_made_once_and_only_their_owner_reads_them(home: Path) -> None:
@@ -25,7 +25,9 @@ def test_do_not_show_in_a_repr(home: Path) -> None:
 
 def test_processes_that_begin_at_once_agree(home: Path) -> None:
     # each waits for the line, so that all of them look for the file in the same moment
-    code = "import sys; from ml_assets.credentials import label_studio; sys.stdin.readline(); print(label_studio().api_key)"
+    code = (
+        "import sys; from ml_assets.state.credentials import label_studio; sys.stdin.readline(); print(label_studio().api_key)"
+    )
     racers = [
         subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(8)

@@ -16,9 +16,9 @@ from stranger import as_stranger, needs_root
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from ml_assets import credentials
-from ml_assets.home import PORTS, port, url
 from ml_assets.services import processes, supervisor
+from ml_assets.state import credentials
+from ml_assets.state.home import PORTS, port, url
 
 QUERY = {"query": "{ __typename }"}
 EVIL = "http://evil.example"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ml_assets.commands import predict
-from ml_assets.home import port
 from ml_assets.services import processes, supervisor
 from ml_assets.services.supervisor import ServiceError
+from ml_assets.state.home import port
 
 
 @pytest.fixture

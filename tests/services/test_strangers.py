@@ -13,13 +13,13 @@ import psutil
 import pytest
 from stranger import NOBODY, needs_root, stranger
 
-from ml_assets import listeners
 from ml_assets.commands import predict
-from ml_assets.home import PORTS, port
+from ml_assets.network import listeners
 from ml_assets.services import processes, supervisor
 from ml_assets.services.catalogue import servers
 from ml_assets.services.probe import listens, problem
 from ml_assets.services.state import ServiceState, State, settings
+from ml_assets.state.home import PORTS, port
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 44\r\nConnection: close\r\n\r\n{"status": "UP", "email": "a@example.org"}   '
 

@@ -13,12 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from ml_assets import credentials
-from ml_assets.home import port
 from ml_assets.services import processes, supervisor
 from ml_assets.services.state import State
 from ml_assets.services.supervisor import ServiceError
 from ml_assets.services.watch import rotate
+from ml_assets.state import credentials
+from ml_assets.state.home import port
 
 LIGHT = {"explorer", "mlflow"}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml_assets.tasks import InvalidLabel, Spans
 from ml_assets.tasks.lists import as_value
-from ml_assets.unicode_words import words
+from ml_assets.texts.words import words
 
 CLASSES = ("LOC", "PER")
 TASK = Spans(classes=CLASSES)

@@ -10,7 +10,7 @@ from ml_assets import settings
 from ml_assets.labeling.accounts import ensure_annotator
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import Answer
-from ml_assets.lock import project_lock
+from ml_assets.state.lock import project_lock
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 

@@ -13,8 +13,8 @@ from installation import free_port
 from ml_assets.collection.sources.files import Files
 from ml_assets.collection.sources.table import TableSource
 from ml_assets.labeling.pull import Mark, _write_mark, read_mark
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore, StoreUnavailable, projects
+from ml_assets.store.schemas import rows
 
 from .object_store import BUCKET, ObjectStore
 

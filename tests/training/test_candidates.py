@@ -7,8 +7,8 @@ import pytest
 
 from ml_assets.features import feature_set as sets
 from ml_assets.features.settings import FeaturesSettings
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.training.architectures import TextCNN
 from ml_assets.training.candidates import Candidate, candidates, chosen_model, note_metrics, save
 from ml_assets.training.settings import TrainingSettings

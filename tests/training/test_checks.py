@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from ml_assets.modalities import Text
-from ml_assets.records import rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.training.candidates import candidates
 from ml_assets.training.checks import training_checks
 from ml_assets.training.settings import TrainingSettings

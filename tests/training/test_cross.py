@@ -12,9 +12,10 @@ from ml_assets.features import feature_set as sets
 from ml_assets.features.embeddings import as_rows, table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Image, Text
-from ml_assets.records import content_id, rows
-from ml_assets.resources import Workspace, key
+from ml_assets.orchestration.resources import Workspace, key
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import MultipleChoice, SingleChoice
 from ml_assets.training.assets import training_assets
 from ml_assets.training.checks import training_checks

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from ml_assets.features.embeddings import as_rows, table_of
 from ml_assets.modalities import Text
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 from ml_assets.training.architectures import TextCNN
 from ml_assets.training.data import NotEnoughLabels, joined, split_data, train_and_validation

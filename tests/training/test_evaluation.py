@@ -12,8 +12,8 @@ from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Metric
 from ml_assets.training import evaluation as evaluations
 from ml_assets.training.architectures import MLP
@@ -250,7 +250,7 @@ def test_what_is_written_down(store: ProjectStore, tracker: Tracker, chosen: Fea
 
 
 def check(name: str, project: str) -> Any:
-    from ml_assets.resources import Workspace
+    from ml_assets.orchestration.resources import Workspace
 
     [found] = [c for c in training_checks(project, SETTINGS, Text()) if c.check_key.name == name]
     return found(workspace=Workspace())

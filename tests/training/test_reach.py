@@ -7,9 +7,10 @@ from typing import Any
 from ml_assets.features import feature_set as sets
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, rows
-from ml_assets.resources import Workspace
+from ml_assets.orchestration.resources import Workspace
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import Spans
 from ml_assets.training.architectures import MLP, TokenClassifier
 from ml_assets.training.checks import training_checks

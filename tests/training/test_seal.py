@@ -12,8 +12,8 @@ import pytest
 
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Text
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.training import evaluation, seal
 from ml_assets.training.data import split_data
 from ml_assets.training.model import registered, train_model

@@ -11,8 +11,9 @@ from ml_assets.features.embeddings import as_rows, table_of
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 from ml_assets.training.architectures import MLP
 from ml_assets.training.fit import Examples

@@ -3,8 +3,9 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
 
 AT = datetime(2026, 11, 23, 14, 41, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ml_assets.modalities import Text
-from ml_assets.resources import key
+from ml_assets.orchestration.resources import key
 from ml_assets.visualization.assets import visualization_assets
 from ml_assets.visualization.checks import visualization_checks
 from ml_assets.visualization.settings import VisualizationSettings

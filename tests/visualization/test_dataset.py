@@ -2,8 +2,8 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.visualization.dataset import as_listed, dataset_rows, first_to_show
 
 from .conftest import report_of

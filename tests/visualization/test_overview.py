@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.records import rows
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.visualization.report import ReportData
 
 from .conftest import report_of

@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, rows
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.schemas import rows
 from ml_assets.visualization.report import ReportData
 
 from .conftest import Open, report_of

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_assets.modalities import Text
-from ml_assets.records import content_id, is_text
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
+from ml_assets.store.records import is_text
 from ml_assets.visualization.report import ReportData, collect, render, write
 from ml_assets.visualization.script import script_json
 from ml_assets.visualization.settings import VisualizationSettings

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from ml_assets.collection.sources.places import SourceError, SourceFile, fingerprint, listing, opened
-from ml_assets.records import Record
 from ml_assets.registry import Plugin
+from ml_assets.store.records import Record
 
 __all__ = ["BATCH", "BadRecord", "Names", "Source", "SourceError", "SourceFile", "fingerprint", "listing", "opened", "written"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ml_assets.collection.sources.base import BadRecord, Names, Source, SourceError, SourceFile, listing, opened
-from ml_assets.records import Record
+from ml_assets.store.records import Record
 
 MAX_BYTES = 64 * 1024 * 1024
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from ml_assets.errors import MLAssetsError
-from ml_assets.home import expand, home
+from ml_assets.state.home import expand, home
 
 HOME = "$ML_ASSETS_HOME"
 NESTED_LINKS = 8

@@ -19,8 +19,8 @@ from ml_assets.collection.sources.delimited import PREDICTED, Row, need
 from ml_assets.collection.sources.files import MAX_BYTES
 from ml_assets.collection.sources.places import path_here
 from ml_assets.errors import InvalidValue, MLAssetsError
-from ml_assets.home import expand
-from ml_assets.records import Record
+from ml_assets.state.home import expand
+from ml_assets.store.records import Record
 
 Format = Literal["csv", "tsv", "parquet", "jsonl", "json"]
 FORMATS: tuple[str, ...] = get_args(Format)

@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ml_assets import speakers
 from ml_assets.collection.sources.base import BadRecord, Source, SourceFile, listing
 from ml_assets.collection.sources.table import TableSource, rows_of
 from ml_assets.errors import InvalidValue
-from ml_assets.home import home
-from ml_assets.inbox import arrival_of
-from ml_assets.records import Record, moment
+from ml_assets.spool import speakers
+from ml_assets.spool.inbox import arrival_of
+from ml_assets.state.clock import moment
+from ml_assets.state.home import home
+from ml_assets.store.records import Record
 
 MONITORING = "monitoring"
 """The client of samples that were picked because the model was unsure of them."""

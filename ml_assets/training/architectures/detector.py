@@ -67,7 +67,7 @@ class Detector(Architecture):
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.uint8]:
         """`(n, channels, size, size) uint8` pictures."""
-        from ml_assets.modalities.pictures import arrays
+        from ml_assets.modalities.files.image import arrays
 
         return arrays(items, self.size, self.channels)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_assets.unicode_words import borders_without_spaces
+from ml_assets.texts.words import borders_without_spaces
 
 CONTINUED = -2
 """Stands instead of a word piece's id where a further letter of the same piece stands as a unit of its own."""

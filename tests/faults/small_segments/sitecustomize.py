@@ -7,7 +7,7 @@ import os
 import select
 import time
 
-from ml_assets.deployment.segments import SegmentWriter
+from ml_assets.spool.writer import SegmentWriter
 
 names = SegmentWriter.__init__.__code__.co_varnames[: SegmentWriter.__init__.__code__.co_argcount]
 defaults = list(SegmentWriter.__init__.__defaults__)

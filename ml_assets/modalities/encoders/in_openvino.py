@@ -1,0 +1,143 @@
+"""Sentence-transformers models that OpenVINO computes on a processor, from the folders that `translation` writes.
+
+OpenVINO gives the same vectors as torch, and is ready in half a second, because neither torch nor transformers is imported.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+import sys
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_assets.compute import cores, has_tiles, threads
+from ml_assets.errors import MLAssetsError
+from ml_assets.modalities.encoders.sentence_models import About, InTorch, SentenceModel
+
+BATCH = 8
+"""Texts that go through a model together, all of about the same length."""
+WIDTHS = 8
+"""OpenVINO prepares itself for each length anew, so that lengths are multiples of this."""
+CONTENTS = "contents.json"
+"""In a translated model's folder: what is known of it (`About`), and the SHA-256 of its other files. It is written last."""
+
+logger = logging.getLogger("ml_assets.encoders")
+
+
+class Damaged(MLAssetsError, OSError):
+    """A translated model's files are not what was written; the message says which."""
+
+
+class InOpenVINO(SentenceModel):
+    """A translated model on a processor. It is compiled when it first embeds: a process may fork before, and not after.
+
+    Args:
+        folder: What `translation` wrote.
+        weights: The model that was translated, for torch where OpenVINO cannot compile it.
+        max_tokens: Word pieces that are read of a text.
+
+    Raises:
+        Damaged: Its files are torn or gone; the folder is removed.
+    """
+
+    def __init__(self, folder: Path, weights: str, max_tokens: int):
+        try:
+            tokenizer = (folder / "tokenizer.json").read_text("utf-8")
+            json.loads(tokenizer)  # of a torn file the library raises nothing that could be told from other mistakes
+            about = About(*json.loads((folder / CONTENTS).read_bytes())["about"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            shutil.rmtree(folder, ignore_errors=True)  # the next process makes it anew
+            raise Damaged(f"{type(error).__name__} in {folder}") from error
+        super().__init__(tokenizer, about, max_tokens)
+        self.folder = folder
+        self.weights = weights
+        self.lock = threading.Lock()
+
+    @cached_property
+    def requests(self) -> Any:
+        """The compiled model, which embeds as many batches at a time as there are cores. Raises `OSError`, `RuntimeError`."""
+        settings = {
+            "NUM_STREAMS": cores(),
+            "INFERENCE_NUM_THREADS": cores() * threads(),
+            "ENABLE_CPU_PINNING": False,  # two processes would hold to the same core
+            "INFERENCE_PRECISION_HINT": "bf16" if has_tiles() else "f32",
+        }
+        openvino = import_openvino()
+        model = openvino.Core().compile_model(self.folder / "model.xml", "CPU", settings)
+        requests = openvino.AsyncInferQueue(model, cores())
+        requests.set_callback(_keep)
+        return requests
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embedded in batches of about equal lengths, as many at a time as there are cores, none of which waits for another."""
+        try:
+            with self.lock:
+                requests = self.requests
+        except (OSError, RuntimeError) as error:
+            self._tell(error)
+            return InTorch(self.weights, self.max_tokens).vectors(texts)
+        ids = [encoding.ids for encoding in self.cut(texts)]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        found = np.empty((len(ids), self.about.dimensions), np.float32)
+        with self.lock:  # the requests belong to one caller at a time
+            for start in range(0, len(order), BATCH):
+                rows = order[start : start + BATCH]
+                longest = max(1, len(ids[rows[-1]]))
+                shape = len(rows), min(-(-longest // WIDTHS) * WIDTHS, self.max_tokens)
+                pieces, mask = np.full(shape, self.about.padding, np.int64), np.zeros(shape, np.int64)
+                for i, row in enumerate(rows):
+                    pieces[i, : len(ids[row])] = ids[row]
+                    mask[i, : len(ids[row])] = 1
+                requests.start_async([pieces, mask], (found, rows))
+            requests.wait_all()
+        return found
+
+    def _tell(self, error: Exception) -> None:
+        """Warn that torch embeds, and remove the folder if its files are not those that were written."""
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        logger.warning("the translated encoder %s cannot be used (%s), so that torch embeds", self.folder, why)
+        if not is_whole(self.folder):  # else it may be compiled another time, when there is more memory
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _keep(request: Any, place: tuple[NDArray[np.float32], list[int]]) -> None:
+    """Write the vectors of a batch to its rows."""
+    found, rows = place
+    found[rows] = request.get_output_tensor().data
+
+
+def write_contents(folder: Path, about: About) -> None:
+    """Note what a translated model's folder holds, when all of it is there."""
+    (folder / CONTENTS).write_text(json.dumps({"about": about, "files": _digests(folder)}), encoding="utf-8")
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the files of a translated model are those that were written."""
+    try:
+        return bool(json.loads((folder / CONTENTS).read_bytes())["files"] == _digests(folder))
+    except (OSError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != CONTENTS:
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def import_openvino() -> Any:
+    """OpenVINO, which tells its makers nothing of its use: it does without the package that would."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino

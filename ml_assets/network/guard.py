@@ -1,0 +1,145 @@
+"""Who may ask the servers that have no log-in of their own: Dagster, MLflow and the explorer.
+
+They listen on 127.0.0.1, which every user of the machine and every page in a browser of it can reach. The guard stands before
+them and lets in this user's own programs, and the servers' own pages.
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import ip_address
+from typing import Any
+
+from ml_assets.network import listeners
+from ml_assets.state.home import port
+from ml_assets.state.private import SHARED
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+HOSTS = "ML_ASSETS_HOSTS"
+"""Names under which the pages are reached beside 127.0.0.1 and localhost, such as `ml.example.org` or `localhost:9000`."""
+READING = ("GET", "HEAD", "OPTIONS")
+FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+"""Content types that a browser sends to another site without asking that site first (Fetch, CORS-safelisted)."""
+
+
+class Guard:
+    """ASGI middleware that answers 403 and one sentence to whoever has no business there.
+
+    Args:
+        app: What it guards.
+        service: Name of the server, whose port is part of its own address.
+        json_only: Whether what changes something must be JSON. Otherwise it only must not be what a form sends.
+        no_query: Paths that answer a query when they are read, which is refused; a page there is shown.
+    """
+
+    def __init__(self, app: Application, service: str, json_only: bool = False, no_query: tuple[str, ...] = ()):
+        self.app, self.json_only, self.no_query = app, json_only, no_query
+        own = (f"{name}:{port(service)}" for name in ("127.0.0.1", "localhost", "[::1]"))
+        self.hosts = {*own, *given_hosts()}
+        self.shared = os.environ.get(SHARED) == "1"
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+        elif (reason := self._stranger(scope) or self._foreign(scope)) is None:
+            await self.app(scope, receive, _framed(send))
+        elif scope["type"] == "websocket":
+            await receive()  # the hand-shake; closing it before it was accepted is a 403
+            await send({"type": "websocket.close", "code": 1008, "reason": reason})
+        else:
+            await _refuse(send, reason)
+
+    def _stranger(self, scope: Message) -> str | None:
+        """Why the program that asks is not let in, whatever it says."""
+        client, server = scope.get("client"), scope.get("server")
+        if self.shared or not client or not server or not ip_address(client[0]).is_loopback or not listeners.known():
+            return None
+        user = listeners.peer((client[0], client[1]), (server[0], server[1]))
+        if listeners.trusted(user):
+            return None
+        who = "a program that is gone" if user is None else f"user id {user}"
+        return f"this server answers the user who started it, not {who}: {SHARED}=1 lets everybody in who reaches it"
+
+    def _foreign(self, scope: Message) -> str | None:
+        """Why the page that asks is not let in."""
+        headers = _headers(scope)
+        host = headers.get("host", "").lower()
+        if host not in self.hosts:
+            return f"{host!r} is no name of this server: name it in {HOSTS} if it is"
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
+            return f"a page of {origin!r} may not use this server"
+        method = "GET" if scope["type"] == "websocket" else scope["method"]
+        followed = (
+            method == "GET" and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        )
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not followed:
+            return "a page of another site may link to this server, and not use it"
+        if method in READING:
+            asks = scope["path"].rstrip("/") in self.no_query and "text/html" not in headers.get("accept", "")
+            return "queries are sent by POST" if asks and scope["type"] == "http" else None
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self.json_only and kind != "application/json":
+            return f"the content type {kind!r} is not application/json"
+        if method == "POST" and kind in FORMS:
+            return f"the content type {kind!r} is one of a form: send application/json"
+        return None
+
+
+def given_hosts() -> list[str]:
+    """The names of the servers that the environment gives them, in small letters, with a port where one was given."""
+    return [name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip()]
+
+
+def serve(app: Application, service: str, **limits: Any) -> None:
+    """Serve the application at the service's port, on this machine and behind the guard, until SIGTERM."""
+    import uvicorn
+
+    from ml_assets.network.http_limits import LimitedProtocol, raise_file_limit
+
+    raise_file_limit()
+    uvicorn.run(
+        Guard(app, service, **limits),
+        host="127.0.0.1",
+        port=port(service),
+        http=LimitedProtocol,
+        log_level="warning",
+        # anybody can send a header that tells another client's address
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _headers(scope: Message) -> dict[str, str]:
+    """The headers by name. Of one that came twice all values, which then are none that is let in."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def _framed(send: Send) -> Send:
+    """Say with each answer that pages of other sites may not show it inside them."""
+
+    async def framed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            known = {name.lower() for name, _ in message.get("headers", ())}
+            added = [(b"x-frame-options", b"SAMEORIGIN")] if b"x-frame-options" not in known else []
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await send(message)
+
+    return framed
+
+
+async def _refuse(send: Send, reason: str) -> None:
+    body = json.dumps({"error": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

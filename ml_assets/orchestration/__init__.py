@@ -1,0 +1,1 @@
+"""What the stages share of Dagster: how assets are named, versioned and requested."""

@@ -1,0 +1,137 @@
+"""The home as a folder that its owner alone can enter, and the servers' folder for temporary files in it."""
+
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from grp import getgrgid
+from pathlib import Path
+
+from ml_assets.errors import MLAssetsError
+from ml_assets.state.home import home
+
+SHARED = "ML_ASSETS_SHARED"
+"""`1` where others are let in on purpose, such as a reverse proxy that runs as another user and asks people to log in."""
+OTHERS = 0o077
+SOCKET_BYTES = 107
+"""The longest path of a Unix socket (unix(7))."""
+NAME_BYTES = 20
+"""Room for the names that programs give their sockets in a temporary folder."""
+
+
+class NotPrivate(MLAssetsError, OSError):
+    """The home is not this user's alone; the message says what to do."""
+
+
+def keep_private() -> None:
+    """Make what this process and its children write their owner's alone, and the home, if it exists, too.
+
+    A home whose folder others could enter, as the versions before 0700 left it, is closed together with all that lies in it.
+
+    Raises:
+        NotPrivate: The home belongs to somebody else, others can write in it, or can put another in its place.
+    """
+    os.umask(OTHERS)
+    folder = home()
+    if os.environ.get(SHARED) != "1":
+        refuse_shared(folder)
+    if folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & OTHERS:
+        close(folder)
+
+
+def make_private_home() -> Path:
+    """The home, made if there is none. Raises `NotPrivate`."""
+    keep_private()
+    home().mkdir(parents=True, exist_ok=True)
+    return home()
+
+
+def refuse_shared(folder: Path) -> None:
+    """Nothing if only this user and root can write into the folder and put another in its place.
+
+    Raises:
+        NotPrivate: Somebody else can.
+    """
+    place = folder.resolve()
+    if place.exists():
+        if place.stat().st_uid != os.geteuid():
+            raise NotPrivate(
+                f"the home {folder} belongs to {_name(place.stat().st_uid)}: set ML_ASSETS_HOME to a folder of your own"
+            )
+        if _others_write(place.stat()):
+            raise NotPrivate(
+                f"others can write into the home {folder}: look whether all in it is yours, then `chmod 700 {folder}`"
+            )
+    for parent in place.parents:
+        if not parent.exists():
+            continue
+        found = parent.stat()
+        # where the sticky bit is set, as it is for /tmp, nobody can rename what is another's
+        strangers = found.st_uid not in (0, os.geteuid()) and os.geteuid() != 0  # root works in other users' folders on purpose
+        if strangers or (_others_write(found) and not found.st_mode & stat.S_ISVTX):
+            raise NotPrivate(
+                f"the home {folder} lies in {parent}, where others can put another in its place: "
+                f"set ML_ASSETS_HOME to a folder below your own, or {SHARED}=1 if you trust them"
+            )
+
+
+def close(folder: Path) -> None:
+    """Take from all others what they may do with the folder and what lies in it, the folder first."""
+    folder.chmod(stat.S_IMODE(folder.stat().st_mode) & ~OTHERS)
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            one = Path(path, name)
+            with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or made by another user
+                mode = one.lstat().st_mode
+                if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) & OTHERS:
+                    one.chmod(stat.S_IMODE(mode) & ~OTHERS)
+
+
+def temporary_folder() -> Path:
+    """The servers' folder for temporary files, `<home>/tmp`; with a short path for their sockets, where the home's is long.
+
+    What an earlier supervisor left in it is deleted.
+    """
+    link = home() / "tmp"
+    if link.is_symlink() and _own(link.readlink()):
+        shutil.rmtree(link.readlink(), ignore_errors=True)
+    if link.is_symlink() or link.is_file():
+        link.unlink()
+    shutil.rmtree(link, ignore_errors=True)
+    if len(os.fsencode(link)) + NAME_BYTES <= SOCKET_BYTES:
+        link.mkdir(mode=0o700, exist_ok=True)
+        return link
+    made = Path(tempfile.mkdtemp(prefix="ml-assets-"))
+    link.symlink_to(made)
+    return made
+
+
+def _own(folder: Path) -> bool:
+    return folder.name.startswith("ml-assets-") and folder.is_dir() and folder.stat().st_uid == os.geteuid()
+
+
+def _others_write(found: os.stat_result) -> bool:
+    """Whether another user may write: everybody may, or a group that is not this user's alone."""
+    if found.st_mode & stat.S_IWOTH:
+        return True
+    return bool(found.st_mode & stat.S_IWGRP) and not _is_own_group(found.st_gid)
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether it is the group that many systems give each user, with nobody else in it."""
+    if group == 0:
+        return True  # root's, who reads everything anyway
+    try:
+        me, its = pwd.getpwuid(os.geteuid()), getgrgid(group)
+    except KeyError:
+        return False
+    return its.gr_name == me.pw_name and not set(its.gr_mem) - {me.pw_name}
+
+
+def _name(user: int) -> str:
+    try:
+        return f"the user {pwd.getpwuid(user).pw_name}"
+    except KeyError:
+        return f"user id {user}"

@@ -1,0 +1,15 @@
+"""The tables of all projects, which is what the stages hand to each other."""
+
+from ml_assets.store.project import ProjectStore, UnknownTable, projects
+from ml_assets.store.table import StoreUnavailable, Table, TableDamaged, UnknownVersion, quote
+
+__all__ = [
+    "ProjectStore",
+    "StoreUnavailable",
+    "Table",
+    "TableDamaged",
+    "UnknownTable",
+    "UnknownVersion",
+    "projects",
+    "quote",
+]

@@ -1,0 +1,231 @@
+"""The tables of a project by their nouns, each with its schema. The first column of each is its key.
+
+Values whose shape depends on the label task (a class, tags, spans, boxes) are kept as text in a column `value`, written and
+read by the task (`ml_assets.tasks`). Nested values are JSON text. Times are UTC, in microseconds.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")
+
+_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "time": TIME,
+    "bytes": pa.large_binary(),
+}
+
+
+def _schema(**columns: str) -> pa.Schema:
+    return pa.schema([pa.field(name, _TYPES[kind], nullable=i > 0) for i, (name, kind) in enumerate(columns.items())])
+
+
+SCHEMAS: dict[str, pa.Schema] = {
+    # collection: one row per accepted sample. id = hash of its content, which stands in `text` or, of pictures and sounds, in
+    # `media`. `split_by`: "source" (fixed by it) or "hash".
+    "samples": _schema(
+        id="text",
+        text="text",
+        media="bytes",
+        source="text",
+        origin="text",
+        split="text",
+        split_by="text",
+        group="text",
+        columns="text",
+        collected_at="time",
+    ),
+    # one row per record that was set aside, with the reason
+    "rejects": _schema(id="text", source="text", origin="text", reason="text", excerpt="text", at="time"),
+    # one row per file that was read: received = accepted + duplicates + rejected
+    "receipts": _schema(
+        id="text",
+        source="text",
+        uri="text",
+        fingerprint="text",
+        received="int",
+        accepted="int",
+        duplicates="int",
+        rejected="int",
+        at="time",
+    ),
+    # one row per label that came with the data or through the API, before it becomes an annotation. `file`: of a label that
+    # came with the data, where it stands; it says one thing per sample and labeler, or contradicts itself. `arrival`: of a
+    # label that was pushed, its place in the order of all pushes; the newest of each labeler counts
+    "given_labels": _schema(
+        id="text",
+        sample_id="text",
+        labeler="text",
+        labeler_kind="text",
+        value="text",
+        at="time",
+        file="text",
+        arrival="int",
+    ),
+    # labeling: one row per sample that was pushed to Label Studio
+    "label_tasks": _schema(
+        id="text",
+        task_id="int",
+        ls_project="int",
+        priority="float",
+        reason="text",
+        predicted="text",
+        model="text",
+        pushed_at="time",
+    ),
+    # one row per annotation, whoever made it. `origin`: label_studio, given (came with the data) or pushed (through the API).
+    # `deleted`: taken back. labeler_kind: person, program, published
+    "annotations": _schema(
+        id="text",
+        sample_id="text",
+        labeler="text",
+        labeler_kind="text",
+        value="text",
+        origin="text",
+        created_at="time",
+        updated_at="time",
+        lead_seconds="float",
+        deleted="bool",
+    ),
+    # one row per labelled sample: the consensus of its annotations (ids and labelers as JSON lists)
+    "labels": _schema(
+        id="text", value="text", annotators="int", agreement="float", conflict="bool", annotation_ids="text", labelers="text"
+    ),
+    # one row per sample of the dataset; a version of this table carries the dataset's tag
+    "dataset": _schema(id="text", value="text", split="text", annotation_ids="text"),
+    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets. Those of the
+    # newest `at` are the current ones
+    "feature_set": _schema(id="text", target="text", split="text"),
+    "feature_sets": _schema(id="text", name="text", dataset="text", recipe="text", samples="int", at="time"),
+    # training
+    "studies": _schema(
+        id="text", feature_set="text", architecture="text", best="text", score="float", trials="text", run_id="text", at="time"
+    ),
+    # one row per feature set and architecture that the YAML names, `<feature set>/<architecture>`: `score` on validation
+    # samples, `metrics` of its newest model on test samples, `chosen`: this one may serve
+    "candidates": _schema(
+        id="text",
+        feature_set="text",
+        architecture="text",
+        study="text",
+        score="float",
+        model="text",
+        metrics="text",
+        chosen="bool",
+        at="time",
+    ),
+    # `files`: SHA-256 of each file of its folder; `examples`: content and scores, by which it is checked wherever it is loaded
+    "models": _schema(
+        id="text",
+        run_id="text",
+        uri="text",
+        study="text",
+        dataset="text",
+        feature_set="text",
+        encoder="text",
+        architecture="text",
+        classes="text",
+        weights="text",
+        code="text",
+        at="time",
+        files="text",
+        examples="text",
+    ),
+    "evaluations": _schema(
+        id="text",
+        model="text",
+        dataset="text",
+        metrics="text",
+        samples="int",
+        passed="bool",
+        reason="text",
+        against="text",
+        difference="text",
+        at="time",
+    ),
+    # one row per (model, test sample): id = "<model>/<sample>"
+    "test_predictions": _schema(
+        id="text", model="text", sample_id="text", target="text", label="text", confidence="float", scores="text"
+    ),
+    # one row per labelled training sample: what models say of it that did not learn from it nor from its group
+    "cross_predictions": _schema(
+        id="text", feature_set="text", target="text", label="text", confidence="float", scores="text", at="time"
+    ),
+    # deployment
+    # `files`: SHA-256 of each file of the model's folder inside
+    "bentos": _schema(id="text", model="text", path="text", bytes="int", at="time", files="text"),
+    "deployments": _schema(
+        id="text",
+        model="text",
+        bento="text",
+        state="text",
+        reason="text",
+        checks="text",
+        requested_by="text",
+        requested_at="time",
+        live_at="time",
+    ),
+    # one row per sample that the batch predicted: the newest prediction
+    "batch_predictions": _schema(id="text", model="text", label="text", confidence="float", scores="text", at="time"),
+    # monitoring: one row per prediction that the endpoint answered; id = the prediction id. `offsets`: where the characters of
+    # `text` stood in what the client sent (`ml_assets.texts.offsets`), null if at the same places
+    "inference_log": _schema(
+        id="text",
+        at="time",
+        model="text",
+        sample_id="text",
+        text="text",
+        media="bytes",
+        label="text",
+        confidence="float",
+        scores="text",
+        client="text",
+        offsets="text",
+    ),
+    "feedback": _schema(id="text", prediction_id="text", label="text", at="time", client="text"),
+    # whylogs profiles, serialised; id = "<day>/<model>" for traffic, "reference/<model>" for the model's own data
+    "profiles": _schema(id="text", day="text", model="text", rows="int", rows_digest="text", profile="bytes", at="time"),
+    "drift": _schema(
+        id="text",
+        monitor="text",
+        column="text",
+        model="text",
+        day="text",
+        score="float",
+        threshold="float",
+        algorithm="text",
+        drifted="bool",
+        rows="int",
+        at="time",
+    ),
+    "live_accuracy": _schema(
+        id="text",
+        model="text",
+        day="text",
+        feedback="int",
+        correct="int",
+        accuracy="float",
+        low="float",
+        high="float",
+        at="time",
+    ),
+    # one row per prediction that monitoring sent back to people; `sent` once it stands in the inbox
+    "picks": _schema(id="text", sample_id="text", day="text", picked_at="time", sent="bool"),
+}
+
+EMBEDDINGS = "embeddings"
+"""The folder of the tables of vectors, one per encoder."""
+
+
+def embedding_schema(dimensions: int) -> pa.Schema:
+    """Schema of the table `embeddings/<encoder>`: one `(dimensions,) float32` vector per sample."""
+    return pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("vector", pa.list_(pa.float32(), dimensions))])
+
+
+def rows(name: str, values: list[dict[str, Any]]) -> pa.Table:
+    """The values as an Arrow table with the schema of table `name`; missing columns become null."""
+    return pa.Table.from_pylist(values, schema=SCHEMAS[name])

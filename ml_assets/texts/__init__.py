@@ -1,0 +1,1 @@
+"""Positions, words and table cells of texts."""
