@@ -23,7 +23,7 @@ from ml_assets.monitoring.monitors import MONITORS
 from ml_assets.project import MLProject
 from ml_assets.registry import Plugin, Registry
 from ml_assets.registry import Settings as Options
-from ml_assets.store import records
+from ml_assets.store import schemas
 from ml_assets.tasks import TASKS
 from ml_assets.training.architectures import ARCHITECTURES
 
@@ -129,16 +129,16 @@ def assets() -> Iterator[str]:
 
 def tables() -> Iterator[str]:
     """The tables with their columns and the comment that stands above each schema."""
-    source = inspect.getsource(records)
+    source = inspect.getsource(schemas)
     yield "## Tables\n"
     yield "Lance tables, one folder of them per project: `<store>/<project>/<table>.lance`. The first column is the key. "
     yield '`ml_assets.store.ProjectStore("<project>").table("<table>").read()` reads one as a `pyarrow.Table`.\n'
     yield "| table | columns | |\n|---|---|---|"
-    for name, schema in records.SCHEMAS.items():
+    for name, schema in schemas.SCHEMAS.items():
         above = re.search(rf'((?:^    # .*\n)*)^    "{name}": _schema\(', source, re.MULTILINE)
         comment = " ".join(line.strip(" #") for line in above[1].splitlines()) if above else ""
         yield f"| `{name}` | {_columns(schema)} | {_cell(comment if ' ' in comment else '')} |"
-    yield f"| `embeddings/<encoder>` | {_columns(records.embedding_schema(1))} | one vector per sample |\n"
+    yield f"| `embeddings/<encoder>` | {_columns(schemas.embedding_schema(1))} | one vector per sample |\n"
 
 
 def endpoint() -> Iterator[str]:

@@ -37,6 +37,36 @@ def test_the_graph_in_the_readme_is_that_of_the_code(made: dict[str, Any]) -> No
     assert made["graph"]() in readme, "run `python docs/make_reference.py`"
 
 
+PACKAGE = {path.name for path in (ROOT / "ml_assets").iterdir() if path.name not in ("__init__.py", "__pycache__")}
+STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
+
+
+def test_the_layout_names_all_that_is_there_and_nothing_else() -> None:
+    [layout] = re.findall(
+        r"^```\nml_assets/\n(.*?)^bento/", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert set(re.findall(r"(?<!\S)([a-z_]+(?:\.py|/))", layout)) - {"runner.py"} == {
+        entry if "." in entry else f"{entry}/" for entry in PACKAGE - {"new_project.yaml"}
+    }
+
+
+def test_the_architecture_names_all_rooms_and_no_file_that_is_not_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = {found.rstrip("/") for found in re.findall(r"`([a-z_/]+(?:\.(?:py|yaml)|/))`", page)}
+    assert {entry for entry in PACKAGE if entry not in STAGES} <= named
+    places = [ROOT, ROOT / "docs", ROOT / "ml_assets", ROOT / "ml_assets" / "collection"]  # which stands for every stage
+    gone = [entry for entry in named if not any((place / entry).exists() for place in places)]
+    assert gone == []
+
+
+@pytest.mark.parametrize("way", ["sample", "prediction"])
+def test_no_file_stands_twice_in_a_way_through_the_package(way: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8").split(f"## The way of a {way}\n")[1].split("\n## ")[0]
+    steps = re.findall(r"^\| .* \| `([^`]+)` \|$", page, re.MULTILINE)
+    assert len(steps) > 10
+    assert len(steps) == len(set(steps))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     text = FENCED.sub("", page.read_text(encoding="utf-8"))

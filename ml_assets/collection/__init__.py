@@ -1,1 +1,1 @@
-"""Collection stage."""
+"""The collection stage: from sources and the inbox to samples."""

@@ -5,9 +5,11 @@ from collections import Counter
 from pydantic import Field, field_validator, model_validator
 
 from ml_assets.collection.sources import SourceField
+from ml_assets.collection.sources.upload import Upload
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities import ModalityField
 from ml_assets.registry import Settings
+from ml_assets.spool.speakers import PRODUCTION
 
 
 class CollectionSettings(Settings):
@@ -43,7 +45,7 @@ class CollectionSettings(Settings):
         twice = [name for name, count in Counter(s.name for s in sources).items() if count > 1]
         if twice:
             raise InvalidValue(f"two sources have the name {twice[0]!r}: give each its own")
-        reserved = {"upload", "production"} & {s.name for s in sources}
+        reserved = {Upload.name_in_yaml, PRODUCTION} & {s.name for s in sources}
         if reserved:
             raise InvalidValue(f"a source cannot have the name {sorted(reserved)[0]!r}: choose another")
         return sources

@@ -16,7 +16,7 @@ from ml_assets.monitoring.live_accuracy import accuracy_since
 from ml_assets.services import supervisor
 from ml_assets.state.clock import now
 from ml_assets.state.home import home
-from ml_assets.store import ProjectStore, quote
+from ml_assets.store import ProjectStore, ledger, quote
 from ml_assets.tasks import Task
 
 SHORT = 24
@@ -89,12 +89,11 @@ def _standing(store: ProjectStore, task: Task) -> dict[str, Any]:
 
 
 def _serving(store: ProjectStore) -> dict[str, Any] | None:
-    live = store.table("deployments").read(where="state = 'live'").to_pylist()
-    if not live:
+    live = ledger.serving(store)
+    if live is None:
         return None
-    row = max(live, key=lambda r: r["live_at"])
-    metrics = store.table("evaluations").take([row["model"]], ["metrics"])["metrics"].to_pylist()
-    return {"model": row["model"], "since": row["live_at"], "metrics": json.loads(metrics[0]) if metrics else {}}
+    metrics = store.table("evaluations").take([live.model], ["metrics"])["metrics"].to_pylist()
+    return {"model": live.model, "since": live.live_at, "metrics": json.loads(metrics[0]) if metrics else {}}
 
 
 def _last_day(store: ProjectStore, task: Task, model: str | None) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Features stage."""
+"""The features stage: embeddings, and the feature sets that models learn from."""

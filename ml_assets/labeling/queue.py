@@ -17,6 +17,7 @@ from ml_assets.labeling.pull import DELETED, adopt, sweep
 from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.labeling.watch import ensure_project
 from ml_assets.modalities import Modality
+from ml_assets.spool.speakers import PRODUCTION
 from ml_assets.store import ProjectStore, quote
 from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
@@ -25,8 +26,6 @@ LARGE = 20_000
 """Of a larger pool a random sample of this size is clustered: it stands for the whole as far as a queue can tell."""
 AT_ONCE = 500
 """Samples whose content is in memory at once."""
-PRODUCTION = "production"
-"""Source of the samples that monitoring sends back."""
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 Chosen = tuple[str, float, str]
 

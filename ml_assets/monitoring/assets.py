@@ -15,8 +15,8 @@ from ml_assets.orchestration.resources import Workspace, result, stage_asset
 from ml_assets.spool.adoption import adopt
 from ml_assets.state.clock import now
 from ml_assets.state.home import url
+from ml_assets.store.ledger import serving_model
 from ml_assets.tasks import Task
-from ml_assets.training.evaluation import serving_model
 
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
 """One partition a day (UTC), today included."""

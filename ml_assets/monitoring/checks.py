@@ -9,8 +9,8 @@ from ml_assets.monitoring.traffic import stale_days, undated
 from ml_assets.orchestration.resources import Workspace, key
 from ml_assets.state.clock import now
 from ml_assets.store import quote
+from ml_assets.store.ledger import serving_model
 from ml_assets.tasks import Task
-from ml_assets.training.evaluation import serving_model
 
 ENOUGH = 20
 """Answers to predictions of one day from which on they say how good the model is."""

@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ml_assets.spool import inbox
+from ml_assets.spool.speakers import MONITORING
 from ml_assets.store import ProjectStore, quote
 from ml_assets.store.schemas import rows
-
-CLIENT = "monitoring"
 
 
 def pick(store: ProjectStore, per_day: int, below: float, at: datetime, days: int = 7) -> list[str]:
@@ -61,7 +60,7 @@ def _send(store: ProjectStore) -> None:
                 "content": row["text"] if row["media"] is None else base64.b64encode(row["media"]).decode(),
                 "columns": {"prediction_id": row["id"], "model": row["model"], "confidence": row["confidence"]},
                 "received_at": picked_at.isoformat(),
-                "client": CLIENT,
+                "client": MONITORING,
             }
             for row in log.to_pylist()
         ]

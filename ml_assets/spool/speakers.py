@@ -13,7 +13,13 @@ from ml_assets.errors import MLAssetsError
 
 Kind = Literal["person", "program"]
 
-RESERVED = ("published", "monitoring", "production", "admin", "administrator", "unknown user")
+PUBLISHED = "published"
+"""Whose the labels are that came with the data."""
+MONITORING = "monitoring"
+"""Who sends predictions back that the model was unsure of."""
+PRODUCTION = "production"
+"""The source of the samples that these become."""
+RESERVED = (PUBLISHED, MONITORING, PRODUCTION, "admin", "administrator", "unknown user")
 """Names of the installation itself: labels that came with the data, samples from monitoring and production, Label Studio."""
 LONGEST = 100
 """Characters of a name."""

@@ -77,6 +77,12 @@ def serving(store: ProjectStore) -> Deployment | None:
     return live_of(history(store))
 
 
+def serving_model(store: ProjectStore) -> str | None:
+    """The version of the model that is live."""
+    live = serving(store)
+    return live.model if live else None
+
+
 def wanted(store: ProjectStore) -> Deployment | None:
     """The deployment that workers should have loaded: the newest that is requested or live."""
     return wanted_of(history(store))

@@ -1,1 +1,1 @@
-"""Training: from a feature set to a model, its study and its evaluation."""
+"""The training stage: from a feature set to a model, its study and its evaluation."""

@@ -12,6 +12,7 @@ from ml_assets.errors import InvalidValue
 from ml_assets.features.feature_set import FeatureSet, targets_now
 from ml_assets.modalities import Modality
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.ledger import serving_model
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Metric, Task
 from ml_assets.training.data import inputs_of, items_of
@@ -166,12 +167,6 @@ def flat(metrics: dict[str, Metric]) -> dict[str, Any]:
         for name, metric in metrics.items()
         for key, value in ((name, metric.value), (f"{name}_interval", [metric.low, metric.high]))
     }
-
-
-def serving_model(store: ProjectStore) -> str | None:
-    """The version that the deployment ledger names as live."""
-    live = store.table("deployments").read(["model", "live_at"], "state = 'live'").to_pylist()
-    return str(max(live, key=lambda r: r["live_at"])["model"]) if live else None
 
 
 def _value(metrics: dict[str, Metric], name: str) -> float:

@@ -1,1 +1,1 @@
-"""Visualization stage."""
+"""The visualization stage: the whole dataset to look at."""

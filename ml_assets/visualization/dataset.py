@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.ledger import serving_model
 from ml_assets.store.schemas import TIME
 from ml_assets.tasks import Task
 
@@ -73,9 +74,9 @@ def _evaluated_model(store: ProjectStore) -> str:
     """The model that serves, or else the one that may serve next, or else the newest; of those that were evaluated."""
     evaluated = store.table("evaluations").read(["model", "at"]).sort_by([("at", "descending"), ("model", "ascending")])
     known = evaluated["model"].to_pylist()
-    live = store.table("deployments").read(["model", "live_at"], "state = 'live'").sort_by([("live_at", "descending")])
+    live = serving_model(store)
     chosen = store.table("candidates").read(["model"], "chosen")
-    wanted = [*live["model"].to_pylist(), *chosen["model"].to_pylist(), *known]
+    wanted = [*filter(None, [live]), *chosen["model"].to_pylist(), *known]
     return next((model for model in wanted if model in known), "")
 
 

@@ -3,6 +3,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from spool.lines import AT, days_ago
 
 from ml_assets.monitoring.drift import measure, verdict
 from ml_assets.monitoring.monitors import MONITORS, PredictionDrift
@@ -10,8 +11,6 @@ from ml_assets.monitoring.profiles import profile
 from ml_assets.monitoring.traffic import NoReference
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
-
-from .lines import AT, days_ago
 
 DRAW = np.random.default_rng(0)
 ALL = [MONITORS.parse(name) for name in MONITORS]

@@ -4,13 +4,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from spool.lines import AT, days_ago
 
 from ml_assets.monitoring.figures import accuracy_chart, drift_chart, markdown
 from ml_assets.monitoring.monitors import MONITORS
 from ml_assets.monitoring.profiles import profile, read
 from ml_assets.store.schemas import rows
-
-from .lines import AT, days_ago
 
 
 def coloured(png: bytes, colour: str) -> int:

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spool.lines import AT, days_ago, feedback, log, prediction
 
 from ml_assets.monitoring.checks import monitoring_checks
 from ml_assets.monitoring.live_accuracy import interval, live_accuracy, promised
@@ -11,8 +12,6 @@ from ml_assets.orchestration.resources import Workspace
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice, Spans
-
-from .lines import AT, days_ago, feedback, log, prediction
 
 TASK = SingleChoice(classes=("good", "bad"))
 

@@ -4,13 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
+from spool.lines import AT
 
 from ml_assets.monitoring.monitors import MONITORS, InputDrift, PredictionDrift
 from ml_assets.monitoring.monitors.base import REST, hellinger_distance, hellinger_threshold, ks_threshold, pooled
 from ml_assets.monitoring.profiles import Profile, profile, read
 from ml_assets.monitoring.settings import MonitoringSettings
-
-from .lines import AT
 
 CLASSES = list("abcdef")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from spool.lines import feedback, log, prediction, written
 
 from ml_assets.commands.runner import Runner
 from ml_assets.commands.status import _last_day
@@ -21,8 +22,6 @@ from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import SingleChoice
-
-from .lines import feedback, log, prediction, written
 
 TASK = SingleChoice(classes=("good", "bad"))
 TIMES = [

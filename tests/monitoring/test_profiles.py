@@ -5,10 +5,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spool.lines import AT
 
 from ml_assets.monitoring.profiles import merge, profile, read, summary
-
-from .lines import AT
 
 TABLE = pa.table({"length": [1.0, 2.0, 3.0, 10.0, None], "script": ["latin", "latin", "greek", None, "latin"]})
 

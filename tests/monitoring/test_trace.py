@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from spool.lines import AT, days_ago, log, prediction, written
 
 from ml_assets.commands.trace_tree import tree
 from ml_assets.modalities import Text
 from ml_assets.monitoring.trace import Trace, UnknownPrediction, trace
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
-
-from .lines import AT, days_ago, log, prediction, written
 
 TRAIN = {
     "s1": ("The shuttle reached orbit and released a satellite.", "space"),

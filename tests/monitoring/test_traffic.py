@@ -2,6 +2,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from spool.lines import AT, days_ago, log, prediction
 
 from ml_assets.modalities import Text
 from ml_assets.monitoring.profiles import read
@@ -15,8 +16,6 @@ from ml_assets.monitoring.traffic import (
 )
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
-
-from .lines import AT, days_ago, log, prediction
 
 TEXT = Text()
 

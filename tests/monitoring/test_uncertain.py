@@ -3,6 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from spool.lines import AT, days_ago, log, prediction
 
 from ml_assets.monitoring import uncertain
 from ml_assets.monitoring.uncertain import pick
@@ -10,8 +11,6 @@ from ml_assets.spool import inbox
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
-
-from .lines import AT, days_ago, log, prediction
 
 
 def waiting(store: ProjectStore) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from ml_assets.features.feature_set import FeatureSet
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Text
 from ml_assets.store import ProjectStore
+from ml_assets.store.ledger import serving_model
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Metric
 from ml_assets.training import evaluation as evaluations
@@ -21,7 +22,7 @@ from ml_assets.training.candidates import Candidate
 from ml_assets.training.candidates import save as save_candidates
 from ml_assets.training.checks import training_checks
 from ml_assets.training.data import split_data
-from ml_assets.training.evaluation import Evaluation, evaluate, flat, save, serving_model
+from ml_assets.training.evaluation import Evaluation, evaluate, flat, save
 from ml_assets.training.model import train_model
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker

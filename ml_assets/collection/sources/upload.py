@@ -14,9 +14,6 @@ from ml_assets.state.clock import moment
 from ml_assets.state.home import home
 from ml_assets.store.records import Record
 
-MONITORING = "monitoring"
-"""The client of samples that were picked because the model was unsure of them."""
-
 
 class Upload(Source):
     """The project's inbox: one file per accepted request, `content` and what came with it."""
@@ -54,7 +51,7 @@ class Upload(Source):
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             return BadRecord(record.origin, f"{where} of the pushed line is wrong: {first['msg']}", repr(row)[:200])
-        picked = line.client == MONITORING
+        picked = line.client == speakers.MONITORING
         labeler: str | None = None
         kind, given_at, refused = "program", None, None
         if line.label is not None:
@@ -73,7 +70,7 @@ class Upload(Source):
             labeler=labeler,
             labeler_kind=kind,
             columns={**(line.columns or {}), "client": line.client},
-            source="production" if picked else None,
+            source=speakers.PRODUCTION if picked else None,
             arrival=arrival,
             given_at=given_at,
             refused=refused,

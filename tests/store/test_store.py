@@ -192,7 +192,7 @@ def test_every_table_of_the_reference_can_be_opened_by_its_name(store: ProjectSt
         store.table("embeddings/other")
     with pytest.raises(UnknownTable, match=r"unknown table 'pick': choose one of samples, .*; did you mean 'picks'"):
         store.table("pick")
-    reference = Path(__file__).parents[1].joinpath("docs", "reference.md").read_text()
+    reference = Path(__file__).parents[2].joinpath("docs", "reference.md").read_text()
     listed = re.findall(r"^\| `([^`]+)` \|", reference.split("## Tables")[1].split("## Endpoint")[0], re.MULTILINE)
     assert listed == [*SCHEMAS, "embeddings/<encoder>"]
     for name in SCHEMAS:

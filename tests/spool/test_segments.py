@@ -4,10 +4,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from deployment.serving import records_of
 
 from ml_assets.spool.writer import SegmentWriter
-
-from .serving import records_of
 
 AT = datetime(2026, 1, 2, 23, 59, tzinfo=UTC)
 RECORDS = [{"id": str(n), "text": f"line\nbreaks\r and \u2028 é 🙂 {n}"} for n in range(5)]
