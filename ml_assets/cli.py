@@ -2,7 +2,6 @@
 
 import gc
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,11 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
 from ml_assets.commands.plain import plain
 from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.orchestration import examples
+from ml_assets.state import interrupts
 from ml_assets.state.private import keep_private
 from ml_assets.state.surroundings import spare_loopback
 
@@ -39,7 +39,7 @@ def main() -> None:
 
     Any other is a mistake in the program, and whoever mends it needs its traceback.
     """
-    hear_interrupts()
+    interrupts.unignore()
     spare_loopback()
     gc.set_threshold(50_000, 20, 20)  # imports are most of a command's time, and nothing of them is garbage
     try:
@@ -51,16 +51,6 @@ def main() -> None:
             raise
         console.print(f"[red]error:[/red] {escape(plain(str(error)))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-
-
-def hear_interrupts() -> None:
-    """Make this process interruptible again, where it was started in the background of a script, which ignores interrupts.
-
-    Dagster makes SIGTERM do what SIGINT does. Ignored, it would be inherited by the helper processes of a run, which then
-    cannot be ended, and the run hangs at its end (1.13.27).
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _expected(error: Exception) -> bool:
@@ -172,8 +162,6 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is stale, level by level. What did not change does not run."""
-    from ml_assets.state import interrupts
-
     try:
         with interrupts.heard():
             from ml_assets.commands.run import follow  # takes seconds, in which people may press Ctrl-C
@@ -201,6 +189,7 @@ def predict(
 ) -> None:
     """Ask the endpoint, as an application would."""
     from ml_assets import settings
+    from ml_assets.commands.predict import content, table
     from ml_assets.commands.predict import predict as ask
     from ml_assets.store.records import is_text
 
@@ -209,18 +198,9 @@ def predict(
         raise InvalidValue("there is nothing to predict: give texts or files, or lines on standard input")
     if bad := next((text for text in asked if not is_text(text)), None):
         raise InvalidValue(f"{bad[:40]!r} is not UTF-8 text")
-    media = settings.load(project).collection.modality.column == "media"
-    answer = ask(project, [_content(path) for path in asked] if media else asked)
-    if as_json:
-        _print_json(answer)
-        return
-    table = Table(
-        "file" if media else "text", "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None
-    )
-    for text, found in zip(asked, answer["predictions"], strict=True):
-        label = found["label"] if isinstance(found["label"], str) else json.dumps(found["label"], ensure_ascii=False)
-        table.add_row(escape(text[:60]), escape(label), f"{found['confidence']:.3f}", found["id"])
-    Console().print(table)
+    files = settings.load(project).collection.modality.column == "media"
+    answer = ask(project, [content(path) for path in asked] if files else asked)
+    _print_json(answer) if as_json else Console().print(table("file" if files else "text", asked, answer))
 
 
 @app.command()
@@ -293,11 +273,8 @@ def list_keys(
     if project and not found:
         settings.load(project)  # keys of a project that is gone are shown, a name that never was one is a mistake
     if as_json:
-        shown = (
-            {"id": k.id, "project": k.project, "name": k.name, "scopes": sorted(k.scopes), "speaks_for": k.speaks_for}
-            for k in found
-        )
-        _print_json(list(shown))
+        names = ("id", "project", "name", "scopes", "speaks_for")
+        _print_json([{name: getattr(k, name) for name in names} | {"scopes": sorted(k.scopes)} for k in found])
         return
     table = Table("id", "project", "name", "scopes", "speaks for")
     for k in found:
@@ -312,13 +289,6 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id, as `keys list
 
     gone = keys.revoke(key_id)
     console.print(f"revoked {gone.id} ({escape(gone.name)}, {gone.project})")
-
-
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidValue(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _print_json(value: Any) -> None:

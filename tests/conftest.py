@@ -17,9 +17,9 @@ from hypothesis import settings as hypothesis_settings
 from installation import free_port
 from xdist.scheduler import LoadScopeScheduling
 
-from ml_assets.cli import hear_interrupts
 from ml_assets.services import catalogue
 from ml_assets.state import credentials
+from ml_assets.state.interrupts import unignore
 
 # how long an example takes says more about what else the machine does than about the code
 hypothesis_settings.register_profile("ml_assets", deadline=None)
@@ -31,7 +31,7 @@ MASK = 0o022
 
 def pytest_configure() -> None:
     """Tests may be started in the background of a script, too, and by somebody whose files are private."""
-    hear_interrupts()
+    unignore()
     os.umask(MASK)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.markup import escape
+from rich.table import Column, Table
 
 from ml_assets.deployment import keys
-from ml_assets.errors import MLAssetsError
+from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.network.listeners import refuse_stranger, watched
 from ml_assets.state.clock import now
 from ml_assets.state.home import home, url
@@ -56,6 +58,23 @@ def call(
     if answer.is_error:
         raise EndpointError(f"the endpoint refused ({answer.status_code}): {content.get('error', content)}")
     return content
+
+
+def content(path: str) -> bytes:
+    """What is in the file. Raises `InvalidValue` if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidValue(f"{path} cannot be read: {error.strerror}") from error
+
+
+def table(what: str, asked: Sequence[str], answer: Any) -> Table:
+    """The predictions beside what was asked, for the terminal."""
+    made = Table(what, "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None)
+    for text, found in zip(asked, answer["predictions"], strict=True):
+        label = found["label"] if isinstance(found["label"], str) else json.dumps(found["label"], ensure_ascii=False)
+        made.add_row(escape(text[:60]), escape(label), f"{found['confidence']:.3f}", found["id"])
+    return made
 
 
 def key(project: str) -> str:

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ml_assets import settings
-from ml_assets.commands.runner import Outcome, Step
+from ml_assets.commands.outcome import Outcome, Step
 from ml_assets.errors import MLAssetsError, unknown
 from ml_assets.state import interrupts
 from ml_assets.state.progress import Listener, listening

@@ -5,17 +5,16 @@ it (its probe), what is stale runs, and then the question is asked again: an ass
 """
 
 import os
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import yaml
 from filelock import FileLock, Timeout
 
-from ml_assets.commands.plain import plain
+from ml_assets.commands.outcome import Outcome, Step, message_of, sentence_of, was_interrupted
 from ml_assets.errors import MLAssetsError
 from ml_assets.orchestration import examples
 from ml_assets.orchestration.dead_runs import boot_id, fail_runs_of_dead_processes
@@ -27,56 +26,6 @@ from ml_assets.state.lock import project_lock
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's log goes to its UI; on the terminal it would drown what people read."""
-
-MISTAKES = ("AssertionError", "AttributeError", "IndexError", "KeyError", "NameError", "TypeError", "ZeroDivisionError")
-"""What is raised by a mistake in the program, and never with a sentence for people."""
-
-
-@dataclass
-class Outcome:
-    """What a run did.
-
-    Args:
-        materialized: Asset keys as `project/noun`, in the order in which they ran.
-        failed: Asset keys whose code raised, each with a sentence.
-        blocked: Assets that did not run because of a failed asset or a failed blocking check before them.
-        failed_checks: `project/noun:check`, with why; `warnings` are those that do not block.
-    """
-
-    materialized: list[str] = field(default_factory=list)
-    up_to_date: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    blocked: list[str] = field(default_factory=list)
-    failed_checks: dict[str, str] = field(default_factory=dict)
-    warnings: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether everything that was asked for is there."""
-        return not (self.failed or self.blocked or self.failed_checks)
-
-    def as_json(self) -> dict[str, Any]:
-        """What `--json` prints."""
-        return {
-            "materialized": self.materialized,
-            "up_to_date": self.up_to_date,
-            "failed": self.failed,
-            "blocked": self.blocked,
-            "failed_checks": sorted(self.failed_checks),
-            "warnings": sorted(self.warnings),
-            "seconds": round(self.seconds, 1),
-        }
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is told of a materialised asset while the run goes on."""
-
-    asset: str
-    stage: str
-    seconds: float
-    metadata: Mapping[str, Any]
 
 
 class InstanceError(MLAssetsError, RuntimeError):
@@ -183,7 +132,7 @@ class Runner:
             )
             interrupts.check()
             bad |= self._record(result, batch, outcome)
-            if any(_interrupted(event.step_failure_data) for event in result.get_step_failure_events()):
+            if any(was_interrupted(event.step_failure_data) for event in result.get_step_failure_events()):
                 raise KeyboardInterrupt  # Dagster makes a failed step of it: what comes after it would still run
         return bad
 
@@ -199,7 +148,7 @@ class Runner:
             values = {label: entry.value for label, entry in made.metadata.items()}
             stage = self.specs[made.asset_key].tags.get("stage", "")
             self.on_step(Step(_name(made.asset_key), stage, seconds.get(event.step_key, 0.0), values))
-        raised = {self.steps[e.step_key]: _sentence(e.step_failure_data) for e in result.get_step_failure_events()}
+        raised = {self.steps[e.step_key]: sentence_of(e.step_failure_data) for e in result.get_step_failure_events()}
         for key in batch:
             if key not in there:  # without a sentence of its own, the run failed before it came to it
                 bad.add(key)
@@ -323,30 +272,7 @@ def _name(key: dg.AssetKey) -> str:
     return key.to_user_string()
 
 
-def _sentence(failure: Any) -> str:
-    """What a person should read of a failed step: the message of the error that was raised, without the traceback."""
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return str(failure.user_failure_data.description)
-    return _message(failure.error)
-
-
 def _run_failure(result: Any) -> str:
     """Why the run failed, where no step says it: it could not even start."""
     errors = [e.event_specific_data.error for e in result.all_events if e.event_type == dg.DagsterEventType.RUN_FAILURE]
-    return _message(errors[-1] if errors else None)
-
-
-def _message(error: Any) -> str:
-    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
-        error = error.cause  # Dagster wraps what was raised; what that in turn came from says less
-    if error is None:
-        return "failed"
-    if error.cls_name in MISTAKES:  # its message alone, such as 'x', says nothing
-        return f"{error.message.strip()}: a mistake in the program, its traceback stands on the run's page in Dagster"
-    # Dagster puts the class, with its module, before the message
-    return plain(re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip()))
-
-
-def _interrupted(failure: Any) -> bool:
-    """Whether Ctrl-C ended the step."""
-    return bool(failure.error) and failure.error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+    return message_of(errors[-1] if errors else None)

@@ -11,8 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from ml_assets import settings
+from ml_assets.commands.outcome import Outcome
 from ml_assets.commands.run import bar, follow, line
-from ml_assets.commands.runner import Outcome
 from ml_assets.commands.status import collect
 from ml_assets.commands.up import pages, start, stay
 from ml_assets.demo import EXAMPLES, Example, annotators, traffic

@@ -10,9 +10,8 @@ from pathlib import Path
 import httpx
 
 from ml_assets.errors import InvalidValue
-from ml_assets.labeling import http
-from ml_assets.labeling.http import LabelStudioRefused
-from ml_assets.labeling.label_studio import LabelStudio
+from ml_assets.labeling.label_studio import LabelStudio, http
+from ml_assets.labeling.label_studio.http import LabelStudioRefused
 from ml_assets.state.home import home
 
 TIMEOUT = 30.0

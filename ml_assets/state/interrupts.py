@@ -19,6 +19,16 @@ AGAIN_SECONDS = 5.0
 """How long work that was interrupted may go on, to end well, before it is interrupted again."""
 
 
+def unignore() -> None:
+    """Make this process interruptible again, where it was started in the background of a script, which ignores interrupts.
+
+    Dagster makes SIGTERM do what SIGINT does. Ignored, it would be inherited by the helper processes of a run, which then
+    cannot be ended, and the run hangs at its end (1.13.27).
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def heard() -> Iterator[None]:
     """A block that ends with `KeyboardInterrupt` if Ctrl-C was pressed in it, whatever else comes of it."""

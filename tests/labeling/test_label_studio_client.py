@@ -89,7 +89,7 @@ def test_annotating_twice_adds_none(owner: LabelStudio, ls_project: int) -> None
 
 
 def test_changes_go_on_after_pages_that_changed_meanwhile(owner: LabelStudio, ls_project: int, monkeypatch: Any) -> None:
-    monkeypatch.setattr("ml_assets.labeling.label_studio.PAGE", 4)
+    monkeypatch.setattr("ml_assets.labeling.label_studio.tasks.PAGE", 4)
     pushed = owner.push(ls_project, tasks(*"abcdefghij"))
     pages = owner.changes(ls_project, None)
     first = next(pages)

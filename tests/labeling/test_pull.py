@@ -142,7 +142,7 @@ def test_skipped_empty_and_unknown_answers_are_no_annotations(
 def test_a_pull_that_breaks_off_is_repeated(
     owner: LabelStudio, store: ProjectStore, tasks: Any, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_assets.labeling.label_studio.PAGE", 2)
+    monkeypatch.setattr("ml_assets.labeling.label_studio.tasks.PAGE", 2)
     owner.add_annotations([Answer(task, TASK.write("cat")) for task in tasks.values()])
     pages = owner.changes
 

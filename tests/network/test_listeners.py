@@ -10,7 +10,7 @@ import pytest
 from stranger import NOBODY, needs_root, stranger
 
 from ml_assets.commands.predict import call
-from ml_assets.labeling import http
+from ml_assets.labeling.label_studio import http
 from ml_assets.network import listeners
 
 

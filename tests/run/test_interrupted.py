@@ -15,7 +15,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_assets.commands.runner import Runner, _sentence
+from ml_assets.commands.outcome import sentence_of
+from ml_assets.commands.runner import Runner
 from ml_assets.orchestration.resources import Workspace, key, result, stage_asset
 from ml_assets.state import interrupts
 
@@ -54,7 +55,7 @@ def test_the_sentence_is_what_was_raised_and_not_its_cause(raise_it: Callable[[]
 
     result = dg.materialize([made], raise_on_error=False)
     (failure,) = result.get_step_failure_events()
-    assert _sentence(failure.step_failure_data) == sentence
+    assert sentence_of(failure.step_failure_data) == sentence
 
 
 def test_ctrl_c_ends_the_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +97,7 @@ def test_a_mistake_in_the_program_is_no_sentence_for_people(raised: Exception, s
 
     result = dg.materialize([made], raise_on_error=False)
     (failure,) = result.get_step_failure_events()
-    assert _sentence(failure.step_failure_data) == sentence
+    assert sentence_of(failure.step_failure_data) == sentence
 
 
 # ---- wherever Ctrl-C comes ----

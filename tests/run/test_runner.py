@@ -9,7 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_assets.commands.runner import Busy, Outcome, Runner, boot_id, fail_runs_of_dead_processes
+from ml_assets.commands.outcome import Outcome
+from ml_assets.commands.runner import Busy, Runner
+from ml_assets.orchestration.dead_runs import boot_id, fail_runs_of_dead_processes
 from ml_assets.orchestration.resources import key, result, stage_asset
 
 World = dict[str, Any]

@@ -12,8 +12,11 @@ import psutil
 import pytest
 from dagster._core.events import EngineEventData  # there is no public way to say what the process of a run says
 
-from ml_assets.commands.runner import Outcome, Runner, boot_id, fail_runs_of_dead_processes
+from ml_assets.commands.outcome import Outcome
+from ml_assets.commands.runner import Runner
+from ml_assets.orchestration.dead_runs import boot_id, fail_runs_of_dead_processes
 from ml_assets.orchestration.resources import key, result, stage_asset
+from ml_assets.state import processes
 
 World = dict[str, Any]
 
@@ -164,7 +167,7 @@ def test_another_process_that_got_the_number_does_not_keep_a_run_alive(
     """The system gives numbers out again: a process that is younger than the run did not start it."""
     run = stuck(instance, os.getpid())
     assert fail_runs_of_dead_processes(instance, "p") == []
-    monkeypatch.setattr(psutil.Process, "create_time", lambda process: time.time() + 60)
+    monkeypatch.setattr(processes, "began", lambda process: time.time() + 60)
     assert fail_runs_of_dead_processes(instance, "p") == [run]
 
 

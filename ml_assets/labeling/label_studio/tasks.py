@@ -1,27 +1,20 @@
-"""A client of Label Studio that asks in bulk, never makes anything twice, and fails with one sentence.
-
-Every call has a time limit. The server knows no unique keys, so that a sample's id travels as `data.item_id`, and what is
-already there is looked up before anything is made.
-"""
+"""The tasks of a Label Studio server: pushed, looked up, read page by page; and answers to them."""
 
 import json
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import cached_property
+from datetime import datetime
 from typing import Any
 
 import httpx
 
 from ml_assets.errors import InvalidValue
-from ml_assets.labeling import http
-from ml_assets.labeling.http import LabelStudioRefused, LabelStudioUnavailable
-
-__all__ = ["Answer", "LabelStudio", "LabelStudioRefused", "LabelStudioUnavailable", "Suggestion", "is_ours", "stamp"]
+from ml_assets.labeling.label_studio import http
+from ml_assets.labeling.label_studio.connection import listed, stamp
+from ml_assets.labeling.label_studio.http import LabelStudioRefused, LabelStudioUnavailable
+from ml_assets.labeling.label_studio.projects import Projects
 
 CHUNK = 1000
 """Tasks of one import: one bad task fails its whole chunk, and larger chunks gain nothing."""
@@ -65,168 +58,11 @@ class Suggestion:
     score: float
 
 
-class LabelStudio:
-    """One user's access to a Label Studio server.
+class LabelStudio(Projects):
+    """One user's access to a Label Studio server: its projects, their tasks, and the answers to them.
 
-    Args:
-        url: Where it listens, such as `http://127.0.0.1:8080`.
-        token: A legacy token (40 hexadecimal digits) or a personal access token.
-        timeout: Limit of each call, in seconds.
-
-    Raises:
-        LabelStudioRefused: The token has expired, or another user of the machine holds the installation's port.
+    Arguments and errors are those of `Connection`.
     """
-
-    def __init__(self, url: str, token: str, timeout: float = 30.0):
-        from label_studio_sdk import LabelStudio as Sdk
-
-        self.url = url.rstrip("/")
-        limits = httpx.Limits(max_connections=16)
-        self._http = http.client(self.url, timeout, follow_redirects=True, limits=limits)
-        self._http.event_hooks["response"].append(self._note_time)
-        self.answered_at: datetime | None = None
-        """When the server gave its last answer, by its own clock; None if it does not say."""
-        sdk: Any = Sdk
-        with self._asking("the token"):
-            self._sdk: Sdk = sdk(base_url=self.url, api_key=token, httpx_client=self._http, timeout=timeout, max_retries=0)
-
-    def _note_time(self, answer: httpx.Response) -> None:
-        try:
-            at = parsedate_to_datetime(answer.headers["Date"])
-        except (KeyError, ValueError):
-            self.answered_at = None
-        else:
-            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-            self.answered_at = at if at.year > 2000 else None
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._http.close()
-
-    @cached_property
-    def email(self) -> str:
-        """The user whose token this is."""
-        with self._asking("who it belongs to"):
-            return str(self._sdk.users.whoami().email)
-
-    def users(self) -> dict[int, str]:
-        """E-mail address of each user, by id."""
-        with self._asking("the list of users"):
-            return {int(user.id): str(user.email) for user in _listed(self._sdk.users.list())}
-
-    def invite_link(self) -> str:
-        """The address at which somebody who was invited makes an account, as long as no newer one was asked for."""
-        with self._asking("an invitation"):
-            return self.url + _invitation(self._sdk.organizations.invites.get_invite_link().invite_url)
-
-    def new_invite_link(self) -> str:
-        """An address like that of `invite_link`; all that were given out before are good for nothing any more."""
-        with self._asking("a new invitation"):
-            return self.url + _invitation(self._sdk.organizations.reset_token().invite_url)
-
-    def ensure_project(
-        self, name: str, label_config: str, annotators: int = 1, title: str | None = None, may_be_empty: bool = False
-    ) -> int:
-        """The id of the one Label Studio project that belongs to the project `name`; made if there is none.
-
-        It is found again by a line in its description, whatever people make of its title. What people see is brought up to
-        date where it differs: the label configuration, the number of annotators per task, whether an empty answer is one.
-        """
-        marker = _marker(name)
-        wanted: dict[str, Any] = {
-            "label_config": label_config,
-            "maximum_annotations": annotators,
-            "sampling": "Uncertainty sampling",
-            "enable_empty_annotation": may_be_empty,
-        }
-        with self._asking(f"the project {name!r}"):
-            found = self._marked(marker)
-            if not found:
-                made: Any = self._sdk.projects.create(
-                    title=(title or name).ljust(3, "."),  # the server wants three characters
-                    description=_description(name),
-                    **wanted,
-                )
-                found = self._marked(marker)
-                if found[0].id != made.id:  # another process made one at the same time: the first counts
-                    self._sdk.projects.delete(made.id)
-            project: Any = self._sdk.projects.get(found[0].id)
-            changes = {key: value for key, value in wanted.items() if getattr(project, key) != value}
-            if changes:
-                self._sdk.projects.update(project.id, **changes)
-            return int(project.id)
-
-    def project(self, project: int) -> dict[str, Any] | None:
-        """The project as the server describes it; None if there is none of this id."""
-        answer = self._get(f"/api/projects/{project}/", f"project {project}", may_miss=True)
-        with self._asking(f"project {project}"):
-            return None if answer is None else dict(answer)
-
-    def projects(self) -> dict[int, dict[str, Any]]:
-        """Title and description of each project, by id."""
-        with self._asking("the list of projects"):
-            return {int(p.id): {"title": str(p.title), "description": str(p.description or "")} for p in self._projects()}
-
-    def mark(self, project: int, name: str) -> None:
-        """Write the line into the description by which `ensure_project` finds the project."""
-        with self._asking(f"the project {name!r}"):
-            self._sdk.projects.update(project, description=_description(name))
-
-    def storages(self, project: int) -> dict[str, str]:
-        """What is imported from and exported to, as far as others than `ml_assets` made it: path or bucket by kind and id."""
-        found: dict[str, str] = {}
-        for way in ("", "export"):
-            answer = self._get(f"/api/storages/{way}?project={project}", f"the storages of project {project}")
-            with self._asking(f"the storages of project {project}"):
-                for storage in _listed(answer):
-                    where = storage.get("path") or storage.get("bucket") or storage.get("container") or "?"
-                    found[f"{way or 'import'} {storage['type']} {storage['id']}"] = str(where)
-        return found
-
-    def administrator(self) -> dict[str, Any]:
-        """Id, address and name of the user whose token this is."""
-        found = self._get("/api/current-user/whoami", "who it belongs to")
-        with self._asking("who it belongs to"):
-            return {name: found[name] for name in ("id", "email", "username", "first_name", "last_name")}
-
-    def _get(self, path: str, what: str, may_miss: bool = False) -> Any:
-        """The JSON at a path of the API; None where nothing is, if that may be."""
-        from label_studio_sdk.core.api_error import ApiError
-
-        with self._asking(what):
-            answer = self._http.get(self.url + path, headers=self._sdk._client_wrapper.get_headers())
-            if may_miss and answer.status_code == 404:
-                return None
-            if answer.status_code != 200:
-                raise ApiError(status_code=answer.status_code, body=answer.text)
-            return answer.json()
-
-    def ensure_local_files(self, project: int, folder: str) -> None:
-        """Let the project show the files of this folder, which lies below the server's folder of local files."""
-        with self._asking(f"the files of project {project}"):
-            known: Any = self._sdk.import_storage.local.list(project=project)
-            if folder not in {storage.path for storage in _listed(known)}:
-                self._sdk.import_storage.local.create(project=project, path=folder, use_blob_urls=True)
-
-    def _marked(self, marker: str) -> list[Any]:
-        """The projects with that line, oldest first."""
-        return [project for project in self._projects() if marker in (project.description or "")]
-
-    def _projects(self) -> list[Any]:
-        """All projects, oldest first."""
-        found: dict[int, Any] = {}
-        listed: Any = self._sdk.projects.list(page_size=100, include="id,title,description")
-        for project in listed:
-            if not isinstance(project.id, int) or project.id in found:  # pages without end
-                raise InvalidValue("no list of projects")
-            found[project.id] = project
-        return [found[number] for number in sorted(found)]
-
-    def created_at(self, project: int) -> str:
-        """When the project was made, to the microsecond: tells it from one that has the same id on another server."""
-        with self._asking(f"project {project}"):
-            found: Any = self._sdk.projects.get(project)
-            return stamp(found.created_at)
 
     def push(self, project: int, tasks: Sequence[dict[str, Any]]) -> dict[str, int]:
         """Make the tasks that are not there yet; return the task id of each `data.item_id`.
@@ -420,26 +256,8 @@ class LabelStudio:
             pager: Any = self._sdk.tasks.list(
                 project=project, query=json.dumps(query), include=fields, fields="all", page_size=size, page=1
             )
-            page = [_readable(item.model_dump(exclude_unset=True, warnings=False)) for item in _listed(pager.items)]
+            page = [_readable(item.model_dump(exclude_unset=True, warnings=False)) for item in listed(pager.items)]
             return page, int(pager.response.total)
-
-    def _asking(self, what: str, exists_is_fine: bool = False) -> AbstractContextManager[None]:
-        """Errors of the calls inside as one sentence about `what`."""
-        return http.asking(self.url, what, exists_is_fine)
-
-
-def _listed(items: Any) -> list[Any]:
-    """The list, if it is one: nothing at all is not the same as an empty one. Raises `ValueError`."""
-    if not isinstance(items, list):
-        raise InvalidValue("no list")
-    return items
-
-
-def _invitation(path: Any) -> str:
-    """The path of an invitation, if it is one. Raises `ValueError`."""
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise InvalidValue("no path")
-    return path
 
 
 def _readable(task: dict[str, Any]) -> dict[str, Any]:
@@ -458,23 +276,5 @@ def _readable(task: dict[str, Any]) -> dict[str, Any]:
     return task | {"data": data, "annotations": annotations}
 
 
-def _marker(name: str) -> str:
-    return f'Kept by ml_assets, project "{name}".'
-
-
-def _description(name: str) -> str:
-    return f"{_marker(name)} Keep this line: the project is found by it."
-
-
-def is_ours(description: str) -> bool:
-    """Whether this is the description of a project that was made here, of whatever name."""
-    return 'Kept by ml_assets, project "' in description
-
-
 def _where(column: str, operator: str, kind: str, value: Any) -> list[Filter]:
     return [{"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}]
-
-
-def stamp(time: datetime) -> str:
-    """A time in UTC as Label Studio's filters need it: microseconds and `Z`. Sorts as text."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
