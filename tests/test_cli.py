@@ -211,7 +211,10 @@ def test_keys_refuse_an_unknown_scope(environment: dict[str, str]) -> None:
 
 def test_a_command_in_the_background_of_a_script_can_be_ended() -> None:
     """Scripts start such commands with interrupts ignored, and what Dagster starts would inherit that."""
-    seen = "import signal; from ml_assets.state.interrupts import unignore; unignore(); print(signal.getsignal(signal.SIGINT).__name__)"
+    seen = (
+        "import signal; from ml_assets.state.interrupts import unignore; unignore(); "
+        "print(signal.getsignal(signal.SIGINT).__name__)"
+    )
     done = subprocess.run(
         ["bash", "-c", 'trap \'\' INT; exec "$0" -c "$1"', sys.executable, seen], capture_output=True, text=True, check=True
     )

@@ -15,7 +15,7 @@ from ml_assets.collection.accept import LABEL, judge, reject
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, SourceError, SourceFile, Upload
 from ml_assets.collection.sources.base import BATCH, fingerprint
-from ml_assets.collection.sources.places import spellings
+from ml_assets.collection.sources.reading.places import spellings
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore, quote
 from ml_assets.store.records import Record, is_text

@@ -14,7 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.collection.sources.base import BadRecord, opened
-from ml_assets.collection.sources.table import PREDICTED, columns_of, content_of, format_of, rows_of
+from ml_assets.collection.sources.reading.delimited import PREDICTED
+from ml_assets.collection.sources.reading.rows import format_of, rows_of
+from ml_assets.collection.sources.table import columns_of, content_of
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
 from ml_assets.modalities import Undecodable

@@ -7,8 +7,9 @@ from ml_assets.errors import MLAssetsError, unknown
 from ml_assets.state.digests import content_id
 from ml_assets.state.home import store_root
 from ml_assets.state.names import PROJECT_NAME, named
+from ml_assets.store.reach import reached
 from ml_assets.store.schemas import EMBEDDINGS, SCHEMAS, embedding_schema
-from ml_assets.store.table import Table, reached
+from ml_assets.store.table import Table
 
 
 class UnknownTable(MLAssetsError, KeyError):

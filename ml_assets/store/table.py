@@ -6,37 +6,23 @@ and its version stay what they were. Writers compact when fragments pile up.
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.errors import MLAssetsError
+from ml_assets.store.reach import damaged, reached
 
 MAX_FRAGMENTS = 50
 os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is new
 if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # whoever names such an address means it
     os.environ.setdefault("AWS_ALLOW_HTTP", "true")
-DAMAGE = re.compile(
-    r"(Invalid range|file size is too small|does not appear to be a Lance file|Not found|EOF while parsing|decode|orrupt|magic"
-    r"|fill whole buffer)[^,\n/]*"
-)
-"""What Lance says of files that are torn, empty or gone."""
 
 
 class UnknownVersion(MLAssetsError, KeyError):
     """The table has no version with that tag."""
-
-
-class TableDamaged(MLAssetsError, OSError):
-    """A file of a table is torn, empty or gone; the message names the table and says what to do."""
-
-
-class StoreUnavailable(MLAssetsError, OSError):
-    """The tables cannot be reached or may not be read; the message is one sentence."""
 
 
 class Table:
@@ -66,7 +52,7 @@ class Table:
     def _grown(self, dataset: Any, tag: str | None) -> Any:
         """The dataset with the columns that the schema has gained since it was written, as nulls."""
         if self.key not in dataset.schema.names:  # what Lance makes of a file of zeros
-            raise _damaged(self.uri, "it has no columns")
+            raise damaged(self.uri, "it has no columns")
         new = [field for field in self.schema if field.name not in dataset.schema.names]
         if new and tag is None:
             dataset.add_columns(pa.schema(new))
@@ -246,41 +232,6 @@ class Table:
             except OSError as error:  # another process wrote meanwhile: the next writer compacts
                 if "commit conflict" not in str(error):
                     raise
-
-
-@contextmanager
-def reached(uri: str) -> Iterator[None]:
-    """Errors of an object store, and of a table that is damaged, as one sentence; those of a local disk pass as they are."""
-    foreseen: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
-    if "://" in uri:
-        from botocore.exceptions import BotoCoreError  # of fsspec's S3: no connection, no credentials
-
-        foreseen = (*foreseen, BotoCoreError, ImportError)
-    try:
-        yield
-    except foreseen as error:
-        if isinstance(error, MLAssetsError):
-            raise
-        said = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
-        if (damage := DAMAGE.search(said)) and "(os error" not in said and "was not found" not in said and "<Code>" not in said:
-            raise _damaged(uri, damage[0].strip()[:80]) from error
-        # a table or a tag that is not there passes, too
-        if "://" not in uri or (
-            isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said)
-        ):
-            raise
-        known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", said)
-        short = (known[1] or known[2]) if known else said.rsplit(" - ", 1)[-1][:200]
-        raise StoreUnavailable(
-            f"the tables at {uri} cannot be reached ({short}): check ML_ASSETS_STORE, AWS_ENDPOINT_URL and the credentials"
-        ) from error
-
-
-def _damaged(uri: str, why: str) -> TableDamaged:
-    return TableDamaged(
-        f"the table {uri} is damaged ({why}): put it back from a copy, or move it away and run the project again, "
-        f"which makes anew what can be made"
-    )
 
 
 def quote(value: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ml_assets.collection.collect import Collected, collect
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, Source, TableSource
-from ml_assets.collection.sources.places import uri_of
+from ml_assets.collection.sources.reading.places import uri_of
 from ml_assets.modalities import Text
 from ml_assets.store import ProjectStore
 from ml_assets.store.records import Record

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ml_assets.collection.collect import collect, unreadable
-from ml_assets.collection.sources import SourceError, places
+from ml_assets.collection.sources import SourceError
 from ml_assets.collection.sources.files import Files
-from ml_assets.collection.sources.places import fingerprint, listing, path_here
+from ml_assets.collection.sources.reading import places
+from ml_assets.collection.sources.reading.places import fingerprint, listing, path_here
 from ml_assets.spool import inbox
 from ml_assets.store import ProjectStore
 from ml_assets.store.records import Record

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from ml_assets.collection.collect import collect
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord, SourceError, TableSource
-from ml_assets.collection.sources.delimited import MAX_LINES
 from ml_assets.collection.sources.files import Files
+from ml_assets.collection.sources.reading.delimited import MAX_LINES
 from ml_assets.modalities import MODALITIES
 from ml_assets.store import ProjectStore
 from ml_assets.store.records import Record

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml_assets.collection.sources import SOURCES, BadRecord, Source, SourceError, Upload
-from ml_assets.collection.sources.places import path_here
+from ml_assets.collection.sources.reading.places import path_here
 from ml_assets.spool import inbox
 from ml_assets.store.records import Record
 

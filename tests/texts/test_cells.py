@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.collection.sources import TableSource
-from ml_assets.collection.sources.table import rows_of
+from ml_assets.collection.sources.reading.rows import rows_of
 from ml_assets.deployment.batch import ADDED
 from ml_assets.deployment.table_file import TableFile
 from ml_assets.texts.cells import as_written, harmless

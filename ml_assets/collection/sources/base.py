@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ml_assets.collection.sources.places import SourceError, SourceFile, fingerprint, listing, opened
+from ml_assets.collection.sources.reading.places import SourceError, SourceFile, fingerprint, listing, opened
 from ml_assets.registry import Plugin
 from ml_assets.store.records import Record
 

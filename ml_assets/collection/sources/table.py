@@ -1,44 +1,30 @@
 """Tables in which every row is one sample: CSV, TSV, Parquet, JSON lines, a JSON array."""
 
 import base64
-import csv
 import json
-import lzma
 import math
 import os
-import re
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Annotated, Any, ClassVar, Literal, get_args
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ml_assets.collection.sources import delimited
-from ml_assets.collection.sources.base import BATCH, BadRecord, Names, Source, SourceError, SourceFile, listing, opened, written
-from ml_assets.collection.sources.delimited import PREDICTED, Row, need
+from ml_assets.collection.sources.base import BATCH, BadRecord, Names, Source, SourceFile, listing, opened, written
 from ml_assets.collection.sources.files import MAX_BYTES
-from ml_assets.collection.sources.places import path_here
+from ml_assets.collection.sources.reading.delimited import Row
+from ml_assets.collection.sources.reading.places import path_here
+from ml_assets.collection.sources.reading.rows import Format, format_of, rows_of
 from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.state.home import expand
 from ml_assets.store.records import Record
 
-Format = Literal["csv", "tsv", "parquet", "jsonl", "json"]
-FORMATS: tuple[str, ...] = get_args(Format)
-SAME = {"ndjson": "jsonl", "jsonlines": "jsonl", "pq": "parquet", "tab": "tsv"}
-"""Other endings of the same formats."""
-MAX_JSON = 512 * 1024 * 1024
-"""Bytes of a JSON array, which is read whole."""
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 """Names of splits that need no `splits`."""
-ARRAY = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*(\{|$)")
-"""How a JSON array of objects begins."""
 YES, NO = ("1", "1.0", "true", "yes", "x"), ("0", "0.0", "false", "no")
 """What stands in a column that is called like a tag."""
 
 Content = Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
 """A column with whole samples, or columns with the parts of mixed ones."""
-
-__all__ = ["FORMATS", "PREDICTED", "Row", "TableSource", "columns_of", "content_of", "format_of", "rows_of"]
 
 
 class _Wrong(MLAssetsError, ValueError):
@@ -222,96 +208,3 @@ def _renamed(label: Any, rename: Mapping[str, str]) -> Any:
         return {**label, "label": _renamed(label.get("label"), rename)}
     name = written(label)
     return rename.get(name, rename.get(name.strip(), label))
-
-
-def format_of(uri: str, named: str | None = None) -> str:
-    """The format of a table: the one that is named, or what the ending says. Raises `SourceError`."""
-    path = uri.partition("?")[0] if uri.startswith(("http://", "https://")) else uri
-    name = path.rpartition("/")[2].lower()
-    ending = name.removesuffix(f".{name.rpartition('.')[2]}") if _compression(path) else name
-    ending = named or SAME.get(found := ending.rpartition(".")[2], found)
-    if ending not in FORMATS:
-        raise SourceError(f"{uri} has an unknown format: name it with `format`, one of {', '.join(FORMATS)}")
-    return ending
-
-
-def _compression(uri: str) -> str | None:
-    from fsspec.utils import infer_compression
-
-    found: str | None = infer_compression(uri.lower())
-    return found
-
-
-def rows_of(uri: str, format: str, needed: Sequence[str]) -> Iterator[Row]:
-    """The rows of a table as dictionaries. Raises `SourceError` if it cannot be read or lacks a needed column."""
-    import pyarrow as pa
-    from botocore.exceptions import BotoCoreError
-
-    readers = {"jsonl": _jsonl, "json": _json, "parquet": _parquet}
-    try:
-        with opened(uri, _compression(uri)) as file:
-            if format in delimited.SEPARATORS:
-                yield from delimited.rows(file, uri, format, needed)
-            else:
-                yield from readers[format](file, uri, needed)
-    except (OSError, EOFError, csv.Error, zlib.error, lzma.LZMAError, pa.ArrowInvalid, BotoCoreError) as error:
-        raise SourceError(f"{uri} cannot be read as {format}: {error}") from error
-
-
-def _jsonl(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
-    for number, line in enumerate(file):
-        if not line.strip():
-            continue
-        if number == 0 and ARRAY.match(line):
-            raise SourceError(f"{uri} holds a JSON array where each line is an object: call it .json, or say `format: json`")
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # broken JSON, or bytes that are no text
-            yield BadRecord("", f"not a line of JSON: {error}", line[:200].decode("utf-8", "replace"))
-            continue
-        yield _object(row, line, needed)
-
-
-def _json(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
-    content = file.read(MAX_JSON + 1)
-    if len(content) > MAX_JSON:
-        raise SourceError(f"{uri} is larger than {MAX_JSON // 2**20} MiB: save it as JSON lines, an object in each line")
-    try:
-        rows = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b"\n" in content.strip():
-            yield from _jsonl(iter(content.splitlines()), uri, needed)  # type: ignore[arg-type]
-            return
-        raise SourceError(f"{uri} is no JSON: {error}") from error
-    if isinstance(rows, dict):  # one line of JSON lines, or an array in an object
-        inside = [name for name, value in rows.items() if isinstance(value, list)]
-        if inside and not set(needed) <= set(rows):
-            raise SourceError(f"{uri} holds one object: save the array in its field {inside[0][:40]!r} as a file of its own")
-        rows = [rows]
-    if not isinstance(rows, list):
-        raise SourceError(f"{uri} holds a {type(rows).__name__} where an array of objects is needed")
-    for row in rows:
-        yield _object(row, json.dumps(row)[:200].encode(), needed)
-
-
-def _object(row: Any, line: bytes, needed: Sequence[str]) -> Row:
-    missing = [name for name in needed if name not in row] if isinstance(row, dict) else needed
-    return BadRecord("", f"no field {missing[0]!r}", line[:200].decode("utf-8", "replace")) if missing else row
-
-
-def _parquet(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.ParquetFile(file)
-    need(table.schema_arrow.names, needed, uri)
-    for batch in table.iter_batches(batch_size=BATCH, columns=list(needed)):
-        columns = {}
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):  # nobody checked that it is UTF-8
-                values = column.cast(pa.large_binary()).to_pylist()
-                columns[name] = [None if v is None else v.decode("utf-8", "surrogateescape") for v in values]
-            else:
-                columns[name] = column.to_pylist()
-        for row in zip(*columns.values(), strict=True):
-            yield dict(zip(columns, row, strict=True))

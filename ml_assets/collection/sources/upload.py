@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ml_assets.collection.sources.base import BadRecord, Source, SourceFile, listing
-from ml_assets.collection.sources.table import TableSource, rows_of
+from ml_assets.collection.sources.reading.rows import rows_of
+from ml_assets.collection.sources.table import TableSource
 from ml_assets.errors import InvalidValue
 from ml_assets.spool import speakers
 from ml_assets.spool.inbox import arrival_of

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from ml_assets.collection.sources.base import BadRecord
-from ml_assets.collection.sources.places import SourceError
+from ml_assets.collection.sources.reading.places import SourceError
 from ml_assets.texts.cells import as_written
 
 Row = dict[str, Any] | BadRecord

@@ -1,0 +1,57 @@
+"""What goes wrong when tables are read and written, as one sentence."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ml_assets.errors import MLAssetsError
+
+DAMAGE = re.compile(
+    r"(Invalid range|file size is too small|does not appear to be a Lance file|Not found|EOF while parsing|decode|orrupt|magic"
+    r"|fill whole buffer)[^,\n/]*"
+)
+"""What Lance says of files that are torn, empty or gone."""
+
+
+class TableDamaged(MLAssetsError, OSError):
+    """A file of a table is torn, empty or gone; the message names the table and says what to do."""
+
+
+class StoreUnavailable(MLAssetsError, OSError):
+    """The tables cannot be reached or may not be read; the message is one sentence."""
+
+
+@contextmanager
+def reached(uri: str) -> Iterator[None]:
+    """Errors of an object store, and of a table that is damaged, as one sentence; those of a local disk pass as they are."""
+    foreseen: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
+    if "://" in uri:
+        from botocore.exceptions import BotoCoreError  # of fsspec's S3: no connection, no credentials
+
+        foreseen = (*foreseen, BotoCoreError, ImportError)
+    try:
+        yield
+    except foreseen as error:
+        if isinstance(error, MLAssetsError):
+            raise
+        said = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
+        if (damage := DAMAGE.search(said)) and "(os error" not in said and "was not found" not in said and "<Code>" not in said:
+            raise damaged(uri, damage[0].strip()[:80]) from error
+        # a table or a tag that is not there passes, too
+        if "://" not in uri or (
+            isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said)
+        ):
+            raise
+        known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", said)
+        short = (known[1] or known[2]) if known else said.rsplit(" - ", 1)[-1][:200]
+        raise StoreUnavailable(
+            f"the tables at {uri} cannot be reached ({short}): check ML_ASSETS_STORE, AWS_ENDPOINT_URL and the credentials"
+        ) from error
+
+
+def damaged(uri: str, why: str) -> TableDamaged:
+    """The error that names the table and says what to do."""
+    return TableDamaged(
+        f"the table {uri} is damaged ({why}): put it back from a copy, or move it away and run the project again, "
+        f"which makes anew what can be made"
+    )
