@@ -11,7 +11,7 @@ from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources import BadRecord
 from ml_assets.modalities import Modality, Undecodable
 from ml_assets.state.digests import content_id
-from ml_assets.store.records import Record, split_of, why_not
+from ml_assets.store.records import GivenLabel, Record, Reject, Sample, split_of, why_not
 from ml_assets.tasks import InvalidLabel, Task
 
 EXCERPT = 200
@@ -33,9 +33,9 @@ class Verdict:
         reject: Of the record, or of its label alone.
     """
 
-    sample: dict[str, Any] | None = None
-    label: dict[str, Any] | None = None
-    reject: dict[str, Any] | None = None
+    sample: Sample | None = None
+    label: GivenLabel | None = None
+    reject: Reject | None = None
 
 
 def judge(record: Record | BadRecord, source: str, settings: CollectionSettings, task: Task, at: datetime) -> Verdict:
@@ -54,9 +54,10 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
     except RecursionError:
         return Verdict(reject=reject(source, record.origin, DEEP, record.content, at))
     key = settings.modality.sample_id(item)
-    sample = {
+    sample: Sample = {
         "id": key,
-        settings.modality.column: item,
+        "text": item if settings.modality.column == "text" else None,
+        "media": item if settings.modality.column == "media" else None,
         "source": source,
         "origin": record.origin,
         "split": record.split or split_of(key, record.group, settings.test_share),
@@ -79,7 +80,7 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
     return Verdict(sample, label)
 
 
-def _label(record: Record, key: str, labeler: str, value: str, at: datetime) -> dict[str, Any]:
+def _label(record: Record, key: str, labeler: str, value: str, at: datetime) -> GivenLabel:
     """A row of `given_labels`. Raises `InvalidLabel`.
 
     What a file says of a sample is its own, beside what other files say; of what is pushed each labeler has one answer.
@@ -87,7 +88,7 @@ def _label(record: Record, key: str, labeler: str, value: str, at: datetime) -> 
     if record.refused:
         raise InvalidLabel(record.refused)
     file = None if record.arrival is not None else record.origin.rpartition("#")[0] or record.origin
-    label = {
+    label: GivenLabel = {
         "id": content_id(key, labeler) if file is None else content_id(key, labeler, file, value),
         "sample_id": key,
         "labeler": labeler,
@@ -135,8 +136,8 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def reject(source: str, origin: str, reason: str, content: str | bytes, at: datetime) -> dict[str, Any]:
-    """A row of `rejects`."""
+def reject(source: str, origin: str, reason: str, content: str | bytes, at: datetime) -> Reject:
+    """What was set aside, with the reason."""
     reason = shown(reason)
     reason = reason if len(reason) <= REASON else reason[:REASON] + " …"
     return {"id": content_id(source, origin, reason), "source": source, "origin": origin, "reason": reason,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from ml_assets.collection import labels as given
 from ml_assets.collection.accept import LABEL, judge, reject
@@ -18,7 +17,7 @@ from ml_assets.collection.sources.base import BATCH, fingerprint
 from ml_assets.collection.sources.reading.places import spellings
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore, quote
-from ml_assets.store.records import Record, is_text
+from ml_assets.store.records import GivenLabel, Record, Reject, Sample, is_text
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 
@@ -153,7 +152,7 @@ class _Reading:
         """Of its receipt, and of those that versions before wrote."""
         return [content_id(self.source.name, uri) for uri in spellings(self.file.uri)]
 
-    def holds(self, row: dict[str, Any], known: dict[str, Any]) -> bool:
+    def holds(self, row: Sample, known: Sample) -> bool:
         """Whether the sample, which it has too, was first seen in it."""
         places = {known["origin"], known["origin"].rpartition("#")[0]}
         return row["source"] == known["source"] and not places.isdisjoint(spellings(self.file.uri))
@@ -169,7 +168,11 @@ def _write(
     progress: Progress,
 ) -> None:
     """Write the records, and then the receipts of the files that were read to their end or cannot be."""
-    good, labels, rejects = [], [], []
+    good, labels, rejects = (
+        list[tuple[_Reading, Sample]](),
+        list[tuple[_Reading, GivenLabel, Record | BadRecord]](),
+        list[Reject](),
+    )
     for reading, record in waiting:
         if reading.source.group_from_source and isinstance(record, Record):
             record = replace(record, group=reading.source.name)
@@ -222,8 +225,8 @@ def _write(
 
 
 def _keep_labels(
-    store: ProjectStore, labels: list[tuple[_Reading, dict[str, Any], Record | BadRecord]], at: datetime
-) -> list[dict[str, Any]]:
+    store: ProjectStore, labels: list[tuple[_Reading, GivenLabel, Record | BadRecord]], at: datetime
+) -> list[Reject]:
     """Store the labels; the rejects of those that contradict another one of the same push."""
     _, contradicting = given.keep(store, [label for _, label, _ in labels])
     wrong, rejects = {id(label) for label in contradicting}, []
@@ -245,14 +248,14 @@ def _forget_mended(store: ProjectStore, reading: _Reading) -> None:
         store.table("rejects").delete(f"id IN ({', '.join(map(quote, gone[start : start + BATCH]))})")
 
 
-def _merge(store: ProjectStore, good: list[tuple[_Reading, dict[str, Any]]]) -> None:
+def _merge(store: ProjectStore, good: list[tuple[_Reading, Sample]]) -> None:
     """Insert what is new, and count for each file the records that are the first of their content.
 
     A sample that stands in two places keeps its first origin; where a source fixes its split as test, it is test.
     """
     table = store.table("samples")
     stored = {r["id"]: r for r in table.take([row["id"] for _, row in good]).to_pylist()}
-    write: dict[str, dict[str, Any]] = {}
+    write: dict[str, Sample] = {}
     for reading, row in good:
         key, known = row["id"], write.get(row["id"]) or stored.get(row["id"])
         first = key not in reading.seen and (known is None or reading.holds(row, known))
@@ -261,11 +264,11 @@ def _merge(store: ProjectStore, good: list[tuple[_Reading, dict[str, Any]]]) -> 
         if known is None:
             write[key] = row
         elif _rank(row) > _rank(known):
-            write[key] = known | {"split": row["split"], "split_by": row["split_by"]}
+            write[key] = {**known, "split": row["split"], "split_by": row["split_by"]}
     table.upsert(rows("samples", list(write.values())))
 
 
-def _rank(row: dict[str, Any]) -> int:
+def _rank(row: Sample) -> int:
     return 0 if row["split_by"] == "hash" else 2 if row["split"] == "test" else 1
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.records import GivenLabel
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 
@@ -36,13 +37,13 @@ class Contradiction:
         return f"sample {self.sample_id} is {' and '.join(told)}"
 
 
-def keep(store: ProjectStore, given: Iterable[dict[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
+def keep(store: ProjectStore, given: Iterable[GivenLabel]) -> tuple[int, list[GivenLabel]]:
     """Write rows of `given_labels`; how many changed, and the pushed ones that contradict another one of the same push.
 
     Of those none is kept. A pushed label that came before the one that is stored changes nothing, in whatever order they are
     read.
     """
-    from_files, pushed, contradicting = [], dict[str, list[dict[str, Any]]](), list[dict[str, Any]]()
+    from_files, pushed, contradicting = list[GivenLabel](), dict[str, list[GivenLabel]](), list[GivenLabel]()
     for row in given:
         if row["arrival"] is None:
             from_files.append(row)
@@ -50,7 +51,7 @@ def keep(store: ProjectStore, given: Iterable[dict[str, Any]]) -> tuple[int, lis
             pushed[row["id"]] = [row]
         elif _order(row) == _order(known[0]):
             known.append(row)
-    newest = []
+    newest = list[GivenLabel]()
     for each in pushed.values():
         if len({row["value"] for row in each}) > 1:
             contradicting += each

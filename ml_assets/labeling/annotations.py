@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.state.digests import content_id
-from ml_assets.store.records import why_not
+from ml_assets.store.records import Annotation, why_not
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
 from ml_assets.texts.offsets import UNMOVED
@@ -39,7 +39,7 @@ def read_tasks(
     A task that somebody skipped has no annotation by that. `programs` are the e-mail addresses of annotators that are
     programs.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Annotation] = []
     invalid: list[Invalid] = []
     for item in tasks:
         sample = (item.get("data") or {}).get("item_id")
@@ -80,7 +80,7 @@ def read_tasks(
 
 def from_given(given: pa.Table) -> pa.Table:
     """Rows of `annotations` of rows of `given_labels`: what several files say alike is one annotation."""
-    made: dict[str, dict[str, Any]] = {}
+    made: dict[str, Annotation] = {}
     for row in given.sort_by("id").to_pylist():
         # in a file one labeler may say several things; of what is pushed the newest counts
         key = row["id"] if row["file"] is None else content_id(row["sample_id"], row["labeler"], row["value"])

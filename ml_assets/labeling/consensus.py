@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.labeling.annotations import GIVEN, PUSHED
+from ml_assets.store.records import Annotation, Label
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
 
@@ -35,7 +36,7 @@ def consolidate(annotations: pa.Table, task: Task, test: Collection[str] = ()) -
         except InvalidLabel:
             return False
 
-    said: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    said: dict[str, dict[str, list[Annotation]]] = defaultdict(lambda: defaultdict(list))
     out = {row["id"] for row in overruled(annotations, test).to_pylist()} if test else set()
     for row in annotations.to_pylist():
         if not row["deleted"] and row["value"] is not None and allowed(row["value"]) and row["id"] not in out:
@@ -51,18 +52,18 @@ def overruled(annotations: pa.Table, test: Collection[str]) -> pa.Table:
     return of_test.filter(pc.and_(pc.equal(of_test["origin"], PUSHED), pc.is_in(of_test["sample_id"], fixed)))
 
 
-def _age(row: dict[str, Any]) -> tuple[Any, str]:
+def _age(row: Annotation) -> tuple[Any, str]:
     return row["updated_at"], row["id"]
 
 
-def _voice(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _voice(answers: list[Annotation]) -> list[Annotation]:
     """A labeler's voice: his newest answer, or all that the data say in his name where they contradict each other."""
     newest = max(answers, key=_age)
     came = [row for row in answers if row["origin"] == GIVEN]
     return came if newest["origin"] == GIVEN and len({row["value"] for row in came}) > 1 else [newest]
 
 
-def _label(sample: str, said: dict[str, list[dict[str, Any]]], task: Task) -> dict[str, Any]:
+def _label(sample: str, said: dict[str, list[Annotation]], task: Task) -> Label:
     """One label; ids and labelers stand in the same order."""
     voices = [_voice(said[labeler]) for labeler in sorted(said)]
     clear = [voice[0] for voice in voices if len(voice) == 1]

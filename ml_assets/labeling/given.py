@@ -17,14 +17,14 @@ from ml_assets.spool.inbox import DONE, arrival_of, in_order
 from ml_assets.state.clock import moment
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
-from ml_assets.store.records import why_not
+from ml_assets.store.records import GivenLabel, Reject, why_not
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
 from ml_assets.texts.offsets import UNMOVED
 
 SOURCE = "labels"
 
-Pushed = tuple[dict[str, Any], str, bytes]
+Read = tuple[GivenLabel, str, bytes]
 """A row of `given_labels`, where it stood, and its line."""
 
 
@@ -63,9 +63,7 @@ def collect_given(store: ProjectStore, inbox: Path, task: Task, modality: Modali
     return GivenResult(received, changed, received - len(rejects) - changed, len(rejects))
 
 
-def read_labels(
-    paths: Iterable[Path], task: Task, modality: Modality, at: datetime
-) -> tuple[list[Pushed], list[dict[str, Any]], int]:
+def read_labels(paths: Iterable[Path], task: Task, modality: Modality, at: datetime) -> tuple[list[Read], list[Reject], int]:
     """Rows of `given_labels`, each with where it stood and its line; rows of `rejects`; and how many lines were read.
 
     A line is JSON: `label`, the `labeler` or the `client` who speaks (`ml_assets.spool.speakers`), optionally `labeler_kind`
@@ -77,13 +75,13 @@ def read_labels(
         modality: Decodes `content`, from which the sample's id follows.
         at: Time of what has no `received_at`, and of the rejects.
     """
-    given: list[Pushed] = []
-    rejects: list[dict[str, Any]] = []
+    given: list[Read] = []
+    rejects: list[Reject] = []
     received = 0
     for path, origin, line in _lines(paths):
         received += 1
         try:
-            row = _read(line, task, modality, at) | {"arrival": arrival_of(path.name) or 0}
+            row = _read(line, task, modality, at, arrival_of(path.name) or 0)
             given.append((row, origin, line))
         except (InvalidLabel, Undecodable, speakers.BadName, speakers.MayNotSpeak) as error:
             rejects.append(reject(SOURCE, origin, str(error), line, at))
@@ -97,7 +95,7 @@ def _lines(paths: Iterable[Path]) -> Iterator[tuple[Path, str, bytes]]:
                 yield path, f"{path.name}#{number}", line
 
 
-def _read(line: bytes, task: Task, modality: Modality, at: datetime) -> dict[str, Any]:
+def _read(line: bytes, task: Task, modality: Modality, at: datetime, arrival: int) -> GivenLabel:
     """One label. Raises `InvalidLabel`, `Undecodable`, `BadName` or `MayNotSpeak`."""
     try:
         record = json.loads(line)
@@ -118,7 +116,7 @@ def _read(line: bytes, task: Task, modality: Modality, at: datetime) -> dict[str
     value = task.check(record.get("label"))
     if item is not None:
         value = task.placed(value, item, modality.offsets(given))
-    row = {
+    row: GivenLabel = {
         "id": content_id(sample, labeler),
         "sample_id": sample,
         "labeler": labeler,
@@ -126,6 +124,7 @@ def _read(line: bytes, task: Task, modality: Modality, at: datetime) -> dict[str
         "value": value,
         "at": given_at,
         "file": None,
+        "arrival": arrival,
     }
     if wrong := why_not(row):
         raise InvalidLabel(wrong)
@@ -145,8 +144,8 @@ def _sample(record: dict[str, Any], modality: Modality) -> tuple[str, str | byte
 
 
 def _within(
-    store: ProjectStore, given: list[Pushed], task: Task, modality: Modality, rejects: list[dict[str, Any]], at: datetime
-) -> list[Pushed]:
+    store: ProjectStore, given: list[Read], task: Task, modality: Modality, rejects: list[Reject], at: datetime
+) -> list[Read]:
     """The labels that point at places within their samples; those that point beyond a known sample become rejects."""
     samples = store.table("samples").take(sorted({row["sample_id"] for row, _, _ in given}), ["id", modality.column])
     items = dict(zip(*samples.to_pydict().values(), strict=True))

@@ -2,9 +2,10 @@
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from ml_assets.state.digests import content_id
 from ml_assets.texts.offsets import UNMOVED, Offsets
@@ -25,7 +26,7 @@ def is_text(text: str) -> bool:
     return True
 
 
-def why_not(row: dict[str, Any]) -> str | None:
+def why_not(row: Mapping[str, Any]) -> str | None:
     """Why a table cannot hold this row, which came from outside, in a few words; None if it can.
 
     The one place that decides it, asked of every row before it goes among others: one that cannot be held would stop them all.
@@ -82,6 +83,87 @@ class Record:
     given_at: datetime | None = None
     refused: str | None = None
     unit: str | None = None
+
+
+class Sample(TypedDict):
+    """A row of `samples`: what was collected. One of `text` and `media` holds the content."""
+
+    id: str
+    text: str | None
+    media: bytes | None
+    source: str
+    origin: str
+    split: str
+    split_by: str
+    group: str | None
+    columns: str | None
+    collected_at: datetime
+
+
+class Reject(TypedDict):
+    """A row of `rejects`: what was set aside, and why."""
+
+    id: str
+    source: str
+    origin: str
+    reason: str
+    excerpt: str
+    at: datetime
+
+
+class GivenLabel(TypedDict):
+    """A row of `given_labels`: a label that came with the data or through the API."""
+
+    id: str
+    sample_id: str
+    labeler: str
+    labeler_kind: str
+    value: str
+    at: datetime
+    file: str | None
+    arrival: int | None
+
+
+class Annotation(TypedDict):
+    """A row of `annotations`: an answer to a sample, whoever gave it."""
+
+    id: str
+    sample_id: str
+    labeler: str
+    labeler_kind: str
+    value: str
+    origin: str
+    created_at: datetime
+    updated_at: datetime
+    lead_seconds: float | None
+    deleted: bool
+
+
+class Label(TypedDict):
+    """A row of `labels`: the joint answer of all who annotated a sample; none where they conflict."""
+
+    id: str
+    value: str | None
+    annotators: int
+    agreement: float
+    conflict: bool
+    annotation_ids: str
+    labelers: str
+
+
+class Pushed(TypedDict, total=False):
+    """A line of the inbox: a sample or a label that a client sent, with the name and the id of the API key that sent it."""
+
+    content: Any
+    sample_id: str
+    label: Any
+    labeler: str
+    labeler_kind: str
+    group: str
+    columns: dict[str, Any]
+    received_at: str
+    client: str
+    key: str
 
 
 @dataclass(frozen=True)

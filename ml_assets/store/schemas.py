@@ -4,6 +4,7 @@ Values whose shape depends on the label task (a class, tags, spans, boxes) are k
 read by the task (`ml_assets.tasks`). Nested values are JSON text. Times are UTC, in microseconds.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -226,6 +227,6 @@ def embedding_schema(dimensions: int) -> pa.Schema:
     return pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("vector", pa.list_(pa.float32(), dimensions))])
 
 
-def rows(name: str, values: list[dict[str, Any]]) -> pa.Table:
+def rows(name: str, values: Sequence[Mapping[str, Any]]) -> pa.Table:
     """The values as an Arrow table with the schema of table `name`; missing columns become null."""
-    return pa.Table.from_pylist(values, schema=SCHEMAS[name])
+    return pa.Table.from_pylist(list(values), schema=SCHEMAS[name])
