@@ -168,11 +168,9 @@ def _write(
     progress: Progress,
 ) -> None:
     """Write the records, and then the receipts of the files that were read to their end or cannot be."""
-    good, labels, rejects = (
-        list[tuple[_Reading, Sample]](),
-        list[tuple[_Reading, GivenLabel, Record | BadRecord]](),
-        list[Reject](),
-    )
+    good: list[tuple[_Reading, Sample]] = []
+    labels: list[tuple[_Reading, GivenLabel, Record | BadRecord]] = []
+    rejects: list[Reject] = []
     for reading, record in waiting:
         if reading.source.group_from_source and isinstance(record, Record):
             record = replace(record, group=reading.source.name)

@@ -98,7 +98,7 @@ def contradictions(given: pa.Table, task: Task) -> list[Contradiction]:
     return found
 
 
-def _order(row: dict[str, Any]) -> tuple[int, Any]:
+def _order(row: GivenLabel | dict[str, Any]) -> tuple[int, Any]:
     return row["arrival"] or 0, row["at"]
 
 

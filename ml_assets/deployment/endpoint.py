@@ -36,7 +36,7 @@ from ml_assets.spool import inbox
 from ml_assets.spool.lines import to_line
 from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
-from ml_assets.store.records import Feedback, feedback_id
+from ml_assets.store.records import Feedback, Pushed, feedback_id
 from ml_assets.tasks import InvalidLabel
 
 DECODE_SECONDS = 10.0
@@ -255,7 +255,7 @@ class Endpoint:
         return taken
 
     async def _unsettled(
-        self, key: Key, what: str, entries: Sequence[tuple[str | None, dict[str, Any]]], predictor: Predictor | None
+        self, key: Key, what: str, entries: Sequence[tuple[str | None, Pushed]], predictor: Predictor | None
     ) -> None:
         """Refuse labels of test samples whose labels came with the data. Raises `Refused` (422)."""
         values = {id_: _value(entry, predictor) for id_, entry in entries if id_ is not None and "label" in entry}
@@ -266,15 +266,15 @@ class Endpoint:
         told = [n for n, (id_, entry) in enumerate(entries) if id_ in settled and "label" in entry]
         intake.refuse([{"at": f"{what}.{n}", "problem": problem} for n in told], what)
 
-    async def _store(self, kind: str, entries: list[dict[str, Any]], key: Key, ids: list[str] | None) -> Response:
+    async def _store(self, kind: str, entries: list[Pushed], key: Key, ids: list[str] | None) -> Response:
         """Keep the entries, each once, with who sent them: `client` and `key` are the name and the id of the key."""
-        arrival = {"received_at": self.worker.clock().isoformat(), "client": key.name, "key": key.id}
-        records = {_identity(entry): entry | arrival for entry in entries}
+        arrival: Pushed = {"received_at": self.worker.clock().isoformat(), "client": key.name, "key": key.id}
+        records = {_identity(entry): {**entry, **arrival} for entry in entries}
         await self.worker.files(key.project, key.id, inbox.write, key.project, kind, list(records.values()))
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
 
 
-def _value(entry: dict[str, Any], predictor: Predictor | None) -> str:
+def _value(entry: Pushed, predictor: Predictor | None) -> str:
     """The entry's label as tables hold it; as it came where no model says what labels are."""
     if predictor is None:
         return str(entry["label"])
@@ -284,7 +284,7 @@ def _value(entry: dict[str, Any], predictor: Predictor | None) -> str:
     return predictor.check_label(entry["label"], given, predictor.model.modality.decode(given))
 
 
-def _identity(entry: dict[str, Any]) -> str:
+def _identity(entry: Pushed) -> str:
     return repr(sorted(entry.items()))
 
 

@@ -11,6 +11,7 @@ from ml_assets.deployment.predictor import MOST_WORK, BadSample, Predictor
 from ml_assets.modalities import MODALITIES, Modality, Undecodable
 from ml_assets.spool import speakers
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.records import Pushed
 from ml_assets.tasks import InvalidLabel
 
 logger = logging.getLogger("ml_assets.endpoint")
@@ -56,12 +57,12 @@ def work_of(modality: Modality) -> Measures:
     return work
 
 
-def entry_of(sample: Any) -> dict[str, Any]:
+def entry_of(sample: Any) -> Pushed:
     """What was sent of one sample: its `content`, and what is known of it."""
     return {"content": sample} if isinstance(sample, str | bytes) else sample.model_dump(exclude_none=True)
 
 
-def bind(entries: Sequence[dict[str, Any]], key: Key, what: str) -> None:
+def bind(entries: Sequence[Pushed], key: Key, what: str) -> None:
     """Write into each entry that has a label whose it is. Raises `Refused` (403) if the key may not say so."""
     for number, entry in enumerate(entries):
         if "label" not in entry:
@@ -76,7 +77,7 @@ def bind(entries: Sequence[dict[str, Any]], key: Key, what: str) -> None:
         entry |= {"labeler": name, "labeler_kind": kind}
 
 
-def take_sample(entry: dict[str, Any], modality: Modality, predictor: Predictor | None) -> str | None:
+def take_sample(entry: Pushed, modality: Modality, predictor: Predictor | None) -> str | None:
     """Check one sample and its label, and bring a file into the form in which it is kept; its id, if that can be known.
 
     Raises `Undecodable` or `InvalidLabel`. Objects have no ids until a model says what they are, and collection judges them.
@@ -93,7 +94,7 @@ def take_sample(entry: dict[str, Any], modality: Modality, predictor: Predictor 
     return modality.sample_id(item)
 
 
-def take_label(entry: dict[str, Any], modality: Modality, predictor: Predictor | None) -> str | None:
+def take_label(entry: Pushed, modality: Modality, predictor: Predictor | None) -> str | None:
     """Check one label; the id of its sample, if that can be known. Raises `Undecodable` or `InvalidLabel`."""
     if predictor is None:
         return entry.get("sample_id")

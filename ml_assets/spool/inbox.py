@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ml_assets.state.digests import content_id
 from ml_assets.state.files import make_folder, sync, write_whole
 from ml_assets.state.home import home
 from ml_assets.state.names import named
+from ml_assets.store.records import Pushed
 
 KINDS = ("samples", "labels")
 DONE = "done"
@@ -34,7 +35,7 @@ def folder(project: str, kind: str) -> Path:
     return home() / "inbox" / named(project) / kind
 
 
-def write(project: str, kind: str, lines: Sequence[Mapping[str, Any]]) -> Path:
+def write(project: str, kind: str, lines: Sequence[Pushed]) -> Path:
     """Keep the records; once it returns they survive a loss of power. `received_at` does not count as content.
 
     The same push again, with no other in between, is the same file.

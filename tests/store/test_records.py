@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_assets.state.digests import content_id
+from ml_assets.store import records
 from ml_assets.store.records import Record, split_of
 from ml_assets.store.schemas import SCHEMAS, rows
 
@@ -100,3 +101,19 @@ def test_rows_fill_what_is_not_said() -> None:
 def test_a_record_is_published_unless_it_says_otherwise() -> None:
     record = Record("text", "a.csv#1", label="x")
     assert (record.labeler_kind, record.split, record.group, record.columns) == ("published", None, None, None)
+
+
+ROWS = {
+    "samples": records.Sample,
+    "rejects": records.Reject,
+    "given_labels": records.GivenLabel,
+    "annotations": records.Annotation,
+    "labels": records.Label,
+    "inference_log": records.Prediction,
+    "feedback": records.Feedback,
+}
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_a_typed_record_has_the_columns_of_its_table(table: str) -> None:
+    assert set(ROWS[table].__annotations__) == set(SCHEMAS[table].names)
