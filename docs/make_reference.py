@@ -135,7 +135,7 @@ def tables() -> Iterator[str]:
     yield '`ml_assets.store.ProjectStore("<project>").table("<table>").read()` reads one as a `pyarrow.Table`.\n'
     yield "| table | columns | |\n|---|---|---|"
     for name, schema in schemas.SCHEMAS.items():
-        above = re.search(rf'((?:^    # .*\n)*)^    "{name}": _schema\(', source, re.MULTILINE)
+        above = re.search(rf'((?:^    # .*\n)*)^    "{name}": _(?:schema|of)\(', source, re.MULTILINE)
         comment = " ".join(line.strip(" #") for line in above[1].splitlines()) if above else ""
         yield f"| `{name}` | {_columns(schema)} | {_cell(comment if ' ' in comment else '')} |"
     yield f"| `embeddings/<encoder>` | {_columns(schemas.embedding_schema(1))} | one vector per sample |\n"

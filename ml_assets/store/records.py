@@ -166,7 +166,7 @@ class Pushed(TypedDict, total=False):
     key: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """What a model answered about one sample: a row of `inference_log`.
 
@@ -187,12 +187,12 @@ class Prediction:
     id: str
     at: datetime
     model: str
-    label: str
-    confidence: float
-    scores: dict[str, float] = field(default_factory=dict)
     sample_id: str | None = None
     text: str | None = None
     media: bytes | None = None
+    label: str
+    confidence: float
+    scores: dict[str, float] = field(default_factory=dict)
     client: str | None = None
     offsets: Offsets = UNMOVED
 

@@ -5,9 +5,12 @@ read by the task (`ml_assets.tasks`). Nested values are JSON text. Times are UTC
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
+
+from ml_assets.store.records import Annotation, Feedback, GivenLabel, Label, Prediction, Reject, Sample
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -25,23 +28,21 @@ def _schema(**columns: str) -> pa.Schema:
     return pa.schema([pa.field(name, _TYPES[kind], nullable=i > 0) for i, (name, kind) in enumerate(columns.items())])
 
 
+def _of(record: type) -> pa.Schema:
+    """The schema of a typed record's table; what is no plain value stands there as text."""
+    plain = {str: "text", int: "int", float: "float", bool: "bool", datetime: "time", bytes: "bytes"}
+    hints = get_type_hints(record).items()
+    return _schema(
+        **{name: next((plain[kind] for kind in (hint, *get_args(hint)[:1]) if kind in plain), "text") for name, hint in hints}
+    )
+
+
 SCHEMAS: dict[str, pa.Schema] = {
     # collection: one row per accepted sample. id = hash of its content, which stands in `text` or, of pictures and sounds, in
     # `media`. `split_by`: "source" (fixed by it) or "hash".
-    "samples": _schema(
-        id="text",
-        text="text",
-        media="bytes",
-        source="text",
-        origin="text",
-        split="text",
-        split_by="text",
-        group="text",
-        columns="text",
-        collected_at="time",
-    ),
+    "samples": _of(Sample),
     # one row per record that was set aside, with the reason
-    "rejects": _schema(id="text", source="text", origin="text", reason="text", excerpt="text", at="time"),
+    "rejects": _of(Reject),
     # one row per file that was read: received = accepted + duplicates + rejected
     "receipts": _schema(
         id="text",
@@ -57,16 +58,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     # one row per label that came with the data or through the API, before it becomes an annotation. `file`: of a label that
     # came with the data, where it stands; it says one thing per sample and labeler, or contradicts itself. `arrival`: of a
     # label that was pushed, its place in the order of all pushes; the newest of each labeler counts
-    "given_labels": _schema(
-        id="text",
-        sample_id="text",
-        labeler="text",
-        labeler_kind="text",
-        value="text",
-        at="time",
-        file="text",
-        arrival="int",
-    ),
+    "given_labels": _of(GivenLabel),
     # labeling: one row per sample that was pushed to Label Studio
     "label_tasks": _schema(
         id="text",
@@ -80,22 +72,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # one row per annotation, whoever made it. `origin`: label_studio, given (came with the data) or pushed (through the API).
     # `deleted`: taken back. labeler_kind: person, program, published
-    "annotations": _schema(
-        id="text",
-        sample_id="text",
-        labeler="text",
-        labeler_kind="text",
-        value="text",
-        origin="text",
-        created_at="time",
-        updated_at="time",
-        lead_seconds="float",
-        deleted="bool",
-    ),
+    "annotations": _of(Annotation),
     # one row per labelled sample: the consensus of its annotations (ids and labelers as JSON lists)
-    "labels": _schema(
-        id="text", value="text", annotators="int", agreement="float", conflict="bool", annotation_ids="text", labelers="text"
-    ),
+    "labels": _of(Label),
     # one row per sample of the dataset; a version of this table carries the dataset's tag
     "dataset": _schema(id="text", value="text", split="text", annotation_ids="text"),
     # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets. Those of the
@@ -174,20 +153,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "batch_predictions": _schema(id="text", model="text", label="text", confidence="float", scores="text", at="time"),
     # monitoring: one row per prediction that the endpoint answered; id = the prediction id. `offsets`: where the characters of
     # `text` stood in what the client sent (`ml_assets.texts.offsets`), null if at the same places
-    "inference_log": _schema(
-        id="text",
-        at="time",
-        model="text",
-        sample_id="text",
-        text="text",
-        media="bytes",
-        label="text",
-        confidence="float",
-        scores="text",
-        client="text",
-        offsets="text",
-    ),
-    "feedback": _schema(id="text", prediction_id="text", label="text", at="time", client="text"),
+    "inference_log": _of(Prediction),
+    "feedback": _of(Feedback),
     # whylogs profiles, serialised; id = "<day>/<model>" for traffic, "reference/<model>" for the model's own data
     "profiles": _schema(id="text", day="text", model="text", rows="int", rows_digest="text", profile="bytes", at="time"),
     "drift": _schema(
