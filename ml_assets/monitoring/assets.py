@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_assets.charts import markdown
 from ml_assets.modalities import Modality
 from ml_assets.monitoring import figures
 from ml_assets.monitoring.drift import measure, reference_profile, traffic_profile, verdict
@@ -73,7 +74,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         pictures = {}
         if traffic is not None and found.num_rows:
             picture = figures.drift_chart(found, reference_profile(store, model), traffic)
-            pictures["distances"] = dg.MetadataValue.md(figures.markdown(picture, "drift"))
+            pictures["distances"] = dg.MetadataValue.md(markdown(picture, "drift"))
         scores = store.table("drift").digest(["score", "drifted", "rows"], f"model = '{model}'")
         return result(scores, verdict=sentence, drifted=bool(drifted), **pictures)
 
@@ -86,7 +87,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         table.upsert(found, ignore=["at"])
         pictures = {}
         if found.num_rows:
-            pictures["over time"] = dg.MetadataValue.md(figures.markdown(figures.accuracy_chart(found), "live accuracy"))
+            pictures["over time"] = dg.MetadataValue.md(markdown(figures.accuracy_chart(found), "live accuracy"))
         newest = found.sort_by("day").slice(max(found.num_rows - 1, 0)).to_pylist()
         figures_now = {k: newest[0][k] for k in ("day", "model", "feedback", "accuracy", "low", "high")} if newest else {}
         return result(table.digest(["feedback", "correct", "accuracy"]), **figures_now, **pictures)

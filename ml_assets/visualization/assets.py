@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_assets.charts import markdown
 from ml_assets.labeling import dataset as datasets
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.resources import Workspace, changed, key, result, stage_asset
@@ -52,12 +53,7 @@ def visualization_assets(
         data = report.collect(store, modality, task, settings, urls, at=now(), dataset=tag)
         path = report.write(data, workspace.folder("reports", project))
         counts = data.overview
-        sources = {source.name: source.samples for source in counts.sources}
-        pictures = {
-            "labels per class": figures.class_counts(counts.classes),
-            "samples per source": figures.source_counts(sources),
-            "labels over time": figures.labels_over_time(counts.days),
-        }
+        pictures = figures.charts_of(counts)
         return result(
             store.table("annotations").digest(["sample_id", "value", "labeler", "deleted"])
             + store.table("samples").digest(["id", "split"])
@@ -68,7 +64,7 @@ def visualization_assets(
             samples=counts.samples,
             labelled=counts.statuses.get("labelled", 0),
             rejected=counts.rejected,
-            **{name: dg.MetadataValue.md(figures.markdown(png, name)) for name, png in pictures.items()},
+            **{name: dg.MetadataValue.md(markdown(png, name)) for name, png in pictures.items()},
         )
 
     return [dataset_report]
