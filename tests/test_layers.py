@@ -13,7 +13,7 @@ STAGES = ("collection", "labeling", "visualization", "features", "training", "de
 LAYERS: list[set[str]] = [
     {"errors"},
     {"state"},
-    {"registry", "compute", "texts"},
+    {"registry", "compute", "texts", "charts"},
     {"network"},
     {"store"},
     {"spool"},

@@ -4,13 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.collection.collect import collect, unreadable
+from ml_assets.collection.collect import collect
 from ml_assets.collection.settings import CollectionSettings
+from ml_assets.collection.totals import content_digest, require_samples, totals
 from ml_assets.orchestration.resources import Workspace, result, stage_asset
 from ml_assets.state.clock import now
 from ml_assets.tasks import Task
-
-CONTENT = ["id", "split", "group", "columns"]
 
 
 def collection_assets(project: str, settings: CollectionSettings, task: Task) -> list[dg.AssetsDefinition]:
@@ -27,24 +26,9 @@ def collection_assets(project: str, settings: CollectionSettings, task: Task) ->
         done = collect(store, settings, task, now(), context.log.info)
         for problem in done.problems:
             context.log.warning(problem)
-        table, rejects = store.table("samples"), store.table("rejects")
-        # labels that come with the data are content too: what is made from them must see them change
-        version = table.digest(CONTENT) + store.table("given_labels").digest(["sample_id", "labeler", "value"])
-        if table.count() == 0:
-            others = f"{rejects.count()} records were rejected, and there are no others"
-            why = [*done.problems, *unreadable(store, settings), others if rejects.count() else "the sources are empty"]
-            raise dg.Failure(f"nothing could be collected: {why[0]}")
-        return result(
-            version,
-            samples=table.count(),
-            received_now=done.received,
-            duplicates_now=done.duplicates,
-            rejected_now=done.rejected,
-            train=table.count("split = 'train'"),
-            test=table.count("split = 'test'"),
-            rejects=rejects.count(),
-            accepted_now=done.accepted,
-            problems=dg.MetadataValue.md("\n".join(f"- {p}" for p in done.problems) or "none"),
-        )
+        version = content_digest(store)
+        require_samples(store, settings, done.problems)
+        problems = "\n".join(f"- {p}" for p in done.problems) or "none"
+        return result(version, **totals(store, done), problems=dg.MetadataValue.md(problems))
 
     return [samples]

@@ -1,28 +1,25 @@
 """`bento`, `deployment` and `batch_predictions`: the model packaged, put into production, and used in bulk."""
 
-import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from ml_assets.deployment import bento as bentos
-from ml_assets.deployment.batch import predict
-from ml_assets.deployment.rollout import deploy
+from ml_assets.deployment.batch import live_model, predict
+from ml_assets.deployment.packaging import newest_bento, note_bento, package, passed_model
+from ml_assets.deployment.rollout import as_cells, deploy
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.resources import Workspace, key, result, stage_asset
 from ml_assets.state.clock import now
 from ml_assets.state.home import url
-from ml_assets.store import ProjectStore
-from ml_assets.store.ledger import history, serving
-from ml_assets.store.schemas import rows
+from ml_assets.store.ledger import history
 from ml_assets.tasks import Task
-from ml_assets.training.candidates import chosen_model
-from ml_assets.training.model import registered
-from ml_assets.training.seal import of_bento
+from ml_assets.texts.tables import markdown_table
 from ml_assets.training.tracking import Tracker
+
+LEDGER = ["id", "model", "state", "requested", "reason"]
+SHOWN = 20
+"""Deployments that are shown, the newest ones."""
 
 
 def deployment_assets(project: str, settings: DeploymentSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
@@ -35,13 +32,9 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         Made from `model` once `evaluation` lets it pass; `bentoml serve <tag>` and `bentoml containerize <tag>` work on it.
         """
         store = workspace.store(project)
-        version = _passed(store)
-        with tempfile.TemporaryDirectory() as folder:
-            fetched, _ = registered(store, Tracker(project), version, Path(folder))
-            made = bentos.build(fetched, project, version, settings, task)
-        row = {"id": made.tag, "model": version, "path": str(made.path), "bytes": made.bytes, "at": now()}
-        row |= {"files": json.dumps(made.files)}
-        store.table("bentos").upsert(rows("bentos", [row]), ignore=["at"])
+        version = passed_model(store)
+        made = package(store, Tracker(project), version, settings, task)
+        note_bento(store, made, version, now())
         return result(
             made.tag,
             tag=made.tag,
@@ -57,26 +50,18 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         Made from `bento`; if a worker cannot load it, the old model goes on serving and this fails with the reason.
         """
         store = workspace.store(project)
-        version = _passed(store)
-        made = [row for row in store.table("bentos").read().to_pylist() if row["model"] == version]
-        if not made:
-            raise dg.Failure(f"there is no Bento of {version} yet: run the asset bento")
-        tag = max(made, key=lambda row: row["at"])["id"]
-        of_bento(store, tag, version).check(bentos.model_folder_of(tag))
+        version = passed_model(store)
+        tag = newest_bento(store, version)
         checks = store.table("evaluations").take([version])["metrics"].to_pylist()
         done = deploy(store, version, tag, f"run {context.run_id}", settings.wait_seconds, now(), context.log.info, checks[0])
         Tracker(project).set_champion(version)
-        lines = [
-            f"| {d.id} | {d.model} | {d.state} | {d.requested_at:%Y-%m-%d %H:%M} | {d.reason or ''} |" for d in history(store)
-        ]
+        ledger = markdown_table(LEDGER, as_cells(history(store)[-SHOWN:]))
         return result(
             tag,
             model=version,
             deployment=done.id,
             endpoint=dg.MetadataValue.url(f"{url('endpoint')}/{project}"),
-            ledger=dg.MetadataValue.md(
-                "\n".join(["| id | model | state | requested | reason |", "|---|---|---|---|---|", *lines[-20:]])
-            ),
+            ledger=dg.MetadataValue.md(ledger),
         )
 
     @stage_asset(
@@ -93,20 +78,16 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         Made from `deployment` and `samples`; annotators see these as suggestions, and the report shows them.
         """
         store = workspace.store(project)
-        live = serving(store)
-        if live is None:
-            raise dg.Failure("nothing serves yet: run the asset deployment")
-        model = bentos.opened(store, live.bento, live.model)
+        model = live_model(store)
         done = predict(store, model, settings.batch, now(), lambda count: context.log.info(f"predicted {count} samples"))
         table = store.table("batch_predictions")
-        lines = [f"| {name} | {count} |" for name, count in done.labels.items()]
         return result(
             table.digest(["model", "label", "confidence"]),
             predicted=done.predicted,
             changed=done.changed,
             skipped=done.skipped,
             model=model.version,
-            labels=dg.MetadataValue.md("\n".join(["| class | predicted |", "|---|---|", *lines])),
+            labels=dg.MetadataValue.md(markdown_table(["class", "predicted"], done.labels.items())),
         )
 
     return [bento, deployment, batch_predictions]
@@ -122,16 +103,3 @@ def deployment_jobs(project: str) -> list[Any]:
         description="Puts the newest model into production, if its evaluation lets it.",
     )
     return [job]
-
-
-def _passed(store: ProjectStore) -> str:
-    """The version of the model that was chosen, if its evaluation lets it serve; however this run was started."""
-    made = chosen_model(store)
-    if made is None:
-        raise dg.Failure("there is no model yet: run the asset model")
-    found = store.table("evaluations").take([made["id"]]).to_pylist()
-    if not found:
-        raise dg.Failure(f"{made['id']} has not been evaluated: run the asset evaluation")
-    if not found[0]["passed"]:
-        raise dg.Failure(f"{made['id']} may not serve: {found[0]['reason']}")
-    return str(made["id"])

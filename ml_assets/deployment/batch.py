@@ -17,11 +17,14 @@ from ml_assets.collection.sources.base import BadRecord, opened
 from ml_assets.collection.sources.reading.delimited import PREDICTED
 from ml_assets.collection.sources.reading.rows import format_of, rows_of
 from ml_assets.collection.sources.table import columns_of, content_of
+from ml_assets.deployment import bento
 from ml_assets.deployment.settings import BatchSettings
 from ml_assets.deployment.table_file import TableFile
+from ml_assets.errors import Missing
 from ml_assets.modalities import Undecodable
 from ml_assets.state.home import expand
 from ml_assets.store import ProjectStore, Table, quote
+from ml_assets.store.ledger import serving
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Predicted
 from ml_assets.texts.offsets import UNMOVED, Offsets
@@ -62,6 +65,14 @@ class _Decoded:
     item: Any = None
     offsets: Offsets = UNMOVED
     problem: str | None = None
+
+
+def live_model(store: ProjectStore) -> TrainedModel:
+    """The model that serves, from its Bento. Raises `Missing` if nothing serves, `Tampered` if it is not as it was made."""
+    live = serving(store)
+    if live is None:
+        raise Missing("nothing serves yet: run the asset deployment")
+    return bento.opened(store, live.bento, live.model)
 
 
 def predict(

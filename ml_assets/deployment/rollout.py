@@ -69,6 +69,11 @@ def deploy(
     return row
 
 
+def as_cells(deployments: Sequence[Deployment]) -> list[tuple[str, str, str, str, str]]:
+    """Id, model, state, time of the request and reason of each deployment, as people read them."""
+    return [(d.id, d.model, d.state, f"{d.requested_at:%Y-%m-%d %H:%M}", d.reason or "") for d in deployments]
+
+
 def _prepared(report: Report, project: str, deployment: str) -> bool:
     served = report.projects.get(project)
     return served is not None and deployment in served.prepared

@@ -5,13 +5,13 @@ from typing import Any
 import dagster as dg
 
 from ml_assets.features import feature_set as sets
-from ml_assets.features.embeddings import embed_new, table_of
+from ml_assets.features.embeddings import embed_with_each
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.resources import Workspace, result, stage_asset, told
 from ml_assets.state.clock import now
-from ml_assets.state.progress import report
 from ml_assets.tasks import Task
+from ml_assets.texts.tables import markdown_table
 
 
 def features_assets(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
@@ -24,24 +24,12 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
 
         Made from `samples`; used to choose what people label, to train and to find the neighbours of a prediction.
         """
-        store, tell = workspace.store(project), told(context)
-        digests, vectors, new = [], 0, 0
-        for name in names:
-            encoder = modality.encoder(name)
-
-            def say(done: int, total: int, name: str = name) -> None:
-                tell(f"embedded {done} of {total} samples with {name}")
-                report("samples embedded", done, total)
-
-            new += embed_new(store, modality, encoder, say)
-            table = table_of(store, encoder)
-            digests.append(table.digest(["id"]))
-            vectors += table.count()
+        done = embed_with_each(workspace.store(project), modality, names, told(context))
         first = modality.encoder(names[0])
         return result(
-            "-".join(digests),
-            vectors=vectors,
-            new=new,
+            done.digest,
+            vectors=done.vectors,
+            new=done.new,
             dimensions=first.dimensions,
             encoder=", ".join(names),
         )
@@ -54,27 +42,17 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
         side; used by training and evaluation.
         """
         store = workspace.store(project)
-        tag = newest_dataset(store.table("dataset").tags())
+        tag = sets.newest_dataset(store.table("dataset").tags())
         dataset = store.table("dataset").read(tag=tag)
         made = [sets.choose(dataset, tag, options, task, names[0], name) for name, options in settings.each().items()]
         sets.save(store, made, now())
-        lines = ["| feature set | encoder | class | train | test |", "|---|---|---|---|---|"]
-        for chosen, _ in made:
-            train, test = chosen.counts("train", task), chosen.counts("test", task)
-            lines += [f"| {chosen.name} | {chosen.encoder} | {c} | {train[c]} | {test[c]} |" for c in chosen.classes]
+        classes = sets.class_counts((chosen for chosen, _ in made), task)
         return result(
             "-".join(chosen.id for chosen, _ in made),
             feature_set=", ".join(chosen.id for chosen, _ in made),
             dataset=tag,
             samples=max(chosen.rows.num_rows for chosen, _ in made),
-            classes=dg.MetadataValue.md("\n".join(lines)),
+            classes=dg.MetadataValue.md(markdown_table(["feature set", "encoder", "class", "train", "test"], classes)),
         )
 
     return [embeddings, feature_set]
-
-
-def newest_dataset(tags: list[str]) -> str:
-    """The tag that was made last; a clear failure where there is none."""
-    if not tags:
-        raise dg.Failure("there is no dataset yet: label some samples first")
-    return tags[-1]

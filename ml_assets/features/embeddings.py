@@ -1,6 +1,8 @@
 """Embeddings: one vector per sample and encoder, computed once."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml_assets.errors import Missing
 from ml_assets.modalities import Encoder, Modality
+from ml_assets.state.progress import report
 from ml_assets.store import ProjectStore, Table
 
 BATCH = 512
@@ -17,9 +20,41 @@ UNREADABLE = (OSError, ValueError, LookupError, RuntimeError)
 """What reading a damaged table raises."""
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors of all samples.
+
+    Args:
+        digest: Follows from which samples have one, encoder by encoder.
+        vectors: How many there are.
+        new: How many of them were computed now.
+    """
+
+    digest: str
+    vectors: int
+    new: int
+
+
 def table_of(store: ProjectStore, encoder: Encoder) -> Table:
     """The table of this encoder's vectors."""
     return store.embeddings(encoder.name, encoder.dimensions)
+
+
+def embed_with_each(store: ProjectStore, modality: Modality, encoders: Sequence[str], tell: Callable[[str], None]) -> Embedded:
+    """Give the samples a vector of every encoder of these names; `tell` gets a line for each batch."""
+    digests, vectors, new = [], 0, 0
+    for name in encoders:
+        encoder = modality.encoder(name)
+        new += embed_new(store, modality, encoder, partial(_say, tell, name))
+        table = table_of(store, encoder)
+        digests.append(table.digest(["id"]))
+        vectors += table.count()
+    return Embedded("-".join(digests), vectors, new)
+
+
+def _say(tell: Callable[[str], None], encoder: str, done: int, total: int) -> None:
+    tell(f"embedded {done} of {total} samples with {encoder}")
+    report("samples embedded", done, total)
 
 
 def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progress: Callable[[int, int], None]) -> int:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,6 +46,13 @@ class FeatureSet:
         return {name: found[name] for name in self.classes}
 
 
+def newest_dataset(tags: Sequence[str]) -> str:
+    """The tag of the dataset that was made last. Raises `Missing` if there is none yet."""
+    if not tags:
+        raise Missing("there is no dataset yet: label some samples first")
+    return tags[-1]
+
+
 def choose(
     dataset: pa.Table, tag: str, settings: FeatureSetSettings, task: Task, encoder: str, name: str = ""
 ) -> tuple[FeatureSet, dict[str, Any]]:
@@ -62,6 +69,15 @@ def choose(
     table = rows("feature_set", sorted(kept, key=lambda r: r["id"]))
     digest = content_id(tag, json.dumps(recipe, sort_keys=True))[:12]
     return FeatureSet(f"fs-{digest}", tag, encoder, classes, table, name, settings.inputs), recipe
+
+
+def class_counts(made: Iterable[FeatureSet], task: Task) -> list[tuple[str, str, str, int, int]]:
+    """Name and encoder of each feature set with each of its classes, and how many samples of it train and test have."""
+    found = []
+    for chosen in made:
+        train, test = chosen.counts("train", task), chosen.counts("test", task)
+        found += [(chosen.name, chosen.encoder, name, train[name], test[name]) for name in chosen.classes]
+    return found
 
 
 def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]], at: datetime) -> None:

@@ -7,19 +7,16 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ml_assets.labeling import consensus
 from ml_assets.labeling import dataset as datasets
-from ml_assets.labeling.accounts import programs
-from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given, with_stored_ids
+from ml_assets.labeling.answers import pull_answers
 from ml_assets.labeling.connect import connect
-from ml_assets.labeling.consensus import consolidate, overruled
-from ml_assets.labeling.given import collect_given
-from ml_assets.labeling.pull import pull
+from ml_assets.labeling.given import annotate_given, collect_given
 from ml_assets.labeling.queue import ls_project_of, push_queue
 from ml_assets.labeling.settings import LabelingSettings
-from ml_assets.labeling.suggestions import Refreshed, outdated, refresh
+from ml_assets.labeling.suggestions import refresh_outdated
 from ml_assets.labeling.watch import watch
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.resources import Workspace, changed, result, stage_asset
@@ -28,6 +25,7 @@ from ml_assets.state.clock import now
 from ml_assets.state.home import url
 from ml_assets.state.progress import report
 from ml_assets.store import ProjectStore
+from ml_assets.texts.tables import markdown_table
 
 VectorsOf = Callable[[ProjectStore, Sequence[str]], NDArray[np.float32]]
 """The embeddings of samples by their ids; embeddings are a later stage's, so the project passes this in."""
@@ -73,9 +71,7 @@ def labeling_assets(
         Made from `label_tasks` and `batch_predictions`. What people began keeps what they saw; test samples show nothing.
         """
         store = workspace.store(project)
-        ls_project, done = ls_project_of(store), Refreshed()
-        if ls_project is not None and (rows := outdated(store, ls_project)):
-            done = refresh(store, connect(), ls_project, settings.task, rows, partial(report, "suggestions"))
+        done = refresh_outdated(store, connect, settings.task, partial(report, "suggestions"))
         table = store.table("label_tasks")
         return result(
             table.digest(["id", "predicted", "model"]),
@@ -93,30 +89,19 @@ def labeling_assets(
 
         Made from Label Studio, where people answer, from labels that came with the data and from those sent to the API.
         """
-        store, task = workspace.store(project), settings.task
-        given = collect_given(store, inbox.folder(project, "labels"), task, modality, now())
+        store = workspace.store(project)
+        given = collect_given(store, inbox.folder(project, "labels"), settings.task, modality, now())
+        annotate_given(store)
+        found = pull_answers(store, connect, settings, modality, context.log.warning)
         table = store.table("annotations")
-        stored = table.read(where=f"origin IN ('{GIVEN}', '{PUSHED}')")
-        came = with_stored_ids(from_given(store.table("given_labels").read()), stored)
-        table.upsert(came)
-        table.upsert(mark_deleted(not_given(stored, came)))
-        ls_project, found = ls_project_of(store), None
-        if ls_project is not None:
-            client = connect()
-            for told in watch(store, client, ls_project, settings, modality, "annotations"):
-                context.log.warning(told)
-            if client.project(ls_project) is not None:  # else `label_tasks` begins anew
-                found = pull(store, client, ls_project, task, programs())
-        for wrong in found.invalid if found else ():
-            context.log.warning(f"task {wrong.task_id} in Label Studio: {wrong.reason}")
         return result(
             table.digest(["sample_id", "labeler", "value", "deleted"]),
             annotations=table.count("deleted = false"),
-            changed_now=found.changed if found else 0,
-            taken_back_now=found.deleted if found else 0,
+            changed_now=found.changed,
+            taken_back_now=found.deleted,
             given_now=given.received,
             given_rejected_now=given.rejected,
-            invalid=len(found.invalid) if found else 0,
+            invalid=len(found.invalid),
         )
 
     @stage_asset(project, "labeling", "labels", deps=["annotations"], kinds=["lance"], settings=[settings.task])
@@ -128,20 +113,15 @@ def labeling_assets(
         """
         store = workspace.store(project)
         given, test = store.table("annotations").read(), store.table("samples").ids("split = 'test'")
-        found = consolidate(given, settings.task, test)
-        table = store.table("labels")
-        gone = table.ids() - set(found["id"].to_pylist())
-        for start in range(0, len(gone), 1000):
-            listed = ", ".join(f"'{i}'" for i in sorted(gone)[start : start + 1000])
-            table.delete(f"id IN ({listed})")
-        table.upsert(found)
-        several = found.filter(pc.greater(found["annotators"], 1))["agreement"].to_pylist()
+        found, table = consensus.consolidate(given, settings.task, test), store.table("labels")
+        consensus.keep(table, found)
+        agreement = consensus.mean_agreement(found)
         return result(
             table.digest(),
             labels=table.count("conflict = false"),
             conflicts=table.count("conflict = true"),
-            mean_agreement=round(float(np.mean(several)), 4) if several else "no sample has several answers",
-            pushed_not_counted=overruled(given, test).num_rows,
+            mean_agreement="no sample has several answers" if agreement is None else round(agreement, 4),
+            pushed_not_counted=consensus.overruled(given, test).num_rows,
         )
 
     @stage_asset(project, "labeling", "dataset", deps=["labels", "samples"], kinds=["lance"])
@@ -153,19 +133,15 @@ def labeling_assets(
         store = workspace.store(project)
         rows, tag = datasets.build(store.table("labels").read(), store.table("samples").read(["id", "split"]))
         store.table("dataset").replace(rows, tag)
-        counts: dict[str, dict[str, int]] = {}
-        for row in rows.to_pylist():
-            for name in settings.task.classes_in(row["value"]):
-                counts.setdefault(name, {"train": 0, "test": 0})[row["split"]] += 1
-        lines = [f"| {name} | {by['train']} | {by['test']} |" for name, by in sorted(counts.items())]
         splits = Counter(rows["split"].to_pylist())
+        classes = [(name, by["train"], by["test"]) for name, by in datasets.class_counts(rows, settings.task).items()]
         return result(
             tag,
             tag=tag,
             samples=rows.num_rows,
             train=splits["train"],
             test=splits["test"],
-            classes=dg.MetadataValue.md("\n".join(["| class | train | test |", "|---|---|---|", *lines])),
+            classes=dg.MetadataValue.md(markdown_table(["class", "train", "test"], classes)),
         )
 
     return [label_tasks, suggestions, annotations, labels, dataset]

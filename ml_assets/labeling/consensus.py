@@ -6,13 +6,18 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.labeling.annotations import GIVEN, PUSHED
+from ml_assets.store import Table, quote
 from ml_assets.store.records import Annotation, Label
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
+
+AT_ONCE = 1000
+"""Rows that are deleted together."""
 
 
 def consolidate(annotations: pa.Table, task: Task, test: Collection[str] = ()) -> pa.Table:
@@ -50,6 +55,20 @@ def overruled(annotations: pa.Table, test: Collection[str]) -> pa.Table:
     of_test = live.filter(pc.is_in(live["sample_id"], pa.array(list(test), pa.string())))
     fixed = of_test.filter(pc.equal(of_test["origin"], GIVEN))["sample_id"].combine_chunks()
     return of_test.filter(pc.and_(pc.equal(of_test["origin"], PUSHED), pc.is_in(of_test["sample_id"], fixed)))
+
+
+def keep(table: Table, found: pa.Table) -> None:
+    """Let the table `labels` hold these rows and no others."""
+    gone = sorted(table.ids() - set(found["id"].to_pylist()))
+    for start in range(0, len(gone), AT_ONCE):
+        table.delete(f"id IN ({', '.join(map(quote, gone[start : start + AT_ONCE]))})")
+    table.upsert(found)
+
+
+def mean_agreement(labels: pa.Table) -> float | None:
+    """The mean agreement of the labels on which several annotators answered; None if there are none."""
+    several = labels.filter(pc.greater(labels["annotators"], 1))["agreement"].to_pylist()
+    return float(np.mean(several)) if several else None
 
 
 def _age(row: Annotation) -> tuple[Any, str]:

@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from ml_assets.state.digests import content_id
 from ml_assets.store.schemas import rows
+from ml_assets.tasks import Task
 
 
 def build(labels: pa.Table, samples: pa.Table) -> tuple[pa.Table, str]:
@@ -23,3 +24,12 @@ def build(labels: pa.Table, samples: pa.Table) -> tuple[pa.Table, str]:
     ]
     digest = content_id(*(f"{len(part)}:{part}" for row in found for part in row.values()))
     return rows("dataset", found), f"ds-{digest[:16]}"
+
+
+def class_counts(dataset: pa.Table, task: Task) -> dict[str, dict[str, int]]:
+    """In how many samples of each split each class occurs: class → split → samples, in the order of the names."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in dataset.to_pylist():
+        for name in task.classes_in(row["value"]):
+            counts.setdefault(name, {"train": 0, "test": 0})[row["split"]] += 1
+    return dict(sorted(counts.items()))

@@ -1,4 +1,4 @@
-"""Labels that exist already and come in through the API: from files in the inbox to the table `given_labels`."""
+"""Labels that exist already: from files in the inbox to the table `given_labels`, and from there to annotations."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from typing import Any
 from ml_assets.collection.accept import DEEP, reject
 from ml_assets.collection.labels import keep
 from ml_assets.errors import InvalidValue
+from ml_assets.labeling.annotations import GIVEN, PUSHED, from_given, mark_deleted, not_given, with_stored_ids
 from ml_assets.modalities import Modality, Undecodable
 from ml_assets.spool import speakers
 from ml_assets.spool.inbox import DONE, arrival_of, in_order
@@ -61,6 +62,15 @@ def collect_given(store: ProjectStore, inbox: Path, task: Task, modality: Modali
     for path in paths:
         os.replace(path, done / path.name)
     return GivenResult(received, changed, received - len(rejects) - changed, len(rejects))
+
+
+def annotate_given(store: ProjectStore) -> None:
+    """Bring the annotations that came with the data or through the API in line with the table `given_labels`."""
+    table = store.table("annotations")
+    stored = table.read(where=f"origin IN ('{GIVEN}', '{PUSHED}')")
+    came = with_stored_ids(from_given(store.table("given_labels").read()), stored)
+    table.upsert(came)
+    table.upsert(mark_deleted(not_given(stored, came)))
 
 
 def read_labels(paths: Iterable[Path], task: Task, modality: Modality, at: datetime) -> tuple[list[Read], list[Reject], int]:

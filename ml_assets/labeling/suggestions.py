@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ml_assets.labeling.label_studio import LabelStudio, Suggestion
 from ml_assets.labeling.pull import DELETED
+from ml_assets.labeling.queue import ls_project_of
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
@@ -29,6 +30,26 @@ class Refreshed:
     shown: int = 0
     same: int = 0
     begun: int = 0
+
+
+def refresh_outdated(
+    store: ProjectStore,
+    connect: Callable[[], LabelStudio],
+    task: Task,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Refreshed:
+    """Let all that is `outdated` show what the model says that predicted last.
+
+    Args:
+        store: The project's tables.
+        connect: Gives access to Label Studio; called only where something is outdated.
+        task: Writes answers as Label Studio shows them.
+        on_progress: Gets how many tasks were looked at, and of how many.
+    """
+    project = ls_project_of(store)
+    if project is None or not (rows := outdated(store, project)):
+        return Refreshed()
+    return refresh(store, connect(), project, task, rows, on_progress)
 
 
 def outdated(store: ProjectStore, project: int) -> list[dict[str, Any]]:

@@ -4,12 +4,14 @@ from typing import Any
 
 import dagster as dg
 
+from ml_assets.charts import markdown
 from ml_assets.modalities import Modality
-from ml_assets.monitoring import figures
-from ml_assets.monitoring.drift import measure, reference_profile, traffic_profile, verdict
+from ml_assets.monitoring.drift import drift_picture, update_drift, verdict
+from ml_assets.monitoring.figures import accuracy_chart
 from ml_assets.monitoring.live_accuracy import live_accuracy as accuracy_rows
+from ml_assets.monitoring.live_accuracy import newest_figures
 from ml_assets.monitoring.settings import MonitoringSettings
-from ml_assets.monitoring.traffic import FIRST_DAY, profile_day, profile_reference
+from ml_assets.monitoring.traffic import FIRST_DAY, profile_day
 from ml_assets.monitoring.uncertain import pick
 from ml_assets.orchestration.resources import Workspace, result, stage_asset
 from ml_assets.spool.adoption import adopt
@@ -65,15 +67,10 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
         model = serving_model(store)
         if model is None:
             return result("nothing-serves", verdict="nothing serves yet")
-        profile_reference(store, model, modality, at)
-        found = measure(store, model, settings.monitors, settings.window_days, settings.minimum_rows, at)
-        store.table("drift").upsert(found, ignore=["at"])
+        found = update_drift(store, model, modality, settings, at)
         drifted, sentence = verdict(found, settings.minimum_rows)
-        traffic = traffic_profile(store, model, settings.window_days, at)
-        pictures = {}
-        if traffic is not None and found.num_rows:
-            picture = figures.drift_chart(found, reference_profile(store, model), traffic)
-            pictures["distances"] = dg.MetadataValue.md(figures.markdown(picture, "drift"))
+        png = drift_picture(store, model, found, settings.window_days, at)
+        pictures = {"distances": dg.MetadataValue.md(markdown(png, "drift"))} if png else {}
         scores = store.table("drift").digest(["score", "drifted", "rows"], f"model = '{model}'")
         return result(scores, verdict=sentence, drifted=bool(drifted), **pictures)
 
@@ -81,15 +78,11 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
     def live_accuracy(workspace: Workspace) -> dg.MaterializeResult[Any]:
         """Accuracy in production: what feedback says of the predictions, per model and day, with 95 % intervals."""
         store = workspace.store(project)
-        found = accuracy_rows(store, task, now())
-        table = store.table("live_accuracy")
+        found, table = accuracy_rows(store, task, now()), store.table("live_accuracy")
         table.upsert(found, ignore=["at"])
-        pictures = {}
-        if found.num_rows:
-            pictures["over time"] = dg.MetadataValue.md(figures.markdown(figures.accuracy_chart(found), "live accuracy"))
-        newest = found.sort_by("day").slice(max(found.num_rows - 1, 0)).to_pylist()
-        figures_now = {k: newest[0][k] for k in ("day", "model", "feedback", "accuracy", "low", "high")} if newest else {}
-        return result(table.digest(["feedback", "correct", "accuracy"]), **figures_now, **pictures)
+        png = accuracy_chart(found) if found.num_rows else None
+        pictures = {"over time": dg.MetadataValue.md(markdown(png, "live accuracy"))} if png else {}
+        return result(table.digest(["feedback", "correct", "accuracy"]), **newest_figures(found), **pictures)
 
     @stage_asset(
         project,

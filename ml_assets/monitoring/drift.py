@@ -5,11 +5,22 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from ml_assets.modalities import Modality
+from ml_assets.monitoring import figures
 from ml_assets.monitoring.monitors import Monitor
 from ml_assets.monitoring.profiles import Profile, merge, read
-from ml_assets.monitoring.traffic import NoReference
+from ml_assets.monitoring.settings import MonitoringSettings
+from ml_assets.monitoring.traffic import NoReference, profile_reference
 from ml_assets.store import ProjectStore, quote
 from ml_assets.store.schemas import rows
+
+
+def update_drift(store: ProjectStore, model: str, modality: Modality, settings: MonitoringSettings, at: datetime) -> pa.Table:
+    """What `measure` finds of the model, with its reference brought up to date first; the table `drift` has it afterwards."""
+    profile_reference(store, model, modality, at)
+    found = measure(store, model, settings.monitors, settings.window_days, settings.minimum_rows, at)
+    store.table("drift").upsert(found, ignore=["at"])
+    return found
 
 
 def measure(
@@ -72,6 +83,14 @@ def verdict(measured: pa.Table, minimum_rows: int) -> tuple[bool | None, str]:
         return False, f"{count} predictions are like the held-out data in all {len(findings)} comparisons"
     named = ", ".join(f"{f['column']} ({f['algorithm']} {f['score']:.2f}, from {f['threshold']:.2f} on)" for f in drifted)
     return True, f"{count} predictions differ from the held-out data in {named}"
+
+
+def drift_picture(store: ProjectStore, model: str, measured: pa.Table, window_days: int, at: datetime) -> bytes | None:
+    """PNG of what was measured beside the traffic of the window; None where there is nothing to show."""
+    traffic = traffic_profile(store, model, window_days, at)
+    if traffic is None or not measured.num_rows:
+        return None
+    return figures.drift_chart(measured, reference_profile(store, model), traffic)
 
 
 def _day(at: datetime) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from math import fsum, sqrt
 from statistics import NormalDist
+from typing import Any
 
 import pyarrow as pa
 
@@ -29,6 +30,12 @@ def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
         if is_day(day, at):
             alike.setdefault((day, model), []).append(each)
     return rows("live_accuracy", [_row(day, model, each, at) for (day, model), each in sorted(alike.items())])
+
+
+def newest_figures(found: pa.Table) -> dict[str, Any]:
+    """The figures of the newest day among rows of `live_accuracy`; empty where there are none."""
+    last = found.sort_by("day").slice(max(found.num_rows - 1, 0)).to_pylist()
+    return {name: last[0][name] for name in ("day", "model", "feedback", "accuracy", "low", "high")} if last else {}
 
 
 def accuracy_since(store: ProjectStore, task: Task, model: str, since: datetime, until: datetime) -> tuple[int, float | None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_assets.charts import markdown
 from ml_assets.features import feature_set as sets
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.resources import Workspace, key, result, stage_asset, told
@@ -27,7 +28,6 @@ from ml_assets.training.model import train_model
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.tuning import Trial, describe, tune
-from ml_assets.visualization.figures import markdown
 
 
 def training_assets(project: str, settings: TrainingSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:

@@ -1,19 +1,16 @@
 """Pictures of how a model does."""
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 
+from ml_assets.charts import INK, as_png, legend_below, new_figure, plot_style
 from ml_assets.tasks import Metric, Task
-from ml_assets.visualization.figures import plot_style
 
 
 def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
     """PNG: the metric of each model as a point with its 95 % interval, in the given order from above."""
-    from matplotlib.figure import Figure
-
     with plot_style():
-        figure = Figure(figsize=(6.4, 1.0 + 0.4 * len(metrics)), layout="constrained")
-        axes = figure.subplots()
+        figure = new_figure(1.0 + 0.4 * len(metrics))
+        axes = figure.add_subplot()
         values = [metric.value for metric in metrics.values()]
         reach = [[m.value - m.low for m in metrics.values()], [m.high - m.value for m in metrics.values()]]
         axes.errorbar(values, range(len(metrics)), xerr=reach, fmt="o", capsize=3)
@@ -21,9 +18,7 @@ def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
         axes.invert_yaxis()
         axes.set_ylim(len(metrics) - 0.5, -0.5)
         axes.set_title(f"{name} on test samples, with 95 % intervals")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+        return as_png(figure)
 
 
 def mistakes(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], task: Task) -> bytes:
@@ -35,15 +30,13 @@ def mistakes(targets: Sequence[str], predicted: Sequence[str], classes: Sequence
 
 def class_figures(targets: Sequence[Collection[str]], predicted: Sequence[Collection[str]], classes: Sequence[str]) -> bytes:
     """PNG: for each class, in how many of the samples that were said to hold it, and that do hold it, that is right."""
-    from matplotlib.figure import Figure
-
     found = {}
     for name in classes:
         said, true = ({i for i, names in enumerate(each) if name in names} for each in (predicted, targets))
         found[f"{name} ({len(true)})"] = (len(said & true) / max(len(said), 1), len(said & true) / max(len(true), 1))
     with plot_style():
-        figure = Figure(figsize=(6.4, 1.4 + 0.34 * len(classes)), layout="constrained")
-        axes = figure.subplots()
+        figure = new_figure(1.4 + 0.34 * len(classes))
+        axes = figure.add_subplot()
         for row, name in enumerate(("precision", "recall")):
             places = [i - 0.19 + 0.38 * row for i in range(len(found))]
             axes.barh(places, [values[row] for values in found.values()], height=0.36, label=name)
@@ -52,16 +45,13 @@ def class_figures(targets: Sequence[Collection[str]], predicted: Sequence[Collec
         axes.set_xlim(0, 1)
         axes.grid(False, axis="y")
         axes.set_title("samples in which each class occurs")
-        figure.legend(loc="outside lower left", ncols=2)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+        legend_below(figure)
+        return as_png(figure)
 
 
 def confusion_matrix(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> bytes:
     """PNG: a row per true class with the share of it that was predicted as each class, and the counts written in."""
     import numpy as np
-    from matplotlib.figure import Figure
 
     index = {name: i for i, name in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)), int)
@@ -71,8 +61,8 @@ def confusion_matrix(targets: Sequence[str], predicted: Sequence[str], classes: 
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     with plot_style():
         size = 2.2 + 0.55 * len(classes)
-        figure = Figure(figsize=(size + 1.2, size), layout="constrained")
-        axes = figure.subplots()
+        figure = new_figure(size, size + 1.2)
+        axes = figure.add_subplot()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
         axes.set_yticks(range(len(classes)), classes)
@@ -87,8 +77,6 @@ def confusion_matrix(targets: Sequence[str], predicted: Sequence[str], classes: 
                 ha="center",
                 va="center",
                 fontsize=8,
-                color="white" if shares[row, column] > 0.5 else "black",
+                color="white" if shares[row, column] > 0.5 else INK,
             )
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+        return as_png(figure)

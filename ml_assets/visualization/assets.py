@@ -4,11 +4,11 @@ from typing import Any
 
 import dagster as dg
 
+from ml_assets.charts import markdown
 from ml_assets.labeling import dataset as datasets
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.resources import Workspace, changed, key, result, stage_asset
 from ml_assets.state.clock import now
-from ml_assets.state.digests import content_id
 from ml_assets.state.home import url
 from ml_assets.tasks import Task
 from ml_assets.visualization import figures, report
@@ -16,12 +16,6 @@ from ml_assets.visualization.settings import VisualizationSettings
 
 OPTIONAL = ("evaluation", "cross_predictions", "batch_predictions")
 """Where the predictions come from; before the first model there are none."""
-PREDICTED = {
-    "test_predictions": ["model", "label", "confidence"],
-    "cross_predictions": ["label", "confidence"],
-    "batch_predictions": ["model", "label", "confidence"],
-}
-"""Their tables, with the columns that the report shows."""
 
 
 def visualization_assets(
@@ -46,29 +40,18 @@ def visualization_assets(
         some; for everybody who wants to see whether they are clean.
         """
         store = workspace.store(project)
-        addresses = {name: url(name) for name in ("dagster", "label_studio", "mlflow")}
-        urls = {name: address for name, address in addresses.items() if address.startswith("http")}  # not a database
         _, tag = datasets.build(store.table("labels").read(), store.table("samples").read(["id", "split"]))
-        data = report.collect(store, modality, task, settings, urls, at=now(), dataset=tag)
-        path = report.write(data, workspace.folder("reports", project))
-        counts = data.overview
-        sources = {source.name: source.samples for source in counts.sources}
-        pictures = {
-            "labels per class": figures.class_counts(counts.classes),
-            "samples per source": figures.source_counts(sources),
-            "labels over time": figures.labels_over_time(counts.days),
-        }
+        data = report.collect(store, modality, task, settings, report.addresses(), at=now(), dataset=tag)
+        path, counts = report.write(data, workspace.folder("reports", project)), data.overview
+        pictures = figures.charts_of(counts)
         return result(
-            store.table("annotations").digest(["sample_id", "value", "labeler", "deleted"])
-            + store.table("samples").digest(["id", "split"])
-            + store.table("label_tasks").digest(["id", "task_id"])
-            + content_id(*(store.table(name).digest(columns) for name, columns in PREDICTED.items()))[:16],
+            report.content_digest(store),
             page=dg.MetadataValue.url(f"{url('explorer')}/{project}/"),
             file=dg.MetadataValue.path(str(path)),
             samples=counts.samples,
             labelled=counts.statuses.get("labelled", 0),
             rejected=counts.rejected,
-            **{name: dg.MetadataValue.md(figures.markdown(png, name)) for name, png in pictures.items()},
+            **{name: dg.MetadataValue.md(markdown(png, name)) for name, png in pictures.items()},
         )
 
     return [dataset_report]

@@ -1,65 +1,28 @@
-"""Charts as PNG for the metadata of assets, and the one look that all charts of the package share."""
+"""Charts of the dataset as PNG, for the metadata of assets."""
 
-import base64
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+
+from ml_assets.charts import INK, PALETTE, REST, SOFT, as_png, legend_below, new_figure, plot_style
+from ml_assets.visualization.overview import Overview
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Eight colours that people with any colour vision tell apart: Okabe & Ito 2008, "Color Universal Design"; yellow and black,
-# which vanish on white and on dark pages, come last.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#595959")
-REST = "#9A9A9A"
-INK, SOFT, LINE = "#1b1b19", "#5c5b55", "#e3e2dd"
-WIDTH = 6.4  # inches
 MAX_BARS = 40
 DAYS, FEWEST_DAYS = 30, 7
 _SPLITS = ("train", "test", "validation")
 
 
-@contextmanager
-def plot_style() -> Iterator[None]:
-    """The look of every chart, for the `with` block around it: quiet axes, no frame, colours of `PALETTE`."""
-    import matplotlib
-    from cycler import cycler
-
-    with matplotlib.rc_context(
-        {
-            "font.family": "sans-serif",
-            "font.size": 9,
-            "text.color": INK,
-            "axes.labelcolor": SOFT,
-            "axes.edgecolor": LINE,
-            "axes.titlesize": 10,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "axes.titlepad": 12,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "axes.prop_cycle": cycler(color=list(PALETTE)),
-            "grid.color": LINE,
-            "grid.linewidth": 0.8,
-            "xtick.color": SOFT,
-            "ytick.color": SOFT,
-            "xtick.major.size": 0,
-            "ytick.major.size": 0,
-            "legend.frameon": False,
-            "legend.fontsize": 9,
-            "figure.dpi": 144,
-            "savefig.facecolor": "white",
-            "svg.fonttype": "none",
-            # file names and class names are words here, never formulas
-            "text.parse_math": False,
-        }
-    ):
-        yield
+def charts_of(counts: Overview) -> dict[str, bytes]:
+    """The charts of a dataset as PNG, by what they show."""
+    return {
+        "labels per class": class_counts(counts.classes),
+        "samples per source": source_counts({source.name: source.samples for source in counts.sources}),
+        "labels over time": labels_over_time(counts.days),
+    }
 
 
 def split_colours(splits: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
@@ -98,7 +61,8 @@ def labels_over_time(days: Mapping[date, Mapping[str, int]]) -> bytes:
     named, rest = names[: len(PALETTE) - 1], names[len(PALETTE) - 1 :]
     span = _span(days)
     with plot_style():
-        figure, axes = _figure(2.6)
+        figure = new_figure(2.6)
+        axes = figure.add_subplot()
         axes.set_title("Annotations per day")
         axes.grid(axis="x", visible=False)
         below = [0] * len(span)
@@ -113,13 +77,7 @@ def labels_over_time(days: Mapping[date, Mapping[str, int]]) -> bytes:
             ticks = range(len(span) - 1, -1, -7)
             axes.set_xticks(list(ticks), [f"{span[i].day} {span[i]:%b}" for i in ticks])
             axes.set_xlim(-0.6, len(span) - 0.4)
-        return _png(figure, axes, len(series))
-
-
-def markdown(png: bytes, alt: str) -> str:
-    """The picture as a Markdown image that holds its data."""
-    words = " ".join(alt.replace("[", "(").replace("]", ")").replace("\\", "/").split())
-    return f"![{words}](data:image/png;base64,{base64.b64encode(png).decode()})"
+        return _finished(figure, axes, len(series))
 
 
 def _span(days: Iterable[date]) -> list[date]:
@@ -132,7 +90,8 @@ def _span(days: Iterable[date]) -> list[date]:
 
 def _bars(title: str, totals: dict[str, dict[str, int]], series: list[str], colours: dict[str, str]) -> bytes:
     with plot_style():
-        figure, axes = _figure(0.9 + 0.27 * max(len(totals), 1) + (0.25 if len(series) > 1 else 0))
+        figure = new_figure(0.9 + 0.27 * max(len(totals), 1) + (0.25 if len(series) > 1 else 0))
+        axes = figure.add_subplot()
         axes.set_title(title)
         axes.grid(axis="y", visible=False)
         axes.spines["bottom"].set_visible(False)
@@ -150,17 +109,7 @@ def _bars(title: str, totals: dict[str, dict[str, int]], series: list[str], colo
         axes.set_ylim(max(len(totals), 1) - 0.4, -0.6)
         axes.set_xlim(0, max([*left, 1]) * 1.08)
         _whole_numbers(axes.xaxis)
-        return _png(figure, axes, len(series) if totals else 0)
-
-
-def _figure(height: float) -> tuple["Figure", "Axes"]:
-    """A figure that draws with Agg and is known to nothing but its caller (pyplot would keep it)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+        return _finished(figure, axes, len(series) if totals else 0)
 
 
 def _whole_numbers(axis: Any) -> None:
@@ -170,16 +119,14 @@ def _whole_numbers(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def _png(figure: "Figure", axes: "Axes", series: int) -> bytes:
+def _finished(figure: "Figure", axes: "Axes", series: int) -> bytes:
     """The finished chart: a legend where there is more than one series, a word where there is nothing to draw."""
     if series > 1:
-        figure.legend(loc="outside lower left", ncols=4, handlelength=0.9, handleheight=0.9, columnspacing=1.4)
+        legend_below(figure)
     if series == 0:
         axes.axis("off")
         axes.text(0, 0.5, "None yet", transform=axes.transAxes, color=SOFT)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return as_png(figure)
 
 
 def _first(names: Mapping[str, Any], size: Callable[[str], int]) -> dict[str, list[str]]:

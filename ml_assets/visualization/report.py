@@ -13,6 +13,8 @@ from typing import Any
 
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Modality
+from ml_assets.state import home
+from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.visualization.dataset import dataset_rows, first_to_show
@@ -25,6 +27,12 @@ from ml_assets.visualization.settings import VisualizationSettings
 TEMPLATES = resources.files("ml_assets.visualization") / "templates"
 SCRIPTS = ("data.js", "show.js", "facets.js", "list.js", "item.js", "page.js")
 PAGES = {"dagster": "Dagster", "label_studio": "Label Studio", "mlflow": "MLflow"}
+PREDICTED = {
+    "test_predictions": ["model", "label", "confidence"],
+    "cross_predictions": ["label", "confidence"],
+    "batch_predictions": ["model", "label", "confidence"],
+}
+"""Tables of what models say of samples, with the columns that the page shows."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,21 @@ class ReportData:
     shown: int
     max_characters: int
     urls: dict[str, str]
+
+
+def addresses() -> dict[str, str]:
+    """Base URLs of the servers that the page links to, by service name; a database in the place of one is left out."""
+    return {name: address for name in PAGES if (address := home.url(name)).startswith("http")}
+
+
+def content_digest(store: ProjectStore) -> str:
+    """Digest of what the page shows of the tables."""
+    return (
+        store.table("annotations").digest(["sample_id", "value", "labeler", "deleted"])
+        + store.table("samples").digest(["id", "split"])
+        + store.table("label_tasks").digest(["id", "task_id"])
+        + content_id(*(store.table(name).digest(columns) for name, columns in PREDICTED.items()))[:16]
+    )
 
 
 def collect(

@@ -18,6 +18,7 @@ from ml_assets.deployment.assets import deployment_assets
 from ml_assets.deployment.bento import Built
 from ml_assets.deployment.rollout import DeploymentFailed, deploy
 from ml_assets.deployment.settings import DeploymentSettings
+from ml_assets.errors import Missing
 from ml_assets.modalities import Text
 from ml_assets.orchestration.resources import Workspace
 from ml_assets.state.clock import now
@@ -111,7 +112,7 @@ def test_a_model_that_was_overwritten_in_mlflow_is_not_deployed_and_the_old_one_
     with pytest.raises(Tampered, match=rf"the model {version} is not used: model\.json in .* is not the file that was made"):
         made(workspace=Workspace())
     assert store.table("bentos").count(f"model = '{version}'") == 0
-    with pytest.raises(dg.Failure, match=f"there is no Bento of {version} yet"):
+    with pytest.raises(Missing, match=f"there is no Bento of {version} yet"):
         deployed(dg.build_asset_context(), workspace=Workspace())
     assert ledger.serving(store) == before
     answer = client.post(f"/{PROJECT}/predict", json={"samples": list(TEXTS)})

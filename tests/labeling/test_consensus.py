@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.labeling.consensus import consolidate
-from ml_assets.labeling.dataset import build
+from ml_assets.labeling.consensus import consolidate, keep, mean_agreement
+from ml_assets.labeling.dataset import build, class_counts
+from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 
 from .animals import AT, TASK
@@ -109,6 +110,24 @@ def test_the_dataset_holds_what_is_agreed_on_with_its_split() -> None:
     assert [(r["id"], r["value"], r["split"]) for r in dataset.to_pylist()] == [("a", "dog", "test"), ("b", "cat", "train")]
     assert tag.startswith("ds-")
     assert len(tag) == 19
+    assert class_counts(dataset, TASK) == {"cat": {"train": 1, "test": 0}, "dog": {"train": 0, "test": 1}}
+
+
+def test_labels_go_with_the_last_annotation_of_their_sample(store: ProjectStore) -> None:
+    table, quoted = store.table("labels"), "it's one"
+    both = [annotation(1, quoted, "ann", "cat"), annotation(2, "b", "ann", "dog"), annotation(3, "b", "bob", "dog")]
+    for annotations in (both, both[1:]):
+        found = consolidate(rows("annotations", annotations), TASK)
+        keep(table, found)
+        assert table.ids() == {row["sample_id"] for row in annotations}
+
+
+def test_agreement_is_that_of_samples_with_several_answers() -> None:
+    alone = [annotation(1, "a", "ann", "cat")]
+    assert mean_agreement(consolidate(rows("annotations", alone), TASK)) is None
+    agreed = [annotation(2, "b", "ann", "dog"), annotation(3, "b", "bob", "dog")]
+    split = [annotation(4, "c", "ann", "dog"), annotation(5, "c", "bob", "cat")]
+    assert mean_agreement(consolidate(rows("annotations", [*alone, *agreed, *split]), TASK)) == pytest.approx(0.75)
 
 
 @given(ANNOTATIONS, st.randoms())

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 from spool.lines import AT, days_ago
 
-from ml_assets.monitoring.figures import accuracy_chart, drift_chart, markdown
+from ml_assets.charts import PALETTE, markdown
+from ml_assets.monitoring.figures import accuracy_chart, drift_chart
 from ml_assets.monitoring.monitors import MONITORS
 from ml_assets.monitoring.profiles import profile, read
 from ml_assets.store.schemas import rows
@@ -48,8 +49,8 @@ def test_accuracy_chart(tmp_path: Path) -> None:
         for m, d in ((1, 5), (1, 3), (1, 2), (2, 2), (2, 0))
     ]  # fmt: skip
     png = accuracy_chart(rows("live_accuracy", made))
-    assert coloured(png, "#1f77b4") > 100
-    assert coloured(png, "#ff7f0e") > 100
+    assert coloured(png, PALETTE[0]) > 100
+    assert coloured(png, PALETTE[1]) > 100
     assert len(accuracy_chart(rows("live_accuracy", made[:1]))) > 1000
     (tmp_path / "accuracy.png").write_bytes(png)
 

@@ -7,17 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml_assets.visualization.figures import (
-    MAX_BARS,
-    PALETTE,
-    REST,
-    class_counts,
-    labels_over_time,
-    markdown,
-    plot_style,
-    source_counts,
-    split_colours,
-)
+from ml_assets.charts import PALETTE, REST, markdown, plot_style
+from ml_assets.visualization.figures import MAX_BARS, class_counts, labels_over_time, source_counts, split_colours
 
 DAY = date(2026, 11, 23)
 
