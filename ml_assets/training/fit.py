@@ -117,7 +117,7 @@ def fit(
         accelerator=where.type,
         devices=1 if where.type == "cpu" else [where.index],
         deterministic=None if where.type == "cpu" else "warn",  # else a GPU's sums differ from run to run
-        precision="bf16-mixed" if architecture.half and has_bfloat16(where) else "32-true",
+        precision="bf16-mixed" if architecture.mixed_precision and has_bfloat16(where) else "32-true",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -206,7 +206,7 @@ def _module(
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
             with placed(self.device):
-                inputs, targets = architecture.varied(*batch)
+                inputs, targets = architecture.augment(*batch)
                 loss = architecture.loss(self.network(inputs), targets, task)
             self.losses.append(loss.detach())
             return loss
