@@ -8,7 +8,7 @@ from ml_assets.features import feature_set as sets
 from ml_assets.features.embeddings import embed_new, table_of
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
-from ml_assets.orchestration.resources import Workspace, result, stage_asset, told
+from ml_assets.orchestration.resources import Workspace, log_to, result, stage_asset
 from ml_assets.state.clock import now
 from ml_assets.state.progress import report
 from ml_assets.tasks import Task
@@ -24,16 +24,16 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
 
         Made from `samples`; used to choose what people label, to train and to find the neighbours of a prediction.
         """
-        store, tell = workspace.store(project), told(context)
+        store, log = workspace.store(project), log_to(context)
         digests, vectors, new = [], 0, 0
         for name in names:
             encoder = modality.encoder(name)
 
-            def say(done: int, total: int, name: str = name) -> None:
-                tell(f"embedded {done} of {total} samples with {name}")
+            def log_progress(done: int, total: int, name: str = name) -> None:
+                log(f"embedded {done} of {total} samples with {name}")
                 report("samples embedded", done, total)
 
-            new += embed_new(store, modality, encoder, say)
+            new += embed_new(store, modality, encoder, log_progress)
             table = table_of(store, encoder)
             digests.append(table.digest(["id"]))
             vectors += table.count()

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ml_assets.features import feature_set as sets
 from ml_assets.modalities import Modality
-from ml_assets.orchestration.resources import Workspace, key, result, stage_asset, told
+from ml_assets.orchestration.resources import Workspace, key, log_to, result, stage_asset
 from ml_assets.state.clock import now
 from ml_assets.state.progress import report
 from ml_assets.store import ProjectStore
@@ -17,13 +17,13 @@ from ml_assets.tasks import Task
 from ml_assets.training import cross
 from ml_assets.training import evaluation as evaluations
 from ml_assets.training.architectures import ARCHITECTURES
-from ml_assets.training.candidates import Candidate, candidates, chosen_model, note_metrics
+from ml_assets.training.candidates import Candidate, candidates, chosen_model, save_metrics
 from ml_assets.training.candidates import save as save_candidates
-from ml_assets.training.code import code_version
 from ml_assets.training.data import split_data
 from ml_assets.training.figures import mistakes
 from ml_assets.training.journal import checkpoint
-from ml_assets.training.model import train_model
+from ml_assets.training.provenance import code_version
+from ml_assets.training.registration import train_model
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
 from ml_assets.training.tuning import Trial, describe, tune
@@ -43,7 +43,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         One study for each feature set and architecture. Compared on validation samples, which come out of the training
         samples. Never sees the test split.
         """
-        store, tracker, tell = workspace.store(project), Tracker(project), told(context)
+        store, tracker, log = workspace.store(project), Tracker(project), log_to(context)
         studies: list[dict[str, Any]] = []
         lines: list[str] = []
         for candidate in _candidates(store, settings):
@@ -53,7 +53,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             def on_trial(trial: Trial, name: str = name) -> None:
                 report("trials", trial.number + 1, settings.trials)
                 score = trial.ended if trial.score is None else f"validation {task.headline()} {trial.score:.4f}"
-                tell(f"{name}: trial {trial.number + 1} of {settings.trials}: {score}, {trial.seconds:.1f} s")
+                log(f"{name}: trial {trial.number + 1} of {settings.trials}: {score}, {trial.seconds:.1f} s")
 
             done = tune(
                 candidate.study,
@@ -67,7 +67,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
                 {"dataset": chosen.dataset, "feature_set": chosen.id, "candidate": name, "code": code_version()},
                 workspace.home / "optuna" / project,
                 on_trial,
-                EpochLog(f"{name}: trial ", candidate.architecture.epochs, tell).of_trial,
+                EpochLog(f"{name}: trial ", candidate.architecture.epochs, log).of_trial,
             )
             studies.append(
                 {
@@ -101,7 +101,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         The one with the highest validation score, or the one that the YAML names, may serve. Weights are safetensors beside
         a JSON description. Used by evaluation and deployment.
         """
-        store, tracker, tell = workspace.store(project), Tracker(project), told(context)
+        store, tracker, log = workspace.store(project), Tracker(project), log_to(context)
         made: list[tuple[Candidate, float, str]] = []
         versions = []
         for candidate in _candidates(store, settings):
@@ -113,7 +113,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             data = split_data(store, chosen, modality, task, best, "train")
             row = train_model(
                 store, chosen, data, best, modality, task, settings.seed, candidate.study, code_version(), tracker, now(),
-                EpochLog(f"{candidate.name}: ", best.epochs, tell).of_model,
+                EpochLog(f"{candidate.name}: ", best.epochs, log).of_model,
                 checkpoint(workspace.home / "optuna" / project, candidate.study, "model"),
             )  # fmt: skip
             made.append((candidate, found[0]["score"], row["id"]))
@@ -151,7 +151,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
             done[row["model"]] = evaluations.evaluate(store, row["model"], chosen, modality, task, settings, tracker)
             evaluations.save(store, done[row["model"]], chosen.dataset, now())
             evaluations.log(done[row["model"]], chosen, task, tracker, store)
-        note_metrics(store, {model: evaluations.flat(found.metrics) for model, found in done.items()})
+        save_metrics(store, {model: evaluations.flat(found.metrics) for model, found in done.items()})
         first, chosen = done[listed[0]["model"]], known[listed[0]["feature_set"]]
         metrics = {name: round(metric.value, 4) for name, metric in first.metrics.items()}
         shown = evaluations.compared([row | {"evaluation": done[row["model"]]} for row in listed], task)
@@ -221,22 +221,22 @@ def training_jobs(project: str) -> list[Any]:
 class EpochLog:
     """Says how a training goes: each epoch to the progress bar, about ten times a line in the log."""
 
-    def __init__(self, what: str, epochs: int, tell: Callable[[str], None]):
-        self.what, self.epochs, self.tell, self.every = what, epochs, tell, max(1, epochs // 10)
+    def __init__(self, what: str, epochs: int, log: Callable[[str], None]):
+        self.what, self.epochs, self.log, self.every = what, epochs, log, max(1, epochs // 10)
 
     def of_trial(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
         """One epoch of a study's trial."""
-        self._say(f"{self.what}{trial + 1}, ", epoch, values)
+        self._epoch(f"{self.what}{trial + 1}, ", epoch, values)
 
     def of_model(self, epoch: int, values: Mapping[str, float]) -> None:
         """One epoch of a model."""
-        self._say(self.what, epoch, values)
+        self._epoch(self.what, epoch, values)
 
-    def _say(self, what: str, epoch: int, values: Mapping[str, float]) -> None:
+    def _epoch(self, what: str, epoch: int, values: Mapping[str, float]) -> None:
         report("epochs", epoch + 1, self.epochs)
         if (epoch + 1) % self.every == 0:
             figures = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self.tell(f"{what}epoch {epoch + 1} of {self.epochs}: {figures}")
+            self.log(f"{what}epoch {epoch + 1} of {self.epochs}: {figures}")
 
 
 def _candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidate]:

@@ -87,7 +87,7 @@ def save(
     return winner
 
 
-def note_metrics(store: ProjectStore, metrics: Mapping[str, dict[str, Any]]) -> None:
+def save_metrics(store: ProjectStore, metrics: Mapping[str, dict[str, Any]]) -> None:
     """Write the test metrics of models, by version, beside their candidates."""
     table = store.table("candidates")
     listed = [

@@ -16,7 +16,7 @@ from ml_assets.store.schemas import rows
 from ml_assets.tasks import Metric, Task
 from ml_assets.training.data import inputs_of, items_of
 from ml_assets.training.figures import comparison, mistakes
-from ml_assets.training.model import registered
+from ml_assets.training.registration import registered
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
 

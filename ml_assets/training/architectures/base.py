@@ -104,7 +104,7 @@ class Architecture(Plugin):
         return task.loss(logits, targets, self.label_smoothing)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """`(batch,)` how right each sample is, 0 to 1: what the task's `quick` names."""
+        """`(batch,)` how right each sample is, 0 to 1: what the task's `trial_metric` names."""
         return task.score(logits, targets)
 
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:

@@ -1,4 +1,4 @@
-"""Trains the model of a study on all labelled training samples and registers it."""
+"""Trains models on all labelled training samples and registers them in MLflow."""
 
 import json
 import tempfile
@@ -17,9 +17,9 @@ from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import SplitData, items_of
 from ml_assets.training.fit import fit
-from ml_assets.training.seal import digests, note_model, of_model
+from ml_assets.training.seal import digests, of_model, record_model
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 from ml_assets.training.tuning import describe
 
 EXAMPLES = 8
@@ -115,7 +115,7 @@ def registered(store: ProjectStore, tracker: Tracker, version: str, folder: Path
     model = TrainedModel.load(found, seal)
     if seal.files is None:
         model.check_examples()
-        note_model(store, version, found)
+        record_model(store, version, found)
     return found, model
 
 
