@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ml_assets.errors import Missing
 from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.store import ProjectStore, quote
@@ -47,6 +48,20 @@ def candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidat
         for chosen in sets.current(store)
         for architecture in settings.architectures
     ]
+
+
+def required_candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidate]:
+    """All candidates, at least one. Raises `Missing` without a feature set."""
+    required_feature_sets(store)
+    return candidates(store, settings)
+
+
+def required_feature_sets(store: ProjectStore) -> list[FeatureSet]:
+    """The current feature sets, at least one. Raises `Missing`."""
+    found = sets.current(store)
+    if not found:
+        raise Missing("there is no feature set yet: run the asset feature_set")
+    return found
 
 
 def best(scores: Mapping[str, float], serve: str | None) -> str:
