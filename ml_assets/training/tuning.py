@@ -49,7 +49,7 @@ class Trial:
     curve: dict[int, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
-        """As it is stored in table `studies`."""
+        """The trial as table `studies` holds it."""
         known = {"number": self.number, "score": self.score, "run_id": self.run_id, "ended": self.ended}
         return known | describe(self.architecture)
 

@@ -137,7 +137,7 @@ class TextArchitecture(Architecture):
         return ids
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Word pieces."""
+        """`(n,)` how many word pieces each text has."""
         return np.asarray((inputs != PAD).sum(1))
 
 

@@ -76,7 +76,7 @@ class CharTagger(Architecture):
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Characters."""
+        """`(n,)` how many characters are read of each text."""
         return np.asarray((inputs > 0).sum(1))
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:

@@ -40,7 +40,7 @@ class FineTune(TextArchitecture):
         return encoder.arrays(items) if isinstance(encoder, Backbone) else super().inputs(items, _trainable(encoder))
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Word pieces; pictures and sounds all cost the same."""
+        """`(n,)` how many word pieces each text has; None of pictures and sounds, which all cost the same."""
         return np.asarray((inputs != PAD).sum(1)) if inputs.dtype == np.int32 else None
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":

@@ -90,7 +90,7 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Units."""
+        """`(n,)` how many units each text has."""
         return super().lengths(inputs[:, :, 0])
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:
