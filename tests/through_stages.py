@@ -29,9 +29,9 @@ from ml_assets.monitoring.traffic import reference_columns
 from ml_assets.store import ProjectStore
 from ml_assets.training.data import split_data
 from ml_assets.training.evaluation import evaluate, log
-from ml_assets.training.model import train_model
+from ml_assets.training.registration import train_model
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 from ml_assets.training.tuning import tune
 
 PROJECT = "curves"

@@ -29,7 +29,7 @@ from ml_assets.store.schemas import rows
 from ml_assets.tasks import Predicted
 from ml_assets.texts.offsets import UNMOVED, Offsets
 from ml_assets.training.data import inputs_of
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 SIZE = 1024
 """Samples per batch."""

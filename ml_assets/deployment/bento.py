@@ -21,7 +21,7 @@ from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.seal import Files, Seal, digests, of_bento
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 SERVICE = Path(__file__).parents[2] / "bento" / "service.py"
 ENTRY = "ml_assets.deployment.endpoint"

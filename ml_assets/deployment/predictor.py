@@ -21,7 +21,7 @@ from ml_assets.store.records import Prediction, prediction_id
 from ml_assets.tasks import TASKS, Task
 from ml_assets.texts.offsets import UNMOVED, Offsets
 from ml_assets.training.seal import Seal
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 LIMITS_FILE = "limits.json"
 """Beside the model in a Bento: its project's `Limits`."""

@@ -201,7 +201,9 @@ class Worker:
         if packed:
             store, bento, model = packed
             # an older Bento, whose files were not noted when it was made; the next worker to load it tries again
-            await self._trying(f"note the files of {bento}", asyncio.to_thread(seal.note_bento, store, bento, model, folder()))
+            await self._trying(
+                f"note the files of {bento}", asyncio.to_thread(seal.record_bento, store, bento, model, folder())
+            )
         return predictor
 
     def _ready(self, predictor: Predictor, deployment: str) -> Live:

@@ -8,7 +8,7 @@ from ml_assets.features import feature_set as sets
 from ml_assets.features.embeddings import embed_with_each
 from ml_assets.features.settings import FeaturesSettings
 from ml_assets.modalities import Modality
-from ml_assets.orchestration.resources import Workspace, result, stage_asset, told
+from ml_assets.orchestration.resources import Workspace, log_to, result, stage_asset
 from ml_assets.state.clock import now
 from ml_assets.tasks import Task
 from ml_assets.texts.tables import markdown_table
@@ -24,7 +24,7 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
 
         Made from `samples`; used to choose what people label, to train and to find the neighbours of a prediction.
         """
-        done = embed_with_each(workspace.store(project), modality, names, told(context))
+        done = embed_with_each(workspace.store(project), modality, names, log_to(context))
         first = modality.encoder(names[0])
         return result(
             done.digest,

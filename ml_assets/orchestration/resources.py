@@ -114,14 +114,14 @@ def needed(spec: dg.AssetSpec) -> list[dg.AssetKey]:
     return [dep.asset_key for dep in spec.deps if dep.asset_key.path[-1] not in names]
 
 
-def told(context: dg.AssetExecutionContext) -> Callable[[str], None]:
-    """Says a line of a step's log where people may read it: on the run's page, and to whoever follows in a terminal."""
+def log_to(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """A function that writes a line of a step's log: on the run's page, and for whoever follows the run in a terminal."""
 
-    def tell(line: str) -> None:
+    def log(line: str) -> None:
         context.log.info(line)
         note(line)
 
-    return tell
+    return log
 
 
 RETRY_SECONDS = 300

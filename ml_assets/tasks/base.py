@@ -75,7 +75,7 @@ class Task(Plugin):
     """Whether a value is the name of one class."""
     reads_items: ClassVar[bool] = False
     """Whether its metrics need the samples themselves."""
-    quick: ClassVar[str] = "accuracy"
+    trial_metric: ClassVar[str] = "accuracy"
     """What `score` measures: trials are compared by it while they run."""
 
     classes: tuple[str, ...]
@@ -201,7 +201,7 @@ class Task(Plugin):
         raise NotImplementedError(f"the task {self.type} needs a network of its own")
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
-        """`(batch,)` how right each sample is, 0 to 1: what `quick` names."""
+        """`(batch,)` how right each sample is, 0 to 1: what `trial_metric` names."""
         raise NotImplementedError(f"the task {self.type} needs a network of its own")
 
     def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:

@@ -40,7 +40,7 @@ class Boxes(Task):
     name_in_yaml: ClassVar[str] = "boxes"
     metric_names: ClassVar[tuple[str, ...]] = ("map_50", "map_50_95")
     modalities: ClassVar[tuple[str, ...]] = ("image",)
-    quick: ClassVar[str] = "recall_50"
+    trial_metric: ClassVar[str] = "recall_50"
 
     classes: tuple[str, ...] = Field(min_length=1)
     """The classes, in the order in which annotators see them."""

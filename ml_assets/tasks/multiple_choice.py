@@ -24,7 +24,7 @@ class MultipleChoice(Task):
 
     name_in_yaml: ClassVar[str] = "multiple_choice"
     metric_names: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1")
-    quick: ClassVar[str] = "jaccard"
+    trial_metric: ClassVar[str] = "jaccard"
 
     classes: tuple[str, ...] = Field(min_length=2)
     """The classes, in the order in which annotators see them."""

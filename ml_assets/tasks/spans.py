@@ -38,7 +38,7 @@ class Spans(Task):
     metric_names: ClassVar[tuple[str, ...]] = ("token_accuracy", "entity_f1")
     modalities: ClassVar[tuple[str, ...]] = ("text",)
     reads_items: ClassVar[bool] = True
-    quick: ClassVar[str] = "token_accuracy"
+    trial_metric: ClassVar[str] = "token_accuracy"
 
     classes: tuple[str, ...] = Field(min_length=1)
     """The classes, in the order in which annotators see them."""

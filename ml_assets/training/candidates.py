@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ml_assets.errors import Missing
 from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.store import ProjectStore, quote
@@ -49,6 +50,20 @@ def candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidat
     ]
 
 
+def required_candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidate]:
+    """All candidates, at least one. Raises `Missing` without a feature set."""
+    required_feature_sets(store)
+    return candidates(store, settings)
+
+
+def required_feature_sets(store: ProjectStore) -> list[FeatureSet]:
+    """The current feature sets, at least one. Raises `Missing`."""
+    found = sets.current(store)
+    if not found:
+        raise Missing("there is no feature set yet: run the asset feature_set")
+    return found
+
+
 def best(scores: Mapping[str, float], serve: str | None) -> str:
     """The candidate that may serve: the one that is named, or else the first of those with the highest validation score."""
     return serve or max(scores, key=lambda name: scores[name])
@@ -87,7 +102,7 @@ def save(
     return winner
 
 
-def note_metrics(store: ProjectStore, metrics: Mapping[str, dict[str, Any]]) -> None:
+def save_metrics(store: ProjectStore, metrics: Mapping[str, dict[str, Any]]) -> None:
     """Write the test metrics of models, by version, beside their candidates."""
     table = store.table("candidates")
     listed = [

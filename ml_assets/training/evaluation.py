@@ -16,8 +16,8 @@ from ml_assets.store.ledger import serving_model
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Metric, Task
 from ml_assets.training.data import inputs_of, items_of
-from ml_assets.training.figures import comparison, mistakes
-from ml_assets.training.model import registered
+from ml_assets.training.figures import mistakes
+from ml_assets.training.registration import registered
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
 
@@ -50,6 +50,23 @@ class Evaluation:
     def passed(self) -> bool:
         """Whether nothing forbids it to serve."""
         return not self.reasons
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Its metrics with four digits behind the point."""
+        return {name: round(metric.value, 4) for name, metric in self.metrics.items()}
+
+    def metadata(self) -> dict[str, Any]:
+        """What people read of it first, by name."""
+        return {
+            **self.figures,
+            "model": self.model,
+            "intervals": flat(self.metrics),
+            "passed": self.passed,
+            "reasons": "; ".join(self.reasons) or "none",
+            "against": self.against or "nothing serves yet",
+            "test_samples": self.samples,
+        }
 
 
 def evaluate(
@@ -117,47 +134,6 @@ def log(done: Evaluation, chosen: FeatureSet, task: Task, tracker: Tracker, stor
                  for k, v in ((name, m.value), (f"{name}_low", m.low), (f"{name}_high", m.high))})  # fmt: skip
     if done.targets:
         run.file("test/mistakes.png", mistakes(done.targets, done.predicted, chosen.classes, task))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Models side by side.
-
-    Args:
-        table: Markdown.
-        picture: PNG of the headline metric with its intervals; None of a single model.
-    """
-
-    table: str
-    picture: bytes | None
-
-
-def compared(listed: Sequence[dict[str, Any]], task: Task) -> Comparison:
-    """Rows of table `candidates`, each with its `evaluation`, as a table and a picture."""
-    names = list(task.metric_names)
-    lines = [
-        f"| candidate | model | validation {task.headline()} | {' | '.join(names)} | the first one's lead | may serve |",
-        f"|---|---|---|{'---|' * len(names)}---|---|",
-    ]
-    for row in listed:
-        found: Evaluation = row["evaluation"]
-        metrics = [f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for name in names if (m := found.metrics.get(name))]
-        cells = metrics or ["no test samples"] * len(names)
-        verdict = "" if not row["chosen"] else ("chosen" if found.passed else f"chosen, but {'; '.join(found.reasons)}")
-        lead = _lead(listed[0]["evaluation"], found, task)
-        lines.append(f"| {row['id']} | {row['model']} | {row['score']:.4f} | {' | '.join(cells)} | {lead} | {verdict} |")
-    shown = {row["id"]: row["evaluation"].metrics[task.headline()] for row in listed if row["evaluation"].metrics}
-    return Comparison("\n".join(lines), comparison(shown, task.headline()) if len(shown) > 1 else None)
-
-
-def _lead(first: Evaluation, other: Evaluation, task: Task) -> str:
-    """By how much the first is ahead in the headline metric on the same test samples, with the paired interval."""
-    if other is first or not first.targets or other.targets != first.targets:
-        return ""
-    values = dict.fromkeys([*first.targets, *first.predicted, *other.predicted])
-    classes = list(dict.fromkeys(name for value in values for name in task.classes_in(value)))
-    found = task.difference(first.targets, first.predicted, other.predicted, classes, 0, first.items)
-    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
 
 
 def flat(metrics: dict[str, Metric]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def fit(
         seed: Of initialisation, batches and dropout; each epoch has its own, so that a continued training is the same.
         validation: Samples to look at now and then.
         on_epoch: Gets the epoch and `train_loss`, `learning_rate` and, after each look at the validation samples, `val_loss`
-            and, by the name of the task's `quick` measure, such as `val_accuracy`.
+            and, by the name of the task's `trial_metric`, such as `val_accuracy`.
         checkpoint: File in which the training is kept while it goes on, and from which it continues after a crash.
         until: Value of `time.monotonic()` at which it stops, wherever it is.
     """
@@ -117,7 +117,7 @@ def fit(
         accelerator=where.type,
         devices=1 if where.type == "cpu" else [where.index],
         deterministic=None if where.type == "cpu" else "warn",  # else a GPU's sums differ from run to run
-        precision="bf16-mixed" if architecture.half and has_bfloat16(where) else "32-true",
+        precision="bf16-mixed" if architecture.mixed_precision and has_bfloat16(where) else "32-true",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -206,7 +206,7 @@ def _module(
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
             with placed(self.device):
-                inputs, targets = architecture.varied(*batch)
+                inputs, targets = architecture.augment(*batch)
                 loss = architecture.loss(self.network(inputs), targets, task)
             self.losses.append(loss.detach())
             return loss
@@ -217,7 +217,7 @@ def _module(
                 found = self.network(inputs)
                 loss, score = plain.loss(found, targets, task), architecture.score(found, targets, task).mean()
             self.log("val_loss", loss, batch_size=len(targets))
-            self.log(f"val_{task.quick}", score, batch_size=len(targets))
+            self.log(f"val_{task.trial_metric}", score, batch_size=len(targets))
 
         def on_train_batch_start(self, _: Any, index: int) -> None:
             if index == 0:  # the hook of the epoch's start is not called in the first epoch after a continuation

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_assets.state.digests import content_id
 from ml_assets.state.progress import note
-from ml_assets.training.code import code_version
+from ml_assets.training.provenance import code_version
 
 logger = logging.getLogger("ml_assets.training")
 
@@ -138,12 +138,12 @@ def keep_whole_lines(file: Path) -> None:
 
 
 def put_aside(file: Path, why: str) -> None:
-    """Rename a file that cannot be used, and say so."""
+    """Rename a file that cannot be used, and log it."""
     damaged = file.with_name(f"{file.name}.damaged")
     os.replace(file, damaged)
-    said = f"{file} was put aside as {damaged.name}: {why}"
-    logger.warning(said)
-    note(said)
+    line = f"{file} was put aside as {damaged.name}: {why}"
+    logger.warning(line)
+    note(line)
 
 
 def _is_entry(line: bytes) -> bool:
@@ -176,8 +176,8 @@ def checkpoint(folder: Path, *training: str) -> Path:
     return file
 
 
-def tell(study: Any, trial: Any, score: float | None) -> None:
-    """Tell Optuna what came of a trial: its score, or that it was ended early."""
+def log_outcome(study: Any, trial: Any, score: float | None) -> None:
+    """Give Optuna what came of a trial: its score, or that it was ended early."""
     import optuna
 
     if score is None:

@@ -12,7 +12,7 @@ class PyfuncModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Load the model folder."""
-        from ml_assets.training.trained import TrainedModel
+        from ml_assets.training.trained_model import TrainedModel
 
         self.model = TrainedModel.load(Path(context.artifacts["folder"]))
 

@@ -61,9 +61,9 @@ class Seal:
         if self.weights is not None and not (weights.is_file() and content_id(weights.read_bytes()) == self.weights):
             raise self._broken(folder, "model.safetensors", "is not the file that was made")
         if self.known:
-            said = _said(folder)
+            described = _description(folder)
             for name, value in self.known.items():
-                if said.get(name) != value:
+                if described.get(name) != value:
                     raise self._broken(folder, "model.json", f"says another {name} than the one that it was made with")
 
     def _broken(self, folder: Path, name: str, how: str) -> Tampered:
@@ -98,27 +98,27 @@ def of_bento(store: ProjectStore, tag: str, version: str) -> Seal:
     own = store.table("models").take([version]).to_pylist()
     row = own[0] if own else {"files": None, "examples": None}
     examples = None if row["examples"] is None else json.loads(row["examples"])
-    noted = store.table("bentos").take([tag], ["files"])["files"].to_pylist()
-    if noted and noted[0] is not None:
-        return Seal(version, json.loads(noted[0]), examples)
+    known = store.table("bentos").take([tag], ["files"])["files"].to_pylist()
+    if known and known[0] is not None:
+        return Seal(version, json.loads(known[0]), examples)
     if row["files"] is not None:
         return Seal(version, json.loads(row["files"]), examples, beside=BESIDE)
     return Seal(version, weights=row["weights"], known=_known(row)) if own else Seal(version)
 
 
-def note_model(store: ProjectStore, version: str, folder: Path) -> None:
+def record_model(store: ProjectStore, version: str, folder: Path) -> None:
     """Write down the files and examples of an older model whose folder has been checked, the first time that it is seen."""
     table = store.table("models")
     for row in table.take([version]).to_pylist():
         if row["files"] is None:
             files = {name: digest for name, digest in digests(folder).items() if name not in BESIDE}
-            row |= {"files": json.dumps(files), "examples": json.dumps(_said(folder)["examples"])}
+            row |= {"files": json.dumps(files), "examples": json.dumps(_description(folder)["examples"])}
             table.upsert(rows("models", [row]))
 
 
-def note_bento(store: ProjectStore, tag: str, version: str, folder: Path) -> None:
+def record_bento(store: ProjectStore, tag: str, version: str, folder: Path) -> None:
     """Write down the files of a Bento of a version before, and of its model, the first time that it has been checked."""
-    note_model(store, version, folder)
+    record_model(store, version, folder)
     table = store.table("bentos")
     for row in table.take([tag]).to_pylist():
         if row["files"] is None:
@@ -130,11 +130,11 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
     return known | {name: json.loads(known[name]) for name in ("architecture", "classes") if name in known}
 
 
-def _said(folder: Path) -> dict[str, Any]:
+def _description(folder: Path) -> dict[str, Any]:
     """What the folder's description says, with the encoder by its name."""
     try:
-        said = json.loads((folder / "model.json").read_bytes())
-        return {**said, "encoder": said["encoder"]["name"]}
+        found = json.loads((folder / "model.json").read_bytes())
+        return {**found, "encoder": found["encoder"]["name"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Tampered(f"model.json in {folder} cannot be read: {error!r}") from error
 

@@ -18,7 +18,7 @@ from ml_assets.tasks import Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.data import train_and_validation
 from ml_assets.training.fit import Examples, fit, predict
-from ml_assets.training.journal import Interrupted, Journal, tell
+from ml_assets.training.journal import Interrupted, Journal, log_outcome
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import TrackedRun, Tracker
 
@@ -49,7 +49,7 @@ class Trial:
     curve: dict[int, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
-        """As it is stored in table `studies`."""
+        """The trial as table `studies` holds it."""
         known = {"number": self.number, "score": self.score, "run_id": self.run_id, "ended": self.ended}
         return known | describe(self.architecture)
 
@@ -104,7 +104,7 @@ def tune(
     """
     began = time.monotonic()
     train, validation = train_and_validation(data, classes, task, settings.validation_share, settings.seed)
-    compared = f"val_{task.quick}"
+    compared = f"val_{task.trial_metric}"
     journal, proposed, trials = Journal(name, folder), _proposals(settings), list[Trial]()
     began -= journal.seconds()  # as if it had never been interrupted
     until = began + settings.minutes * 60 if settings.minutes else math.inf
@@ -177,7 +177,7 @@ def tune(
                 done = run_trial(number, tried, asked, parent.id)
                 journal.end_trial(describe(tried), asked, done.score, done.run_id, done.ended, done.seconds, done.curve)
                 on_trial(done)
-            tell(proposed, asked, done.score)
+            log_outcome(proposed, asked, done.score)
             trials.append(done)
         journal.spend(time.monotonic() - began)
         winner = max((t for t in trials if t.score is not None), key=lambda t: (t.score or 0.0, -t.number))

@@ -17,7 +17,7 @@ from ml_assets.tasks import TASKS, Predicted, Task
 from ml_assets.training import fit as fitting
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
 from ml_assets.training.fit import Examples, fit, logits, predict
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 from ml_assets.training.tuning import describe
 
 from .media import PITCHES, SHAPES, drawn, recorded, saved, small_bert, small_vit, tone
@@ -254,12 +254,12 @@ def test_how_it_learns_is_told_each_epoch(name: str, modality: str, encoder: Enc
     told: list[tuple[int, Mapping[str, float]]] = []
     data, unseen = examples(architecture, encoder, modality), examples(architecture, encoder, modality, 21, seed=1)
     fitted(architecture, encoder, data, 0, unseen, lambda epoch, values: told.append((epoch, dict(values))))
-    quick_one = f"val_{task_of(name).quick}"
+    trial_metric = f"val_{task_of(name).trial_metric}"
     assert [epoch for epoch, _ in told] == list(range(4))
     assert told[0][1]["train_loss"] > told[-1][1]["train_loss"]
     assert told[1][1]["learning_rate"] > told[-1][1]["learning_rate"] >= 0
-    assert {"val_loss", quick_one, "train_loss", "learning_rate"} == set(told[-1][1])
-    assert 0 <= told[-1][1][quick_one] <= 1
+    assert {"val_loss", trial_metric, "train_loss", "learning_rate"} == set(told[-1][1])
+    assert 0 <= told[-1][1][trial_metric] <= 1
 
 
 @EACH

@@ -24,7 +24,7 @@ from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.training.architectures import ARCHITECTURES, MLP
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 PROJECT = "letters"
 CLASSES = ("hockey", "space", "med")

@@ -16,7 +16,7 @@ from ml_assets.features.embeddings import embed_new
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 from .serving import CLASSES, make_model
 

@@ -13,7 +13,7 @@ from ml_assets.deployment import bento
 from ml_assets.deployment.bento import Built
 from ml_assets.deployment.settings import DeploymentSettings
 from ml_assets.tasks import SingleChoice
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 from .serving import CLASSES, PROJECT, TEXTS, Served, end, make_model, records_of, serve
 
@@ -49,7 +49,9 @@ def test_the_same_model_gives_the_same_bento_and_another_model_another(bentos: l
 def test_only_what_serving_needs_goes_in(bentos: list[Built]) -> None:
     inside = {p.relative_to(bentos[0].path / "src").as_posix() for p in (bentos[0].path / "src").rglob("*") if p.is_file()}
     assert {"service.py", "sbom.cdx.json", "model/model.json", "model/model.safetensors", "model/limits.json"} <= inside
-    assert {f"ml_assets/{p}.py" for p in ("state/home", "deployment/endpoint", "modalities/text", "training/trained")} <= inside
+    assert {
+        f"ml_assets/{p}.py" for p in ("state/home", "deployment/endpoint", "modalities/text", "training/trained_model")
+    } <= inside
     assert not [
         p for p in inside if re.search(r"assets\.py|checks\.py|sensors\.py|monitoring|labeling|cli|defs|tests|\.pyc", p)
     ]

@@ -20,7 +20,7 @@ from ml_assets.spool.adoption import adopt
 from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import SingleChoice
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 from .serving import Served, serve_new
 

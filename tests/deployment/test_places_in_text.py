@@ -23,7 +23,7 @@ from ml_assets.state.clock import now
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Predicted, Spans
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 from .inside import inside, key
 from .serving import build_new

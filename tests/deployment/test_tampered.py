@@ -29,7 +29,7 @@ from ml_assets.tasks import SingleChoice
 from ml_assets.training import seal
 from ml_assets.training.seal import Tampered, digests
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 from .serving import CLASSES, PROJECT, TEXTS, Served, end, free_port, make_model, until
 

@@ -34,7 +34,7 @@ IMPORTED = (
     "ml_assets.cli", "ml_assets.commands.status", "ml_assets.commands.trace", "ml_assets.definitions",
     "ml_assets.commands.runner", "ml_assets.services.supervisor", "ml_assets.deployment.endpoint",
     "ml_assets.visualization.explorer",
-    "ml_assets.training.journal", "ml_assets.training.trained", "ml_assets.training.tracking",
+    "ml_assets.training.journal", "ml_assets.training.trained_model", "ml_assets.training.tracking",
     "lance", "torch", "optuna", "starlette.testclient", "pandas",
     "sentence_transformers", "transformers", "great_expectations", "alembic.command", "sqlalchemy.dialects.sqlite",
     "lightning", "boto3",

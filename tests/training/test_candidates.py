@@ -10,7 +10,7 @@ from ml_assets.features.settings import FeaturesSettings
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.training.architectures import TextCNN
-from ml_assets.training.candidates import Candidate, candidates, chosen_model, note_metrics, save
+from ml_assets.training.candidates import Candidate, candidates, chosen_model, save, save_metrics
 from ml_assets.training.settings import TrainingSettings
 
 from .topics import AT, CLASSES, QUICK, TASK, fill
@@ -66,7 +66,7 @@ def test_the_best_on_validation_samples_may_serve_or_the_one_that_is_named(
     assert chosen is not None
     assert chosen["id"] == found[winner]["model"]
 
-    note_metrics(store, {"topics-1": {"accuracy": 0.5}})
+    save_metrics(store, {"topics-1": {"accuracy": 0.5}})
     save(store, made[:2], None, AT)
     again = {row["id"]: row for row in store.table("candidates").read().to_pylist()}
     assert sorted(again) == ["all/mlp", "all/text_cnn"]

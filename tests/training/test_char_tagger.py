@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ml_assets.modalities import Text
 from ml_assets.tasks import Spans
 from ml_assets.training.architectures import CharTagger
-from ml_assets.training.architectures.crf import best_path, forbidden_steps, log_partition, marginals, score_of
+from ml_assets.training.architectures.networks.crf import best_path, forbidden_steps, log_partition, marginals, score_of
 from ml_assets.training.fit import Examples, fit, predict
 
 ENCODER = Text().encoder("minilm")

@@ -12,7 +12,7 @@ from PIL import Image as Picture
 from ml_assets.modalities import Text
 from ml_assets.tasks import Boxes
 from ml_assets.training.architectures import Detector
-from ml_assets.training.architectures.detector import _moved
+from ml_assets.training.architectures.networks.detector import moved as move
 from ml_assets.training.fit import Examples, fit, predict
 
 ENCODER = Text().encoder("minilm")
@@ -96,7 +96,7 @@ def test_where_pictures_are_moved_their_boxes_move_along() -> None:
     pictures = torch.full((200, 3, 64, 64), -1.0)
     pictures[:, :, 20:36, 30:54] = 1
     targets = torch.tensor([[[1, 42 / 64, 28 / 64, 24 / 64, 16 / 64], [-1] * 5]]).expand(200, 2, 5)
-    moved, boxes = _moved(pictures, targets, 0.3)
+    moved, boxes = move(pictures, targets, 0.3)
     there = boxes[:, 0, 0] == 1
     assert 100 < there.sum() < 200, "some are out of sight"
     assert (boxes[:, 1] == -1).all()
@@ -110,7 +110,7 @@ def test_where_pictures_are_moved_their_boxes_move_along() -> None:
 
 def test_pictures_that_are_not_moved_stay_where_they_are() -> None:
     pictures, targets = torch.rand(4, 1, 64, 32), torch.tensor([[[0, 0.5, 0.5, 0.2, 0.2], [-1] * 5]]).expand(4, 2, 5)
-    moved, boxes = _moved(pictures, targets, 0)
+    moved, boxes = move(pictures, targets, 0)
     assert torch.allclose(moved, pictures, atol=1e-5)
     assert torch.allclose(boxes, targets)
 

@@ -23,10 +23,10 @@ from ml_assets.training.candidates import save as save_candidates
 from ml_assets.training.checks import training_checks
 from ml_assets.training.data import split_data
 from ml_assets.training.evaluation import Evaluation, evaluate, flat, save
-from ml_assets.training.model import train_model
+from ml_assets.training.registration import train_model
 from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 
 from .topics import AT, CLASSES, QUICK, SETTINGS, TASK, fill
 

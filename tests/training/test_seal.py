@@ -16,10 +16,10 @@ from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.training import evaluation, seal
 from ml_assets.training.data import split_data
-from ml_assets.training.model import registered, train_model
+from ml_assets.training.registration import registered, train_model
 from ml_assets.training.seal import Seal, Tampered, digests
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import ModelError, TrainedModel
+from ml_assets.training.trained_model import ModelError, TrainedModel
 
 from .topics import AT, CLASSES, QUICK, SETTINGS, TASK, fill
 

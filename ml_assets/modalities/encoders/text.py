@@ -99,7 +99,7 @@ class TextEncoder(WordPieces):
         return [found.ids for found in self._model().cut(items)] if items else []
 
     def offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """As the model's tokenizer says, which also folds case and accents; the offsets are those of the text as it stands."""
+        """Where each word piece stands in the text as it is given, though the tokenizer may fold case and accents."""
         return [found.offsets for found in self._model().cut(items)] if items else []
 
     def word_vectors(self) -> "torch.Tensor":

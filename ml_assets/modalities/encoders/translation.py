@@ -135,28 +135,20 @@ def translate(source: str, folder: Path) -> None:
     """Write the model for OpenVINO, its tokenizer and what is known of it. Raises `ValueError` if the vectors differ."""
     import torch
 
+    from ml_assets.modalities.encoders.networks import SentenceEmbedding
+
     openvino = import_openvino()
     model = loaded(source, 128, torch.device("cpu"), torch.float32)
     if getattr(model, "default_prompt_name", None):
         raise InvalidValue("it puts words of its own before each text")
     tokenizer, about = described(model)
-
-    class Embedded(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.model({"input_ids": input_ids, "attention_mask": attention_mask})["sentence_embedding"]
-            return found
-
     pieces = torch.full((2, 16), about.padding, dtype=torch.int64)
     mask = torch.ones_like(pieces)
     mask[1, 9:] = 0
     inputs = [(name, [-1, -1], openvino.Type.i64) for name in ("input_ids", "attention_mask")]
     with torch.inference_mode():
         converted = openvino.convert_model(
-            Embedded().eval(), example_input={"input_ids": pieces, "attention_mask": mask}, input=inputs
+            SentenceEmbedding(model).eval(), example_input={"input_ids": pieces, "attention_mask": mask}, input=inputs
         )
     openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")

@@ -13,7 +13,6 @@ from ml_assets.training.architectures.base import Architecture
 
 if TYPE_CHECKING:
     import optuna
-    import torch
     from torch import nn
 
 
@@ -56,42 +55,11 @@ class AudioCNN(Architecture):
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """Four convolutions over time and bands, mean and maximum over time, Dropout, Linear. It takes out the level itself."""
-        import torch
-        from torch import nn
+        from ml_assets.training.architectures.networks.audio_cnn import AudioCNNModule
 
-        options = self
-
-        def layer(before: int, after: int, stride: int) -> "nn.Module":
-            return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                width = options.width
-                self.layers = nn.Sequential(
-                    layer(1, width, 2),
-                    layer(width, 2 * width, 2),
-                    layer(2 * width, 3 * width, 2),
-                    layer(3 * width, 4 * width, 1),
-                )
-                bands = -(-options.mels // 8)
-                self.across = nn.Sequential(
-                    nn.Conv1d(4 * width * bands, 4 * width, 1, bias=False), nn.BatchNorm1d(4 * width), nn.ReLU(),
-                    nn.Conv1d(4 * width, 4 * width, 3, padding=1, bias=False), nn.BatchNorm1d(4 * width), nn.ReLU(),
-                )  # fmt: skip
-                self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(8 * width, outputs))
-
-            def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
-                mel = batch.clamp(min=-8)
-                mel = (mel - mel.mean((1, 2), keepdim=True)) / 2
-                if self.training:
-                    mel = disturbed(mel, options.shift, options.masked)
-                found = self.layers(mel.unsqueeze(1).contiguous(memory_format=torch.channels_last))
-                states = self.across(found.flatten(1, 2))
-                logits: torch.Tensor = self.head(torch.cat([states.mean(2), states.amax(2)], 1))
-                return logits.float()
-
-        return Network()
+        return AudioCNNModule(
+            outputs, mels=self.mels, width=self.width, dropout=self.dropout, shift=self.shift, masked=self.masked
+        )
 
     def suggest(self, trial: "optuna.Trial") -> Self:
         """Learning rate, weight decay, dropout and how much is masked."""
@@ -103,20 +71,3 @@ class AudioCNN(Architecture):
                 "masked": trial.suggest_float("masked", 0.0, 0.3),
             }
         )
-
-
-def disturbed(mel: "torch.Tensor", shift: float, masked: float) -> "torch.Tensor":
-    """`(batch, bands, frames)` spectrograms, each moved in time and with one stretch of bands and one of time set to 0."""
-    import torch
-
-    n, bands, frames = mel.shape
-    moves = ((2 * torch.rand(n, 1) - 1) * shift * frames).long()
-    at = (torch.arange(frames) + moves) % frames
-    mel = mel.gather(2, at.unsqueeze(1).expand(n, bands, frames))
-    for axis, size in ((1, bands), (2, frames)):
-        length = torch.rand(n, 1) * masked * size
-        start = torch.rand(n, 1) * (size - length)
-        places = torch.arange(size)
-        hidden = (places >= start) & (places < start + length)
-        mel = mel.masked_fill(hidden.unsqueeze(3 - axis), 0.0)
-    return mel

@@ -54,7 +54,7 @@ class Architecture(Plugin):
     """Whether its inputs are the stored embeddings."""
     marks_spans: ClassVar[bool] = False
     """Whether its answers are spans, of which it may be unable to tell some: `unreachable` says which."""
-    half: ClassVar[bool] = False
+    mixed_precision: ClassVar[bool] = False
     """Whether the network is fitted in bfloat16 where the processor is faster with it. Pays for large networks only."""
     predict_batch: ClassVar[int] = 4096
     """Samples that go through it together when it predicts."""
@@ -84,7 +84,7 @@ class Architecture(Plugin):
         """`(n, …)` what it learns of the samples with these values and inputs."""
         return task.targets(values, classes)
 
-    def varied(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    def augment(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
         """A batch as it is learnt from: varied by chance where that teaches what does not matter. By default as it is."""
         return inputs, targets
 
@@ -104,7 +104,7 @@ class Architecture(Plugin):
         return task.loss(logits, targets, self.label_smoothing)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """`(batch,)` how right each sample is, 0 to 1: what the task's `quick` names."""
+        """`(batch,)` how right each sample is, 0 to 1: what the task's `trial_metric` names."""
         return task.score(logits, targets)
 
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
@@ -125,7 +125,7 @@ class TextArchitecture(Architecture):
 
     modalities: ClassVar[tuple[str, ...]] = ("text",)
     embedded: ClassVar[bool] = False
-    half: ClassVar[bool] = True
+    mixed_precision: ClassVar[bool] = True
     predict_batch: ClassVar[int] = 64
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
@@ -137,7 +137,7 @@ class TextArchitecture(Architecture):
         return ids
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Word pieces."""
+        """`(n,)` how many word pieces each text has."""
         return np.asarray((inputs != PAD).sum(1))
 
 
@@ -149,37 +149,6 @@ def beside_words(sample: int, value: str, starts: NDArray[Any], ends: NDArray[An
         for span in json.loads(value)
         if span["start"] not in begins or span["end"] not in stops
     ]
-
-
-def pieces_and_mask(ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-    """`(batch, t)` word pieces, cut at the longest text of the batch and 0 behind the ends, and where the texts are."""
-    longest = max(1, int((ids != PAD).sum(1).max()))
-    ids = ids[:, :longest].long()
-    mask = ids != PAD
-    return ids.masked_fill(~mask, 0), mask
-
-
-def frozen_words(encoder: Encoder, dropout: float) -> "nn.Module":
-    """A module from `(batch, t)` word pieces to their `(batch, t, d)` vectors, after dropout, and the mask of the texts.
-
-    The vectors are those with which the encoder begins. They are not learnt, and not saved: they come with the encoder.
-    """
-    from torch import nn
-
-    vectors = reader(encoder).word_vectors()
-
-    class FrozenWords(nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("vectors", vectors, persistent=False)
-            self.dropout = nn.Dropout(dropout)
-            self.size = vectors.shape[1]
-
-        def forward(self, ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-            pieces, mask = pieces_and_mask(ids)
-            return self.dropout(nn.functional.embedding(pieces, self.vectors)), mask
-
-    return FrozenWords()
 
 
 def reader(encoder: Encoder) -> WordPieces:

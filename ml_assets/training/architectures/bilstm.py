@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field
 
 from ml_assets.modalities import Encoder
-from ml_assets.training.architectures.base import TextArchitecture, frozen_words
+from ml_assets.training.architectures.base import TextArchitecture, reader
 
 if TYPE_CHECKING:
     import optuna
-    import torch
     from torch import nn
 
 
@@ -17,7 +16,7 @@ class BiLSTM(TextArchitecture):
     """Recurrent network that knows the order of words. Slower than `text_cnn` on long texts."""
 
     name_in_yaml: ClassVar[str] = "bilstm"
-    half: ClassVar[bool] = False
+    mixed_precision: ClassVar[bool] = False
 
     epochs: int = Field(12, ge=1, le=10_000)
     """Passes over the training samples."""
@@ -30,28 +29,9 @@ class BiLSTM(TextArchitecture):
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """The encoder's word vectors (frozen), Dropout, LSTM in both directions, max over the text, Dropout, Linear."""
-        from torch import nn
-        from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+        from ml_assets.training.architectures.networks.bilstm import BiLSTMModule
 
-        options = self
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.words = frozen_words(encoder, options.dropout)
-                self.dropout = nn.Dropout(options.dropout)
-                self.lstm = nn.LSTM(self.words.size, options.hidden, batch_first=True, bidirectional=True)
-                self.head = nn.Linear(2 * options.hidden, outputs)
-
-            def forward(self, ids: "torch.Tensor") -> "torch.Tensor":
-                inputs, mask = self.words(ids)
-                lengths = mask.sum(1).clamp(min=1).cpu()
-                packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-                states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, padding_value=float("-inf"))
-                logits: torch.Tensor = self.head(self.dropout(states.amax(1)))
-                return logits.float()
-
-        return Network()
+        return BiLSTMModule(reader(encoder).word_vectors(), outputs, self.hidden, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
         """Hidden units, dropout and learning rate."""

@@ -14,9 +14,8 @@ from pydantic import Field
 
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
+from ml_assets.texts.word_units import CODES, code, runs
 from ml_assets.training.architectures.base import Architecture, Unreachable, beside_words
-from ml_assets.training.architectures.crf import best_path, forbidden_steps, log_partition, marginals, score_of
-from ml_assets.training.architectures.words import CODES, KINDS, code, runs
 
 if TYPE_CHECKING:
     import optuna
@@ -27,10 +26,6 @@ IGNORED = -100
 """The target behind the end of a text."""
 BUCKETS = 32_749
 """Characters that are told apart, and pairs of them: the Chinese characters in common use have a bucket each."""
-KNOWN = 1_048_573
-"""Characters and pairs of which it is noted whether training showed them: the vectors of others were never learnt."""
-KIND = 8
-"""Size of the vectors of the categories of characters."""
 PREDICTED_TOGETHER = 64
 """Texts whose labels are decoded together."""
 
@@ -81,7 +76,7 @@ class CharTagger(Architecture):
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Characters."""
+        """`(n,)` how many characters are read of each text."""
         return np.asarray((inputs > 0).sum(1))
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:
@@ -107,67 +102,28 @@ class CharTagger(Architecture):
         The result is `(batch, t + 2 k + 2, 2 k + 1)` of `k` outputs: the logits of each character's labels, and behind these
         what the random field adds for each step from label to label.
         """
-        import torch
-        from torch import nn
+        from ml_assets.training.architectures.networks.char_tagger import CharTaggerModule
 
-        options, labels = self, 2 * outputs + 1
-
-        class Tagger(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.character = nn.Embedding(BUCKETS, options.size)
-                self.pair = nn.Embedding(BUCKETS, options.size)
-                self.kind = nn.Embedding(len(KINDS) + 1, KIND)
-                self.project = nn.Linear(3 * options.size + KIND, options.width)
-                far = [2**i for i in range(options.layers)]
-                self.convolutions = nn.ModuleList(
-                    nn.Conv1d(options.width, options.width, 3, padding=each, dilation=each) for each in far
-                )
-                self.norms = nn.ModuleList(nn.LayerNorm(options.width) for _ in far)
-                self.dropout = nn.Dropout(options.dropout)
-                self.head = nn.Linear(options.width, labels)
-                self.steps = nn.Parameter(torch.zeros(labels + 1, labels))
-                self.register_buffer("known", torch.zeros(KNOWN, dtype=torch.bool))
-                self.register_buffer("forbidden", forbidden_steps(labels), persistent=False)
-                for each in (self.character, self.pair, self.kind):
-                    nn.init.normal_(each.weight, std=0.3)
-
-            def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
-                longest = max(1, int((inputs > 0).sum(1).max()))
-                codes = inputs[:, :longest].long()
-                there = (codes > 0).unsqueeze(2)
-                pairs = nn.functional.pad(codes, (1, 1))
-                pairs = pairs[:, :-1] * 8191 + pairs[:, 1:]
-                pair = self.seen(self.pair(pairs % BUCKETS), pairs)
-                character = self.seen(self.character(codes % BUCKETS), codes)
-                each = (character, pair[:, :-1], pair[:, 1:], self.kind(codes // BUCKETS))
-                found = self.project(self.dropout(torch.cat(each, 2)))
-                for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-                    around = convolution((norm(found) * there).transpose(1, 2)).transpose(1, 2)
-                    found = found + self.dropout(nn.functional.gelu(around))
-                emissions = nn.functional.pad(self.head(found), (0, 0, 0, inputs.shape[1] - longest))
-                return torch.cat([emissions, (self.steps + self.forbidden).expand(len(inputs), -1, -1)], 1)
-
-            def seen(self, vectors: "torch.Tensor", keys: "torch.Tensor") -> "torch.Tensor":
-                """The vectors; hidden are some of them in training, and later those of what training never showed."""
-                places = keys % KNOWN
-                if self.training:
-                    self.known[places] = True
-                    return vectors * (torch.rand(keys.shape) >= options.hidden).unsqueeze(2)
-                return vectors * self.known[places].unsqueeze(2)
-
-        return Tagger()
+        return CharTaggerModule(
+            outputs, size=self.size, width=self.width, layers=self.layers, dropout=self.dropout, hidden=self.hidden
+        )
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
         """The negative log-likelihood of the labels under the random field, by character; nothing is smoothed."""
-        emissions, steps, mask = _parts(logits, targets != IGNORED)
+        from ml_assets.training.architectures.networks.char_tagger import emissions_and_steps
+        from ml_assets.training.architectures.networks.crf import log_partition, score_of
+
+        emissions, steps, mask = emissions_and_steps(logits, targets != IGNORED)
         labels = targets[:, : mask.shape[1]]
         total = log_partition(emissions, steps, mask) - score_of(emissions, steps, mask, labels)
         return total.sum() / mask.sum().clamp(min=1)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
         """Share of characters whose class is right, whether they begin a span or not."""
-        emissions, steps, mask = _parts(logits, targets != IGNORED)
+        from ml_assets.training.architectures.networks.char_tagger import emissions_and_steps
+        from ml_assets.training.architectures.networks.crf import best_path
+
+        emissions, steps, mask = emissions_and_steps(logits, targets != IGNORED)
         found = best_path(emissions, steps, mask)
         right = ((found + 1) // 2 == (targets[:, : mask.shape[1]] + 1) // 2) & mask
         return right.sum(1) / mask.sum(1).clamp(min=1)
@@ -180,11 +136,14 @@ class CharTagger(Architecture):
         """
         import torch
 
+        from ml_assets.training.architectures.networks.char_tagger import emissions_and_steps
+        from ml_assets.training.architectures.networks.crf import best_path, marginals
+
         values, confidence = [], np.ones(len(logits), np.float32)
         scores = np.zeros((len(logits), len(classes)), np.float32)
         for first in range(0, len(logits), PREDICTED_TOGETHER):
             part = slice(first, first + PREDICTED_TOGETHER)
-            emissions, steps, mask = _parts(torch.from_numpy(logits[part]), torch.from_numpy(inputs[part] > 0))
+            emissions, steps, mask = emissions_and_steps(torch.from_numpy(logits[part]), torch.from_numpy(inputs[part] > 0))
             paths, chances = best_path(emissions, steps, mask).numpy(), marginals(emissions, steps, mask).numpy()
             for i, (path, chance, read) in enumerate(zip(paths, chances, mask.sum(1).tolist(), strict=True), first):
                 best, chance = path[:read], chance[:read]
@@ -212,10 +171,3 @@ class CharTagger(Architecture):
 def _bucket(character: str) -> int:
     """The character's category and bucket, never 0."""
     return code(character) // CODES * BUCKETS + ord(character) % BUCKETS
-
-
-def _parts(logits: "torch.Tensor", there: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
-    """Emissions and mask, cut at the longest text, and the steps, of what the network gives."""
-    labels = logits.shape[2]
-    longest = max(1, int(there.sum(1).max()))
-    return logits[:, :longest], logits[0, -labels - 1 :], there[:, :longest]

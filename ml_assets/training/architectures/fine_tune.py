@@ -9,11 +9,10 @@ from pydantic import Field
 
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Backbone, Encoder, WordPieces
-from ml_assets.training.architectures.base import PAD, TextArchitecture, pieces_and_mask
+from ml_assets.training.architectures.base import PAD, TextArchitecture
 
 if TYPE_CHECKING:
     import optuna
-    import torch
     from torch import nn
 
 
@@ -41,34 +40,16 @@ class FineTune(TextArchitecture):
         return encoder.arrays(items) if isinstance(encoder, Backbone) else super().inputs(items, _trainable(encoder))
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Word pieces; pictures and sounds all cost the same."""
+        """`(n,)` how many word pieces each text has; None of pictures and sounds, which all cost the same."""
         return np.asarray((inputs != PAD).sum(1)) if inputs.dtype == np.int32 else None
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """A copy of the encoder's network, mean over the word pieces, the picture or the time, Dropout, Linear."""
-        return (
-            _on_backbone(encoder, outputs, self.dropout) if isinstance(encoder, Backbone) else self._on_pieces(encoder, outputs)
-        )
+        from ml_assets.training.architectures.networks.fine_tune import FineTunedBackbone, FineTunedTransformer
 
-    def _on_pieces(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        from torch import nn
-
-        transformer, dropout = _trainable(encoder).transformer(), self.dropout
-
-        class FineTuned(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.transformer = transformer
-                self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(transformer.config.hidden_size, outputs))
-
-            def forward(self, ids: "torch.Tensor") -> "torch.Tensor":
-                pieces, mask = pieces_and_mask(ids)
-                hidden = self.transformer(input_ids=pieces, attention_mask=mask).last_hidden_state
-                weights = mask.unsqueeze(2).to(hidden.dtype)
-                head: torch.Tensor = self.head((hidden * weights).sum(1) / weights.sum(1).clamp(min=1))
-                return head.float()
-
-        return FineTuned()
+        if isinstance(encoder, Backbone):
+            return FineTunedBackbone(encoder.backbone(), encoder.dimensions, outputs, self.dropout)
+        return FineTunedTransformer(_trainable(encoder).transformer(), outputs, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
         """Learning rates and epochs."""
@@ -87,22 +68,6 @@ class FineTune(TextArchitecture):
             {"params": list(encoder.parameters())},
             {"params": list(head.parameters()), "lr": self.head_learning_rate},
         ]
-
-
-def _on_backbone(encoder: Backbone, outputs: int, dropout: float) -> "nn.Module":
-    from torch import nn
-
-    class FineTuned(nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.transformer = encoder.backbone()
-            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.dimensions, outputs))
-
-        def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
-            logits: torch.Tensor = self.head(self.transformer(batch))
-            return logits.float()
-
-    return FineTuned()
 
 
 def _trainable(encoder: Encoder) -> WordPieces:

@@ -10,7 +10,6 @@ from ml_assets.training.architectures.base import Architecture
 
 if TYPE_CHECKING:
     import optuna
-    import torch
     from torch import nn
 
 
@@ -37,43 +36,16 @@ class Fusion(Architecture):
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """Per part Linear, GELU, LayerNorm; then Dropout, Linear, GELU, Dropout, Linear."""
-        import torch
-        from torch import nn
+        from ml_assets.training.architectures.networks.fusion import FusionModule
 
-        blocks = list(_mixed(encoder).blocks.values())
-        width, left_out = self.width, self.part_dropout
-
-        class Joined(nn.Module):  # type: ignore[misc]
-            def __init__(self, options: "Fusion") -> None:
-                super().__init__()
-                sizes = [block.stop - block.start for block in blocks]
-                self.parts = nn.ModuleList(
-                    nn.Sequential(nn.Linear(size, width), nn.GELU(), nn.LayerNorm(width)) for size in sizes
-                )
-                self.missing = nn.Parameter(torch.zeros(len(blocks), width))
-                self.head = nn.Sequential(
-                    nn.Dropout(options.dropout),
-                    nn.Linear(len(blocks) * width, options.hidden),
-                    nn.GELU(),
-                    nn.Dropout(options.dropout),
-                    nn.Linear(options.hidden, outputs),
-                )
-
-            def forward(self, vectors: "torch.Tensor") -> "torch.Tensor":
-                found = []
-                for block, part, missing in zip(blocks, self.parts, self.missing, strict=True):
-                    vector = vectors[:, block]
-                    norm = vector.norm(dim=1, keepdim=True)
-                    there = norm > 0
-                    if self.training and left_out:
-                        there = there & (torch.rand_like(norm) >= left_out)
-                    # of the same size whatever the part's dimensions and however many parts there are
-                    scaled = vector / norm.clamp(min=1e-12) * vector.shape[1] ** 0.5
-                    found.append(torch.where(there, part(scaled), missing))
-                logits: torch.Tensor = self.head(torch.cat(found, dim=1))
-                return logits
-
-        return Joined(self)
+        return FusionModule(
+            list(_mixed(encoder).blocks.values()),
+            outputs,
+            width=self.width,
+            hidden=self.hidden,
+            dropout=self.dropout,
+            part_dropout=self.part_dropout,
+        )
 
     def suggest(self, trial: "optuna.Trial") -> Self:
         """Width, dropouts and learning rate."""

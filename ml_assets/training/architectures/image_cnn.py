@@ -1,6 +1,5 @@
 """A small residual network for pictures (He et al. 2016, arXiv:1512.03385), learnt from nothing."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -14,7 +13,6 @@ from ml_assets.training.architectures.base import Architecture
 
 if TYPE_CHECKING:
     import optuna
-    import torch
     from torch import nn
 
 
@@ -57,52 +55,18 @@ class ImageCNN(Architecture):
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """Three stages of two residual blocks, mean over the picture, Dropout, Linear. It normalises the pixels itself."""
-        import torch
-        from torch import nn
+        from ml_assets.training.architectures.networks.image_cnn import ImageCNNModule
 
-        options = self
-
-        class Block(nn.Module):  # type: ignore[misc]
-            def __init__(self, before: int, after: int, stride: int) -> None:
-                super().__init__()
-                self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-                self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
-                self.norms = nn.ModuleList([nn.BatchNorm2d(after), nn.BatchNorm2d(after)])
-                self.past = (
-                    nn.Identity()
-                    if stride == 1 and before == after
-                    else nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(before, after, 1, bias=False))
-                )
-
-            def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
-                inner = self.norms[0](self.first(inputs)).relu()
-                return (self.norms[1](self.second(inner)) + self.past(inputs)).relu()
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                width = options.width
-                self.stages = nn.Sequential(
-                    nn.Conv2d(options.channels, width, 3, 1, 1, bias=False),
-                    nn.BatchNorm2d(width),
-                    nn.ReLU(),
-                    nn.MaxPool2d(2),
-                    *(Block(width, width, 1), Block(width, 2 * width, 2)),
-                    *(Block(2 * width, 2 * width, 1), Block(2 * width, 4 * width, 2)),
-                    Block(4 * width, 4 * width, 1),
-                )
-                self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(4 * width, outputs))
-                self.to(memory_format=torch.channels_last)
-
-            def forward(self, batch: "torch.Tensor") -> "torch.Tensor":
-                pictures = batch.float() / 127.5 - 1
-                if self.training:
-                    pictures = moved(pictures, options.shift, options.rotation, options.zoom, options.mirror)
-                features = self.stages(pictures.contiguous(memory_format=torch.channels_last))
-                logits: torch.Tensor = self.head(features.mean((2, 3)))
-                return logits.float()
-
-        return Network()
+        return ImageCNNModule(
+            outputs,
+            channels=self.channels,
+            width=self.width,
+            dropout=self.dropout,
+            shift=self.shift,
+            rotation=self.rotation,
+            zoom=self.zoom,
+            mirror=self.mirror,
+        )
 
     def suggest(self, trial: "optuna.Trial") -> Self:
         """Learning rate, dropout, weight decay, and how far pictures are turned."""
@@ -114,20 +78,3 @@ class ImageCNN(Architecture):
                 "rotation": trial.suggest_float("rotation", 0.0, 20.0),
             }
         )
-
-
-def moved(pictures: "torch.Tensor", shift: float, rotation: float, zoom: float, mirror: bool) -> "torch.Tensor":
-    """`(batch, c, h, w)` pictures, each moved, turned and zoomed at random; their edges go on outside."""
-    import torch
-    from torch.nn.functional import affine_grid, grid_sample
-
-    n = len(pictures)
-    angle, scale, across, down = (2 * torch.rand(4, n) - 1) * torch.tensor(
-        [[math.radians(rotation)], [zoom], [2 * shift], [2 * shift]]
-    )
-    scale = 1 + scale
-    side = 1 - 2 * (torch.rand(n) < 0.5).float() if mirror else torch.ones(n)
-    cos, sin = angle.cos() * scale, angle.sin() * scale
-    moves = torch.stack([torch.stack([cos * side, -sin, across], 1), torch.stack([sin * side, cos, down], 1)], 1)
-    grid = affine_grid(moves, list(pictures.shape), align_corners=False)
-    return grid_sample(pictures, grid, padding_mode="border", align_corners=False)

@@ -24,16 +24,9 @@ class MLP(Architecture):
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """LayerNorm, Dropout, Linear, GELU, Dropout, Linear."""
-        from torch import nn
+        from ml_assets.training.architectures.networks.mlp import MLPModule
 
-        return nn.Sequential(
-            nn.LayerNorm(encoder.dimensions),
-            nn.Dropout(self.dropout),
-            nn.Linear(encoder.dimensions, self.hidden),
-            nn.GELU(),
-            nn.Dropout(self.dropout),
-            nn.Linear(self.hidden, outputs),
-        )
+        return MLPModule(encoder.dimensions, outputs, self.hidden, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
         """Hidden units, dropout, learning rate and weight decay around values that suit a few hundred labels."""

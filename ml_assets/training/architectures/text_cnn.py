@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field
 
 from ml_assets.modalities import Encoder
-from ml_assets.training.architectures.base import TextArchitecture, frozen_words
+from ml_assets.training.architectures.base import TextArchitecture, reader
 
 if TYPE_CHECKING:
     import optuna
-    import torch
     from torch import nn
 
 
@@ -31,28 +30,9 @@ class TextCNN(TextArchitecture):
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
         """The encoder's word vectors (frozen), Dropout, one Conv1d and max per width, Dropout, Linear."""
-        import torch
-        from torch import nn
+        from ml_assets.training.architectures.networks.text_cnn import TextCNNModule
 
-        options = self
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.words = frozen_words(encoder, options.dropout)
-                size, filters = self.words.size, options.filters
-                self.convolutions = nn.ModuleList(nn.Conv1d(size, filters, w, padding=w - 1) for w in options.widths)
-                self.dropout = nn.Dropout(options.dropout)
-                self.head = nn.Linear(filters * len(options.widths), outputs)
-
-            def forward(self, ids: "torch.Tensor") -> "torch.Tensor":
-                inputs, mask = self.words(ids)
-                inputs = (inputs * mask.unsqueeze(2)).transpose(1, 2)
-                answers = [convolution(inputs).relu().amax(2) for convolution in self.convolutions]
-                logits: torch.Tensor = self.head(self.dropout(torch.cat(answers, 1)))
-                return logits.float()
-
-        return Network()
+        return TextCNNModule(reader(encoder).word_vectors(), outputs, self.filters, self.widths, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
         """Filters, dropout and learning rate."""

@@ -12,21 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
-from ml_assets.training.architectures.base import PAD, TextArchitecture, Unreachable, beside_words, pieces_and_mask, reader
-from ml_assets.training.architectures.words import (
-    CODES,
-    CONTINUED,
-    KINDS,
-    SEEN,
-    characters_of,
-    code,
-    runs,
-    units_of,
-    word_ends,
-)
+from ml_assets.texts.word_units import CONTINUED, SEEN, UNIT_COLUMNS, characters_of, code, runs, units_of, word_ends
+from ml_assets.training.architectures.base import PAD, TextArchitecture, Unreachable, beside_words, reader
 
 if TYPE_CHECKING:
     import optuna
@@ -35,12 +24,8 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The target of what is not learnt, as `cross_entropy` has it."""
-OWN = 4
-"""Columns of a unit before its characters."""
 UNITS = 1024
 """Units of a text that are read at most: a stretch without spaces can be one word piece, however long it is."""
-CHARACTER, KIND = 24, 8
-"""Size of the vectors of characters, and of their categories."""
 
 Depth = Annotated[int, Field(ge=0, le=1000)]
 """How many layers of an encoder."""
@@ -92,20 +77,20 @@ class TokenClassifier(TextArchitecture):
         """
         cut = zip(items, reader(encoder).offsets(items), strict=True)
         each = [units_of(text, offsets, UNITS) for text, offsets in cut]
-        found = np.zeros((len(each), max(map(len, each), default=1), OWN + SEEN * bool(self.spelling)), np.int32)
+        found = np.zeros((len(each), max(map(len, each), default=1), UNIT_COLUMNS + SEEN * bool(self.spelling)), np.int32)
         found[:, :, 0] = PAD
         for row, text, pieces, units in zip(found, items, super().inputs(items, encoder), each, strict=True):
-            row[: len(units), :OWN] = units
+            row[: len(units), :UNIT_COLUMNS] = units
             row[: len(units), 0] = np.where(units[:, 0] < 0, CONTINUED, pieces[units[:, 0]])
             words = np.flatnonzero(row[:, 3])
             if self.spelling and len(words):
                 for word, start, end in zip(words, row[words, 1].tolist(), word_ends(row, words).tolist(), strict=True):
                     seen = characters_of(text, start, end)
-                    row[word, OWN : OWN + len(seen)] = [code(character) for character in seen]
+                    row[word, UNIT_COLUMNS : UNIT_COLUMNS + len(seen)] = [code(character) for character in seen]
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Units."""
+        """`(n,)` how many units each text has."""
         return super().lengths(inputs[:, :, 0])
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:
@@ -141,58 +126,18 @@ class TokenClassifier(TextArchitecture):
         `(batch, t, 2 outputs + 1)` logits where words begin, 0 elsewhere: the logarithm of the readers' mean probabilities. In
         training each reader is by itself: `(batch, t, readers, 2 outputs + 1)`.
         """
-        import torch
-        from torch import nn
+        from ml_assets.training.architectures.networks.token_classifier import TokenClassifierModule
 
-        transformer = reader(encoder).transformer()
-        # half of all weights: moving them costs as much time as the layers do, and parts words that are learnt from the others
-        transformer.get_input_embeddings().requires_grad_(False)
-        width = transformer.config.hidden_size
-        depths = (self.layers,) if isinstance(self.layers, int) else self.layers or (transformer.config.num_hidden_layers,)
-        if self.layers is not None:
-            _cut(transformer, max(depths))
-        readers = [_reader_of_words(self, width, outputs) for _ in range(self.members * len(depths))]
-
-        class Tagger(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.transformer = transformer
-                self.members = nn.ModuleList(readers)
-
-            def forward(self, inputs: "torch.Tensor") -> "torch.Tensor":
-                inside = inputs[:, : max(1, int((inputs[:, :, 0] != PAD).sum(1).max()))]
-                ids = inside[:, :, 0]
-                piece = (ids >= 0).cumsum(1) - 1  # of each unit among the pieces of its text
-                cut = torch.full_like(ids, PAD)
-                cut[(ids >= 0).nonzero()[:, 0], piece[ids >= 0]] = ids[ids >= 0]
-                pieces, mask = pieces_and_mask(cut)
-                read = self.transformer(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
-                states = (*read.hidden_states[:-1], read.last_hidden_state)  # an encoder without layers tells the last alone
-                begins = inside[:, :, 3] > 0
-                place = begins.cumsum(1) - 1  # of each unit's word among the words of its text
-                own = (place >= 0) & (inside[:, :, 2] > 0)  # the encoder's own marks belong to none
-                row = torch.arange(len(pieces)).unsqueeze(1).expand_as(place)
-                at = row[own], piece[own]
-                counts = begins.sum(1)
-                shape = (len(pieces), max(1, int(counts.max())))
-                # neither the mean nor an LSTM's states do with bfloat16's three digits
-                with torch.autocast(inputs.device.type, enabled=False):
-                    sizes = torch.zeros(shape).index_put((row[own], place[own]), torch.ones(()), True).clamp(min=1).unsqueeze(2)
-                    words = [
-                        torch.zeros(*shape, width).index_put((row[own], place[own]), states[depth][at].float(), True) / sizes
-                        for depth in depths
-                    ]
-                    spelt = torch.zeros(*shape, inside.shape[2] - OWN, dtype=torch.long)
-                    spelt[row[begins], place[begins]] = inside[begins][:, OWN:].long()
-                    each = [member(words[i % len(depths)], spelt, counts) for i, member in enumerate(self.members)]
-                    said = torch.stack(each, 2)
-                    if not self.training:
-                        said = said.log_softmax(3).logsumexp(2)
-                    found = torch.zeros(*inputs.shape[:2], *said.shape[2:])
-                    found[row[begins], begins.nonzero()[:, 1]] = said[row[begins], place[begins]]
-                    return found
-
-        return Tagger()
+        return TokenClassifierModule(
+            reader(encoder).transformer(),
+            outputs,
+            depths=(self.layers,) if isinstance(self.layers, int) else self.layers,
+            members=self.members,
+            spelling=self.spelling,
+            recurrent=self.recurrent,
+            dropout=self.dropout,
+            word_dropout=self.word_dropout,
+        )
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
         """Cross-entropy of each word, with label smoothing; of several readers the mean."""
@@ -259,57 +204,3 @@ class TokenClassifier(TextArchitecture):
         learnt = [each for each in network.parameters() if each.requires_grad]
         own = {"params": [each for each in learnt if id(each) not in encoder], "lr": self.head_learning_rate}
         return [{"params": [each for each in learnt if id(each) in encoder]}, own]
-
-
-def _reader_of_words(options: TokenClassifier, width: int, outputs: int) -> "nn.Module":
-    """A module from `(batch, w, width)` vectors of words, their `(batch, w, c)` characters and their counts to logits."""
-    import torch
-    from torch import nn
-    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-    class Reader(nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            size = width
-            if options.spelling:
-                self.character = nn.Embedding(CODES, CHARACTER, padding_idx=0)
-                self.kind = nn.Embedding(len(KINDS) + 1, KIND, padding_idx=0)
-                self.filters = nn.Conv1d(CHARACTER + KIND, options.spelling, 3, padding=1)
-                size += options.spelling
-            if options.recurrent:
-                self.narrow = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, options.recurrent), nn.GELU())
-                size += options.recurrent - width
-                self.lstm = nn.LSTM(size, options.recurrent, batch_first=True, bidirectional=True)
-            self.dropout = nn.Dropout(options.dropout)
-            self.head = nn.Linear(2 * options.recurrent or size, 2 * outputs + 1)
-
-        def forward(self, words: torch.Tensor, spelt: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-            found = self.dropout(self.narrow(words) if options.recurrent else words)
-            if self.training and options.word_dropout:
-                found = found * (torch.rand(words.shape[:2]) >= options.word_dropout).unsqueeze(2)
-            if options.spelling:
-                codes = spelt.flatten(0, 1)
-                vectors = torch.cat([self.character(codes % CODES), self.kind(codes // CODES)], 2).transpose(1, 2)
-                read = self.filters(vectors).relu().amax(2).unflatten(0, words.shape[:2])
-                found = torch.cat([self.dropout(read), found], 2)
-            if options.recurrent:
-                lengths = counts.clamp(min=1).cpu()
-                packed = pack_padded_sequence(found, lengths, batch_first=True, enforce_sorted=False)
-                states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=words.shape[1])
-                found = self.dropout(states)
-            logits: torch.Tensor = self.head(found)
-            return logits
-
-    return Reader()
-
-
-def _cut(transformer: Any, layers: int) -> None:
-    """Leave the first layers. Raises `ValueError` if there are not so many, or if they are not found."""
-    from torch import nn
-
-    most = transformer.config.num_hidden_layers
-    stacks = [each for each in transformer.modules() if isinstance(each, nn.ModuleList) and len(each) == most]
-    if layers > most or len(stacks) != 1:
-        why = f"it has {most}" if layers > most else "it has no plain list of them: leave `layers` empty"
-        raise InvalidValue(f"cannot take the first {layers} layers of the encoder: {why}")
-    del stacks[0][layers:]

@@ -11,7 +11,7 @@ import pytest
 
 from ml_assets.modalities import Text
 from ml_assets.training.fit import fit
-from ml_assets.training.trained import ModelError, TrainedModel
+from ml_assets.training.trained_model import ModelError, TrainedModel
 from ml_assets.training.tuning import describe
 
 from .topics import CLASSES, QUICK, TASK, examples

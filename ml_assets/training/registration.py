@@ -1,28 +1,82 @@
-"""Trains the model of a study on all labelled training samples and registers it."""
+"""Trains models on all labelled training samples and registers them in MLflow."""
 
 import json
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ml_assets.errors import Failed
+from ml_assets.errors import Failed, Missing
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
 from ml_assets.state.digests import content_id
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
-from ml_assets.training.architectures import Architecture
-from ml_assets.training.data import SplitData, items_of
+from ml_assets.training.architectures import ARCHITECTURES, Architecture
+from ml_assets.training.candidates import Candidate, required_candidates
+from ml_assets.training.data import SplitData, items_of, split_data
+from ml_assets.training.epoch_log import EpochLog
 from ml_assets.training.fit import fit
-from ml_assets.training.seal import digests, note_model, of_model
+from ml_assets.training.journal import checkpoint as checkpoint_of
+from ml_assets.training.provenance import code_version
+from ml_assets.training.seal import digests, of_model, record_model
+from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 from ml_assets.training.tuning import describe
 
 EXAMPLES = 8
+
+
+class TrainedCandidate(NamedTuple):
+    """A candidate with its model.
+
+    Args:
+        candidate: What became a model.
+        score: Headline metric on the validation samples, of the best trial of its study.
+        row: Of table `models`.
+    """
+
+    candidate: Candidate
+    score: float
+    row: dict[str, Any]
+
+    @property
+    def samples(self) -> int:
+        """How many samples it learnt from."""
+        return sum(split == "train" for split in self.candidate.feature_set.rows["split"].to_pylist())
+
+
+def train_models(
+    store: ProjectStore,
+    modality: Modality,
+    task: Task,
+    settings: TrainingSettings,
+    tracker: Tracker,
+    folder: Path,
+    log: Callable[[str], None],
+    clock: Callable[[], datetime],
+) -> list[TrainedCandidate]:
+    """The model of each candidate, by the best trial of its study. Hold the project's lock.
+
+    Arguments as those of `studies.run_studies`. Raises `Missing` without a feature set or a study.
+    """
+    made = []
+    for candidate in required_candidates(store, settings):
+        chosen = candidate.feature_set
+        found = store.table("studies").take([candidate.study]).to_pylist()
+        if not found:
+            raise Missing(f"there is no study of {candidate.name} on {chosen.id} yet: run the asset study")
+        best = ARCHITECTURES.parse(json.loads(found[0]["best"]))
+        data = split_data(store, chosen, modality, task, best, "train")
+        row = train_model(
+            store, chosen, data, best, modality, task, settings.seed, candidate.study, code_version(), tracker, clock(),
+            EpochLog(f"{candidate.name}: ", best.epochs, log).of_model, checkpoint_of(folder, candidate.study, "model"),
+        )  # fmt: skip
+        made.append(TrainedCandidate(candidate, found[0]["score"], row))
+    return made
 
 
 def train_model(
@@ -115,7 +169,7 @@ def registered(store: ProjectStore, tracker: Tracker, version: str, folder: Path
     model = TrainedModel.load(found, seal)
     if seal.files is None:
         model.check_examples()
-        note_model(store, version, found)
+        record_model(store, version, found)
     return found, model
 
 

@@ -1,4 +1,4 @@
-"""How word pieces join to words, and what is read of a word's spelling."""
+"""Units of texts, as networks that mark spans read them: how word pieces join to words, and how words are spelt."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ml_assets.texts.words import borders_without_spaces
 
+UNIT_COLUMNS = 4
+"""Columns of a unit before its characters."""
 CONTINUED = -2
 """Stands instead of a word piece's id where a further letter of the same piece stands as a unit of its own."""
 SEEN = 14

@@ -12,11 +12,11 @@ from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Text
 from ml_assets.store import ProjectStore
-from ml_assets.training import model as models
+from ml_assets.training import registration
 from ml_assets.training.data import SplitData, split_data
-from ml_assets.training.model import train_model
+from ml_assets.training.registration import train_model
 from ml_assets.training.tracking import Tracker
-from ml_assets.training.trained import TrainedModel
+from ml_assets.training.trained_model import TrainedModel
 from ml_assets.training.tuning import describe
 
 from .topics import AT, CLASSES, QUICK, TASK, examples, fill
@@ -50,7 +50,7 @@ def test_a_model_is_registered_with_all_that_explains_it(
     model = TrainedModel.load(tracker.download(row["id"], tmp_path))
     assert (model.version, model.classes, model.description["run_id"]) == (row["id"], list(CLASSES), row["run_id"])
     model.check_examples()
-    assert len(model.description["examples"]) == models.EXAMPLES
+    assert len(model.description["examples"]) == registration.EXAMPLES
     train_texts = set(store.table("samples").read(["text"], "split = 'train'")["text"].to_pylist())
     assert {e["content"] for e in model.description["examples"]} <= train_texts
     run = tracker.client.get_run(row["run_id"])
@@ -71,6 +71,21 @@ def test_the_model_is_what_mlflow_loads_by_its_alias(store: ProjectStore, tracke
     assert list(frame.columns) == ["label", "confidence", *CLASSES]
     assert np.allclose(frame[list(CLASSES)].sum(axis=1), 1, atol=1e-5)
     assert list(frame["label"]) == list(frame[list(CLASSES)].idxmax(axis=1))
+
+
+def test_mlflow_loads_models_that_earlier_versions_registered(
+    store: ProjectStore, tracker: Tracker, chosen: FeatureSet, tmp_path: Path
+) -> None:
+    """They hold a copy of `pyfunc.py` that imports the class by the name that its module had."""
+    import mlflow
+
+    train(store, tracker, chosen)
+    mlflow.set_tracking_uri(tracker.uri)
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{tracker.project}/1", dst_path=str(tmp_path)))
+    [copy] = folder.rglob("pyfunc.py")
+    assert "from ml_assets.training.trained_model import TrainedModel" in copy.read_text()
+    copy.write_text(copy.read_text().replace("ml_assets.training.trained_model", "ml_assets.training.trained"))
+    assert len(mlflow.pyfunc.load_model(str(folder)).predict(["a painting", "the law"])) == 2
 
 
 def test_the_same_again_is_the_model_that_is_there(store: ProjectStore, tracker: Tracker, chosen: FeatureSet) -> None:
@@ -123,9 +138,9 @@ def test_no_test_sample_is_ever_trained_on(
     store: ProjectStore, tracker: Tracker, chosen: FeatureSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray[Any, Any]] = []
-    fit = models.fit
+    fit = registration.fit
     monkeypatch.setattr(
-        models, "fit", lambda a, e, data, *rest, **more: seen.append(data.inputs) or fit(a, e, data, *rest, **more)
+        registration, "fit", lambda a, e, data, *rest, **more: seen.append(data.inputs) or fit(a, e, data, *rest, **more)
     )
     train(store, tracker, chosen)
     test: SplitData = split_data(store, sets.load(store, chosen.id), Text(), TASK, QUICK, "test")

@@ -5,19 +5,14 @@ Lafferty, McCallum & Pereira 2001, "Conditional Random Fields". Everything is ba
 the texts are, from their first place on.
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
+import torch
 
 FORBIDDEN = -1e4
 """What a step costs that no marking of spans can take."""
 
 
-def forbidden_steps(labels: int) -> "torch.Tensor":
+def forbidden_steps(labels: int) -> torch.Tensor:
     """`(labels + 1, labels)`: `FORBIDDEN` into the inside of a class from all but its beginning and inside, 0 elsewhere."""
-    import torch
-
     found = torch.zeros(labels + 1, labels)
     for inside in range(2, labels, 2):
         found[:, inside] = FORBIDDEN
@@ -25,7 +20,7 @@ def forbidden_steps(labels: int) -> "torch.Tensor":
     return found
 
 
-def log_partition(emissions: "torch.Tensor", steps: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+def log_partition(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """`(b,)` the logarithm of the sum over all sequences of labels; its gradient by the emissions are the marginals."""
     reached = emissions[:, 0] + steps[-1]
     for place in range(1, emissions.shape[1]):
@@ -34,27 +29,23 @@ def log_partition(emissions: "torch.Tensor", steps: "torch.Tensor", mask: "torch
     return reached.logsumexp(1)
 
 
-def score_of(emissions: "torch.Tensor", steps: "torch.Tensor", mask: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+def score_of(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """`(b,)` the score of these `(b, t)` labels; what they say behind the ends does not matter."""
     labels = labels.clamp(min=0)
     found = (emissions.gather(2, labels.unsqueeze(2)).squeeze(2) * mask).sum(1)
     return found + steps[-1][labels[:, 0]] + (steps[labels[:, :-1], labels[:, 1:]] * mask[:, 1:]).sum(1)
 
 
-def marginals(emissions: "torch.Tensor", steps: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+def marginals(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """`(b, t, l)` the probability of each label at each place."""
-    import torch
-
     with torch.enable_grad():
         emissions = emissions.detach().requires_grad_()
         [found] = torch.autograd.grad(log_partition(emissions, steps.detach(), mask).sum(), emissions)
     return found
 
 
-def best_path(emissions: "torch.Tensor", steps: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+def best_path(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """`(b, t)` the likeliest sequence of labels (Viterbi), 0 behind the ends."""
-    import torch
-
     reached, came = emissions[:, 0] + steps[-1], []
     itself = torch.arange(emissions.shape[2]).expand_as(reached)
     for place in range(1, emissions.shape[1]):

@@ -1,0 +1,144 @@
+"""A trained model as a folder: `model.json` says what it is, `model.safetensors` holds the weights. No pickle."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ml_assets.errors import MLAssetsError
+from ml_assets.modalities import MODALITIES, Encoder, Modality
+from ml_assets.tasks import TASKS, Predicted, Task
+from ml_assets.training.architectures import ARCHITECTURES, Architecture
+from ml_assets.training.fit import predict
+from ml_assets.training.seal import Seal
+
+EXAMPLE_TOLERANCE = 0.05
+"""How far a probability of a stored example may lie from the stored one: other processors round differently."""
+
+
+class ModelError(MLAssetsError, ValueError):
+    """The folder holds no model that works here; the message says why."""
+
+
+@dataclass
+class TrainedModel:
+    """A network with all that it needs to answer.
+
+    Args:
+        description: What `model.json` holds: project, version, modality, task, encoder, architecture, classes, dataset,
+            feature_set, run_id, examples (content as JSON has it, and scores).
+        network: The fitted `torch.nn.Module`.
+        seal: What its folder was compared with, and where its examples come from.
+    """
+
+    description: dict[str, Any]
+    network: Any = field(repr=False)
+    seal: Seal | None = field(default=None, repr=False)
+
+    @property
+    def version(self) -> str:
+        """`<project>-<n>`, as MLflow's registry counts."""
+        return str(self.description["version"])
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes, in the order of the scores."""
+        return list(self.description["classes"])
+
+    @cached_property
+    def modality(self) -> Modality:
+        """How its inputs are decoded."""
+        return MODALITIES.parse(self.description["modality"])
+
+    @cached_property
+    def task(self) -> Task:
+        """What it answers, with the classes that it tells apart."""
+        given = self.description["task"]  # older models have its name alone
+        return TASKS.parse({**(given if isinstance(given, dict) else {"type": given}), "classes": self.classes})
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns its inputs into vectors."""
+        return self.modality.encoder(self.description["encoder"]["name"])
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """What its network is, and what that reads."""
+        return ARCHITECTURES.parse(self.description["architecture"])
+
+    @property
+    def examples(self) -> Sequence[dict[str, Any]]:
+        """Content and scores by which it checks itself: those of our table, or else those beside the weights."""
+        known = None if self.seal is None else self.seal.examples
+        return list(self.description["examples"]) if known is None else known
+
+    def predict(self, items: Sequence[Any]) -> Predicted:
+        """Predictions of decoded items, in their order."""
+        return self.predict_inputs(self.architecture.inputs(items, self.encoder))
+
+    def predict_inputs(self, inputs: NDArray[Any]) -> Predicted:
+        """Predictions from `(n, …)` inputs of the architecture: of one that reads embeddings, `(n, d) float32`."""
+        return predict(self.architecture, self.network, inputs, self.classes, self.task)
+
+    def check_examples(self) -> None:
+        """Raise `ModelError` if the stored examples are not reproduced here."""
+        examples = self.examples
+        if not examples:
+            raise ModelError(f"the model {self.version} has no stored examples to check itself on")
+        scores = self.predict([self.modality.from_json(e["content"]) for e in examples]).scores
+        expected = np.array([e["scores"] for e in examples])
+        worst = float(np.abs(scores - expected).max()) if scores.shape == expected.shape else float("nan")
+        if not worst <= EXAMPLE_TOLERANCE:
+            raise ModelError(
+                f"the model {self.version} gives other answers here than where it was made: "
+                f"a probability is off by {worst:.3f}, more than {EXAMPLE_TOLERANCE}"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write the two files; the folder is complete as soon as `model.json` is there."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in self.network.state_dict().items()}, folder / "model.safetensors")
+        part = folder / "model.json.part"
+        part.write_text(json.dumps(self.description, ensure_ascii=False, indent=1), encoding="utf-8")
+        os.replace(part, folder / "model.json")
+
+    @classmethod
+    def load(cls, folder: Path, seal: Seal | None = None) -> "TrainedModel":
+        """The model in the folder, which must hold what the seal says. Raises `ModelError`, `Tampered` with one sentence."""
+        from safetensors.torch import load_file
+
+        for name in ("model.json", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise ModelError(f"{folder} holds no model: {name} is missing")
+        if seal is not None:
+            seal.check(folder)
+        try:
+            description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            architecture = ARCHITECTURES.parse(description["architecture"])
+            encoder = MODALITIES.parse(description["modality"]).encoder(description["encoder"]["name"])
+            if encoder.dimensions != description["encoder"]["dimensions"]:
+                raise ModelError(f"it was trained on another version of the encoder {encoder.name!r}")
+            network = architecture.network(encoder, len(description["classes"]))
+            network.load_state_dict(load_file(folder / "model.safetensors"))
+        except Exception as error:
+            raise ModelError(f"the model in {folder} cannot be loaded: {_reason(error)}") from error
+        return cls(description, network.eval(), seal)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with the folder, in one line."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing in model.json"
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
