@@ -13,7 +13,7 @@ from ml_assets.state.clock import now
 from ml_assets.state.progress import report
 from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
-from ml_assets.tasks import Task
+from ml_assets.tasks import ClassificationTask, Task
 from ml_assets.training import cross
 from ml_assets.training import evaluation as evaluations
 from ml_assets.training.architectures import ARCHITECTURES
@@ -52,7 +52,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
 
             def on_trial(trial: Trial, name: str = name) -> None:
                 report("trials", trial.number + 1, settings.trials)
-                score = trial.ended if trial.score is None else f"validation {task.headline()} {trial.score:.4f}"
+                score = trial.ended if trial.score is None else f"validation {task.primary_metric} {trial.score:.4f}"
                 tell(f"{name}: trial {trial.number + 1} of {settings.trials}: {score}, {trial.seconds:.1f} s")
 
             done = tune(
@@ -86,7 +86,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
                 for t in done.trials
             ]
         store.table("studies").upsert(rows("studies", studies), ignore=["at", "run_id"])
-        head = [f"| candidate | trial | validation {task.headline()} | hyper-parameters |", "|---|---|---|---|"]
+        head = [f"| candidate | trial | validation {task.primary_metric} | hyper-parameters |", "|---|---|---|---|"]
         return result(
             "-".join(row["id"] for row in studies),
             best_score=max(row["score"] for row in studies),
@@ -190,7 +190,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         if not chosen:
             raise dg.Failure("there is no feature set yet: run the asset feature_set")
         table = store.table("cross_predictions")
-        if not task.one_logit_per_class():
+        if not isinstance(task, ClassificationTask):
             return result(table.digest(), predicted=0)
         done = cross.cross_validate(store, chosen, modality, task, settings.seed)
         moved = cross.save(store, done, now())

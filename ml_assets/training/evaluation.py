@@ -86,7 +86,7 @@ def evaluate(
             )
         elif difference.value < -settings.may_drop:
             reasons.append(
-                f"{task.headline()} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}"
+                f"{task.primary_metric} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}"
             )
     return Evaluation(model, metrics, len(targets), tuple(reasons), against, difference, targets, predicted, items)
 
@@ -124,7 +124,7 @@ class Comparison:
 
     Args:
         table: Markdown.
-        picture: PNG of the headline metric with its intervals; None of a single model.
+        picture: PNG of the primary metric with its intervals; None of a single model.
     """
 
     table: str
@@ -135,7 +135,7 @@ def compared(listed: Sequence[dict[str, Any]], task: Task) -> Comparison:
     """Rows of table `candidates`, each with its `evaluation`, as a table and a picture."""
     names = list(task.metric_names)
     lines = [
-        f"| candidate | model | validation {task.headline()} | {' | '.join(names)} | the first one's lead | may serve |",
+        f"| candidate | model | validation {task.primary_metric} | {' | '.join(names)} | the first one's lead | may serve |",
         f"|---|---|---|{'---|' * len(names)}---|---|",
     ]
     for row in listed:
@@ -145,12 +145,12 @@ def compared(listed: Sequence[dict[str, Any]], task: Task) -> Comparison:
         verdict = "" if not row["chosen"] else ("chosen" if found.passed else f"chosen, but {'; '.join(found.reasons)}")
         lead = _lead(listed[0]["evaluation"], found, task)
         lines.append(f"| {row['id']} | {row['model']} | {row['score']:.4f} | {' | '.join(cells)} | {lead} | {verdict} |")
-    shown = {row["id"]: row["evaluation"].metrics[task.headline()] for row in listed if row["evaluation"].metrics}
-    return Comparison("\n".join(lines), comparison(shown, task.headline()) if len(shown) > 1 else None)
+    shown = {row["id"]: row["evaluation"].metrics[task.primary_metric] for row in listed if row["evaluation"].metrics}
+    return Comparison("\n".join(lines), comparison(shown, task.primary_metric) if len(shown) > 1 else None)
 
 
 def _lead(first: Evaluation, other: Evaluation, task: Task) -> str:
-    """By how much the first is ahead in the headline metric on the same test samples, with the paired interval."""
+    """By how much the first is ahead in the primary metric on the same test samples, with the paired interval."""
     if other is first or not first.targets or other.targets != first.targets:
         return ""
     values = dict.fromkeys([*first.targets, *first.predicted, *other.predicted])

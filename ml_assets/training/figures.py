@@ -3,7 +3,7 @@
 import io
 from collections.abc import Collection, Mapping, Sequence
 
-from ml_assets.tasks import Metric, Task
+from ml_assets.tasks import Metric, SingleLabelTask, Task
 from ml_assets.visualization.figures import plot_style
 
 
@@ -28,7 +28,7 @@ def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
 
 def mistakes(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], task: Task) -> bytes:
     """PNG: the confusion matrix where each value is a class; else precision and recall of each class."""
-    if task.one_class:
+    if isinstance(task, SingleLabelTask):
         return confusion_matrix(targets, predicted, classes)
     return class_figures([task.classes_in(v) for v in targets], [task.classes_in(v) for v in predicted], classes)
 
