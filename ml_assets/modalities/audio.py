@@ -110,7 +110,7 @@ class Audio(Modality):
         return '<Audio name="content" value="$content"/>'
 
     def label_studio_part(self, item: bytes, file: File) -> str:
-        """A player."""
+        """A player of the file."""
         return f'<audio controls src="{html.escape(file(item, self.ending(item)))}"></audio>'
 
     def show(self, item: bytes, limit: int = 0) -> str:

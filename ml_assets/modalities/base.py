@@ -140,9 +140,9 @@ class Modality(Plugin):
 
 
 class Scalar(Modality):
-    """A single value, such as a number, a word or a moment. An item is its text in one form, its vector follows by a formula.
+    """A single value, such as a number, a word or a moment, that stands in mixed samples only.
 
-    It stands in mixed samples only (`PARTS`), where it is a value of the JSON.
+    An item is the text of the value in one form. Its vector follows from it by a formula, so that nothing is learnt.
     """
 
     column: ClassVar[Literal["text", "media"]] = "text"
@@ -158,7 +158,7 @@ class Scalar(Modality):
 
     @abstractmethod
     def vectors(self, items: Sequence[str]) -> NDArray[Any]:
-        """`(n, dimensions)`, of any length but 0."""
+        """`(n, dimensions)` vectors of the items, of any length but 0."""
 
     def decode(self, content: str | bytes) -> str:
         """The item of a value that is text."""
@@ -168,15 +168,15 @@ class Scalar(Modality):
             raise Undecodable(f"not UTF-8 text at position {error.start}") from error
 
     def work(self, content: str | bytes) -> float:
-        """Nothing."""
+        """0, for reading a single value costs nothing."""
         return 0.0
 
     def length(self, item: str) -> float:
-        """One value."""
+        """1, for it is a single value."""
         return 1.0
 
     def encoder(self, name: str) -> "ScalarEncoder":
-        """`built_in`, the formula."""
+        """The one encoder, `built_in`: the formula."""
         if name != self.default_encoder:
             raise InvalidValue(f"it has one encoder only: {self.default_encoder}, not {name!r}")
         return ScalarEncoder(name=name, dimensions=self.dimensions, modality=self)
@@ -197,7 +197,7 @@ class ScalarEncoder(Encoder):
 
     @property
     def lasting(self) -> bool:
-        """Never: its name is that of all scalars."""
+        """False, for the encoder of every scalar has the same name."""
         return False
 
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ class Category(Scalar):
     dimensions: ClassVar[int] = BUCKETS
 
     def from_json(self, content: Any) -> str:
-        """From text, a whole number or a truth value."""
+        """The word of a text, a whole number or a truth value."""
         if isinstance(content, bool | int):
             content = str(content).lower()
         if not isinstance(content, str) or not content.strip():
@@ -47,5 +47,5 @@ class Category(Scalar):
         return found
 
     def examples(self) -> Sequence[str | bytes]:
-        """Words of some languages, and one with a mark-up."""
+        """Words of some languages, and one with markup."""
         return ["lamp", b" bell ", "Привет", "<b>new</b>"]

@@ -23,7 +23,7 @@ class Number(Scalar):
     dimensions: ClassVar[int] = 2 * len(SCALES)
 
     def from_json(self, content: Any) -> str:
-        """From a number, or from text that is one."""
+        """The item of a number, or of text that is one."""
         try:
             found = float(content) if not isinstance(content, bool) else math.nan
         except (TypeError, ValueError, OverflowError):
@@ -37,7 +37,7 @@ class Number(Scalar):
         return float(item)
 
     def json_type(self) -> Any:
-        """A number."""
+        """A number, with or without a fraction."""
         return float
 
     def describe(self, items: Sequence[str]) -> pa.Table:
@@ -50,11 +50,11 @@ class Number(Scalar):
         return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
     def show(self, item: str, limit: int = 0) -> str:
-        """With separators of thousands."""
+        """The number with separators of thousands."""
         return f"{float(item):,.15g}"
 
     def label_studio_part(self, item: str, file: File) -> str:
-        """With separators of thousands."""
+        """The number with separators of thousands."""
         return self.show(item)
 
     def examples(self) -> Sequence[str | bytes]:

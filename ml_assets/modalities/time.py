@@ -20,7 +20,7 @@ class Time(Scalar):
     dimensions: ClassVar[int] = 12
 
     def from_json(self, content: Any) -> str:
-        """From text, in UTC, to the second."""
+        """The moment of a text, in UTC, to the second."""
         try:
             found = datetime.fromisoformat(content.strip())
             found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
@@ -46,7 +46,7 @@ class Time(Scalar):
         return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
     def examples(self) -> Sequence[str | bytes]:
-        """In different zones, and without one."""
+        """Moments in two zones, and one without."""
         return ["2026-01-31T12:00:00Z", b"2025-06-01 04:30:00.7+02:00", "2024-02-29"]
 
 

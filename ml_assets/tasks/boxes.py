@@ -156,7 +156,7 @@ class Boxes(Task):
         return Consensus(self.parse(joint), alike)
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Matched:
-        """Which boxes are hits."""
+        """Which of the predicted boxes are hits, and how many there are to be found."""
         return matched(target, predicted)
 
     def figures(self, tallies: Sequence[Matched], classes: Sequence[str]) -> Figures:

@@ -83,7 +83,7 @@ class MultipleChoice(ClassificationTask):
         return Consensus(None if split or not found else as_value(found), agreement(values, self.similarity))
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Tally:
-        """Of `micro_f1` over all pairs of sample and class, and `macro_f1` over classes."""
+        """What the sample adds to `micro_f1` over all pairs of sample and class, and to `macro_f1` over classes."""
         true, guess = set(json.loads(target)), set(json.loads(predicted))
         return {"micro_f1": f1(true, guess), "macro_f1": f1_by_class(true, guess)}
 

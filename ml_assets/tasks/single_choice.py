@@ -44,5 +44,5 @@ class SingleChoice(SingleLabelTask):
         return Consensus(None if tie else top, votes / len(values))
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Tally:
-        """Of `accuracy` and `macro_f1`."""
+        """What the sample adds to `accuracy` and to `macro_f1`."""
         return {"accuracy": Share(target == predicted), "macro_f1": f1_by_class({target}, {predicted})}

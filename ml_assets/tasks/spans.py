@@ -144,7 +144,7 @@ class Spans(Task):
         return Consensus(as_value(joint), agreement(values, self.similarity))
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: str) -> Tally:
-        """Of `token_accuracy` and `entity_f1`, both over all samples together.
+        """What the sample adds to `token_accuracy` and `entity_f1`, both over all samples together.
 
         Tokens are words and punctuation marks as Unicode cuts them, and single characters in scripts without spaces; a token
         has the class of the span that covers its first character. An entity is found if start, end and class are exactly right

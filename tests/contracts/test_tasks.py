@@ -181,7 +181,7 @@ def test_the_consensus_does_not_depend_on_the_order(name: str, data: Any) -> Non
 
 
 @EACH
-def test_a_value_is_most_similar_to_itself_and_others_as_much_as_they_it(name: str) -> None:
+def test_a_value_is_most_similar_to_itself_and_to_others_as_much_as_they_to_it(name: str) -> None:
     task = of(name)
     for first in values(name):
         assert task.similarity(first, first) == 1
