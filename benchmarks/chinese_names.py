@@ -106,7 +106,7 @@ def sentence(tagged: str) -> Sample | None:
         elif tag in TAGS and word:
             spans.append({"start": len(text), "end": len(text) + len(word), "label": TAGS[tag]})
         text, before = text + word, tag
-    return (text, TASK.check(spans)) if spans and len(text) <= LONGEST else None
+    return (text, TASK.parse(spans)) if spans and len(text) <= LONGEST else None
 
 
 def by_architecture(architecture: Architecture, train: list[Sample], test: list[Sample], seed: int) -> Measured:
@@ -157,7 +157,7 @@ def value_of(tags: Sequence[str]) -> str:
 
     places = np.arange(len(tags))
     found = runs(np.array(tags, int), places, places + 1)
-    return TASK.check([{"start": start, "end": end, "label": CLASSES[c]} for start, end, c in found])
+    return TASK.parse([{"start": start, "end": end, "label": CLASSES[c]} for start, end, c in found])
 
 
 def figures(test: list[Sample], told: Sequence[str]) -> dict[str, float]:

@@ -34,7 +34,7 @@ from ml_assets.features.embeddings import embed_new, table_of, vectors_of
 from ml_assets.modalities import Encoder, Modality
 from ml_assets.state.clock import now
 from ml_assets.store import ProjectStore
-from ml_assets.tasks import Task
+from ml_assets.tasks import SingleLabelTask, Task
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.candidates import name_of
 from ml_assets.training.data import inputs_of, items_of
@@ -112,10 +112,11 @@ def measure(example: str, seeds: int) -> None:
         for name in others:
             lead = data.task.difference(list(data.test.values()), guesses[first], guesses[name], data.classes, seed, data.items)
             figures = f"{lead.value:+.4f} ({lead.low:+.4f} to {lead.high:+.4f})"
-            print(f"  {first} is ahead of {name} in {data.task.headline()} by {figures}", flush=True)
-        if data.task.one_class:
+            print(f"  {first} is ahead of {name} in {data.task.primary_metric} by {figures}", flush=True)
+        if isinstance(data.task, SingleLabelTask):
             results.append(said(by_regression(data, train, seed)))
-    title = f"{example}: {size} labels, {len(data.test)} test samples{'' if data.task.one_class else ', no peer'}"
+    peer = "" if isinstance(data.task, SingleLabelTask) else ", no peer"
+    title = f"{example}: {size} labels, {len(data.test)} test samples{peer}"
     Console(width=160).print(as_table(title, results, project.training.minimum))
 
 
@@ -155,7 +156,7 @@ def joint(task: Task, learnt: Mapping[str, str], answers: Iterable[tuple[str, st
     for sample, value in answers:
         listed.setdefault(sample, []).append(value)
     values = {sample: task.consensus(listed[sample]).value for sample in sorted(listed)}
-    mapped = {sample: task.mapped(value, learnt) for sample, value in values.items() if value is not None}
+    mapped = {sample: task.relabel(value, learnt) for sample, value in values.items() if value is not None}
     return {sample: value for sample, value in mapped.items() if value is not None}
 
 

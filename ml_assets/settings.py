@@ -20,7 +20,7 @@ from ml_assets.monitoring.settings import MonitoringSettings
 from ml_assets.orchestration import examples
 from ml_assets.registry import Settings
 from ml_assets.state.names import PROJECT_NAME
-from ml_assets.tasks import TASKS, Task
+from ml_assets.tasks import TASKS, ClassificationTask, Task
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
 from ml_assets.training.candidates import name_of
 from ml_assets.training.settings import TrainingSettings
@@ -117,7 +117,7 @@ class ProjectSettings(Settings):
 
 def reads(architecture: Architecture | type[Architecture], modality: Modality, task: Task) -> bool:
     """Whether the architecture reads such samples and answers such a task."""
-    answers = task.type in architecture.tasks if architecture.tasks else task.one_logit_per_class()
+    answers = task.type in architecture.tasks if architecture.tasks else isinstance(task, ClassificationTask)
     return answers and (not architecture.modalities or modality.type in architecture.modalities)
 
 

@@ -72,7 +72,7 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
         return Verdict(sample)
     try:
         answer = record.label if record.unit is None else task.in_unit(record.label, record.unit, settings.modality.size(item))
-        value = task.placed(task.check(answer), item, settings.modality.offsets(given))
+        value = task.placed(task.parse(answer), item, settings.modality.offsets(given))
         label = _label(record, key, record.labeler or source, value, at)
     except (InvalidLabel, RecursionError) as error:
         error = InvalidLabel(DEEP) if isinstance(error, RecursionError) else error

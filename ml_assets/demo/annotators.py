@@ -74,7 +74,7 @@ def label(project: str, task: Task, answers: Mapping[str, Mapping[str, str]], on
     for start in range(0, max(map(len, waiting.values())), AT_ONCE):  # in turn, so that tasks are finished as it goes on
         for email, client in clients.items():
             batch = [
-                Answer(task_id, task.write(value), round(seconds.uniform(2, 20), 1))
+                Answer(task_id, task.to_label_studio(value), round(seconds.uniform(2, 20), 1))
                 for task_id, value in waiting[email][start : start + AT_ONCE]
             ]
             made += client.add_annotations(batch, CONNECTIONS)

@@ -130,7 +130,7 @@ def scene(
         named.append(str(digits[chosen]))
     shares = [dict(zip(("x", "y", "width", "height"), (side / SIDE for side in box), strict=True)) for box in boxes]
     found: list[dict[str, Any]] = [{"label": name, **box} for name, box in zip(named, shares, strict=True)]
-    return Sample(jpeg((painted.clip(0, 1) * 255).round().astype(np.uint8)), Boxes(classes=CLASSES).check(found))
+    return Sample(jpeg((painted.clip(0, 1) * 255).round().astype(np.uint8)), Boxes(classes=CLASSES).parse(found))
 
 
 def covered(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:

@@ -176,7 +176,7 @@ class Predictor:
             item: What that was decoded to; None if it is not known here, so that places cannot be checked.
         """
         task = self._task or self.model.task
-        value = task.check(label)
+        value = task.parse(label)
         return value if item is None else task.placed(value, item, self.model.modality.offsets(content))
 
     def run(self, samples: Sequence[Sample]) -> list[Outcome]:

@@ -63,7 +63,7 @@ def choose(
     kept = [
         {"id": r["id"], "target": value, "split": r["split"]}
         for r in dataset.to_pylist()
-        if (value := task.mapped(r["value"], targets)) is not None
+        if (value := task.relabel(r["value"], targets)) is not None
     ]
     recipe = {"inputs": list(settings.inputs), "encoder": encoder, "classes": list(classes), "targets": targets}
     table = rows("feature_set", sorted(kept, key=lambda r: r["id"]))
@@ -126,7 +126,7 @@ def targets_now(store: ProjectStore, feature_set: str, dataset: str, task: Task,
     return {
         row["id"]: str(value)
         for row in labelled
-        if row["split"] == split and (value := task.mapped(row["value"], targets)) is not None
+        if row["split"] == split and (value := task.relabel(row["value"], targets)) is not None
     }
 
 

@@ -53,7 +53,7 @@ def read_tasks(
                     raise InvalidLabel("the task was not pushed from here, it has no item_id")
                 if not annotation.get("result") and not task.may_be_empty:
                     raise InvalidLabel("the answer is empty")
-                value = task.read(annotation.get("result") or [])
+                value = task.from_label_studio(annotation.get("result") or [])
                 if task.names_places():
                     value = task.placed(value, str(item["data"].get("content", "")), UNMOVED)
                 if wrong := why_not({"sample_id": sample, "labeler": labeler, "value": value}):

@@ -68,7 +68,7 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
         wrong = []
         for value in sorted(values):
             try:
-                settings.task.check(value)
+                settings.task.parse(value)
             except InvalidLabel as error:
                 wrong.append(str(error))
         severity = dg.AssetCheckSeverity.WARN

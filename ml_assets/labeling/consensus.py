@@ -37,7 +37,7 @@ def consolidate(annotations: pa.Table, task: Task, test: Collection[str] = ()) -
     @cache
     def allowed(value: str) -> bool:
         try:
-            return task.read(task.write(value)) == value
+            return task.from_label_studio(task.to_label_studio(value)) == value
         except InvalidLabel:
             return False
 

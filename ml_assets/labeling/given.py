@@ -123,7 +123,7 @@ def _read(line: bytes, task: Task, modality: Modality, at: datetime, arrival: in
         given_at = at if said is None else moment(said)
     except InvalidValue as error:
         raise InvalidLabel(f"received_at {error}") from error
-    value = task.check(record.get("label"))
+    value = task.parse(record.get("label"))
     if item is not None:
         value = task.placed(value, item, modality.offsets(given))
     row: GivenLabel = {

@@ -277,7 +277,7 @@ def _push_open(store: ProjectStore, client: LabelStudio, task: Task, modality: M
 
 def _ls_task(row: dict[str, Any], content: str, task: Task) -> dict[str, Any]:
     """A Label Studio task: the priority travels as the score of its prediction, which is empty where no model has spoken."""
-    result = task.write(row["predicted"]) if row["predicted"] is not None else []
+    result = task.to_label_studio(row["predicted"]) if row["predicted"] is not None else []
     prediction = {"result": result, "score": row["priority"], "model_version": QUEUE}
     return {"data": {"item_id": row["id"], "content": content}, "predictions": [prediction]}
 

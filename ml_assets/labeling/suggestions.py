@@ -98,7 +98,10 @@ def refresh(
         waiting = [row for row in part if row["task_id"] in open_]
         changed = [row for row in waiting if row["predicted"] != row["before"]]
         client.suggest(
-            [Suggestion(r["task_id"], open_[r["task_id"]], task.write(r["predicted"]), r["priority"]) for r in changed]
+            [
+                Suggestion(r["task_id"], open_[r["task_id"]], task.to_label_studio(r["predicted"]), r["priority"])
+                for r in changed
+            ]
         )
         table.upsert(pa.Table.from_pylist([{name: row[name] for name in names} for row in waiting], SCHEMAS["label_tasks"]))
         shown, same = shown + len(changed), same + len(waiting) - len(changed)

@@ -1,6 +1,7 @@
 """Audio: speech, music, the sounds of machines and animals; one file per sample."""
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ml_assets.errors import InvalidValue, MLAssetsError
-from ml_assets.modalities.base import Modality, Undecodable
+from ml_assets.modalities.base import File, Modality, Undecodable
 from ml_assets.modalities.encoders.audio import BUILT_IN, audio_encoder
 from ml_assets.modalities.encoders.base import Encoder
 from ml_assets.modalities.files.audio import FORMATS, MOST_SAMPLES, RATES, check, header, log_mel, waveform, work
@@ -107,6 +108,10 @@ class Audio(Modality):
     def label_studio_object(self) -> str:
         """Label Studio's `Audio`: waveform and player."""
         return '<Audio name="content" value="$content"/>'
+
+    def label_studio_part(self, item: bytes, file: File) -> str:
+        """A player of the file."""
+        return f'<audio controls src="{html.escape(file(item, self.ending(item)))}"></audio>'
 
     def show(self, item: bytes, limit: int = 0) -> str:
         """A picture of the wave and a player within the page itself; `limit` counts characters and is not used.

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self
 
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field, create_model, field_validator
 
 from ml_assets.errors import InvalidValue
-from ml_assets.modalities.base import Modality, Undecodable
+from ml_assets.modalities.base import File, Modality, Scalar, Undecodable, excerpt
 from ml_assets.modalities.encoders.base import Encoder
-from ml_assets.modalities.parts import PLAIN, Content, File, Part
 from ml_assets.store.records import is_text
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -37,14 +36,14 @@ class MixedEncoder(Encoder):
     def blocks(self) -> dict[str, slice]:
         """Where the vector of each part stands."""
         found, start = dict[str, slice](), 0
-        for name, kind in self.kinds.items():
-            found[name] = slice(start, start := start + part_of(kind).dimensions(self.encoders[name]))
+        for name in self.kinds:
+            found[name] = slice(start, start := start + self._encoder(name).dimensions)
         return found
 
     @property
     def distributions(self) -> tuple[str, ...]:
         """Those of all parts."""
-        return tuple(sorted({d for name, kind in self.kinds.items() for d in part_of(kind).distributions(self.encoders[name])}))
+        return tuple(sorted({each for name in self.kinds for each in self._encoder(name).distributions}))
 
     @property
     def lasting(self) -> bool:
@@ -53,19 +52,16 @@ class MixedEncoder(Encoder):
 
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length; 0 of items that have none of the parts."""
-        parsed = [item if isinstance(item, dict) else json.loads(item) for item in items]
+        parsed = [item if isinstance(item, dict) else self._parts(item) for item in items]
         vectors = np.zeros((len(items), self.dimensions), np.float32)
         for name, block in self.blocks.items():
-            rows = [i for i, parts in enumerate(parsed) if name in parts] if name in self.inputs else []
-            if rows:
-                part = part_of(self.kinds[name])
-                vectors[rows, block] = part.encode([parsed[i][name] for i in rows], self.encoders[name])
+            if rows := [i for i, parts in enumerate(parsed) if name in parts]:
+                vectors[rows, block] = self._encoder(name).encode([parsed[i][name] for i in rows])
         return _unit(vectors)
 
     def prepared(self, item: str) -> dict[str, Any]:
         """Its parts by name, each prepared."""
-        parts = {name: value for name, value in json.loads(item).items() if name in self.inputs}
-        return {name: part_of(self.kinds[name]).prepared(value, self.encoders[name]) for name, value in parts.items()}
+        return {name: self._encoder(name).prepared(part) for name, part in self._parts(item).items()}
 
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """The blocks of the other parts made 0."""
@@ -79,6 +75,13 @@ class MixedEncoder(Encoder):
     def whole(self) -> "MixedEncoder":
         """The one that looks at all parts."""
         return self.model_copy(update={"inputs": tuple(self.kinds)})
+
+    def _encoder(self, part: str) -> Encoder:
+        return modality_of(self.kinds[part]).encoder(self.encoders[part])
+
+    def _parts(self, item: str) -> dict[str, Any]:
+        """The items of the parts that it looks at, by name."""
+        return {name: part for name, _, part in _parts(item, {name: self.kinds[name] for name in self.inputs})}
 
 
 class Mixed(Modality):
@@ -101,7 +104,7 @@ class Mixed(Modality):
         for name, kind in parts.items():
             if not NAME.fullmatch(name):
                 raise InvalidValue(f"the part {name!r} needs another name: use a-z, 0-9 and _, starting with a letter")
-            part_of(kind)
+            modality_of(kind)
         return parts
 
     @property
@@ -112,7 +115,7 @@ class Mixed(Modality):
     @property
     def has_files(self) -> bool:
         """Whether a part is a picture or a sound."""
-        return any(part_of(kind).has_files for kind in self.parts.values())
+        return any(modality_of(kind).has_files for kind in self.parts.values())
 
     def only(self, inputs: Sequence[str]) -> Self:
         """The same samples, of which models see these parts. Raises `ValueError` if one is no part."""
@@ -135,7 +138,7 @@ class Mixed(Modality):
             if value is None or (isinstance(value, str) and not value.strip()):
                 continue  # a missing part, as tables without nulls have it
             try:
-                read[name] = part_of(self.parts[name]).read(value)
+                read[name] = _canonical(modality_of(self.parts[name]), value)
             except Undecodable as error:
                 raise Undecodable(f"{name}: {error}") from error
         if not read:
@@ -151,7 +154,7 @@ class Mixed(Modality):
         except (ValueError, RecursionError):
             return float(len(content))
         parts = found.items() if isinstance(found, dict) else ()
-        return len(content) + sum(part_of(self.parts[name]).work(value) for name, value in parts if name in self.parts)
+        return len(content) + sum(_work(modality_of(self.parts[name]), value) for name, value in parts if name in self.parts)
 
     def from_json(self, content: str | Mapping[str, Any]) -> str:
         """An object as it is, or its JSON as text."""
@@ -159,7 +162,7 @@ class Mixed(Modality):
 
     def json_type(self) -> Any:
         """An object with the parts, each of which may be left out."""
-        parts: dict[str, Any] = {name: (part_of(kind).json_type | None, None) for name, kind in self.parts.items()}
+        parts: dict[str, Any] = {name: (modality_of(kind).json_type() | None, None) for name, kind in self.parts.items()}
         return create_model("Sample", **parts)
 
     def length(self, item: str) -> float:
@@ -167,18 +170,21 @@ class Mixed(Modality):
         return len(json.loads(item))
 
     def describe(self, items: Sequence[str]) -> pa.Table:
-        """What the parts say, `<part>` or `<part>_<column>`; null where the part is missing."""
+        """What the parts' modalities say as `<part>_<column>`, or `<part>` where that is the item; null where it is missing."""
         parsed, columns = [json.loads(item) for item in items], dict[str, pa.Array]()
         for name, kind in self.parts.items():
             present = [name in parts for parts in parsed]
             at = pa.array(np.cumsum(present, dtype=np.int64) - 1, pa.int64(), mask=~np.array(present, dtype=bool))
-            for column, values in part_of(kind).describe([parts[name] for parts in parsed if name in parts]).items():
-                columns[f"{name}_{column}" if column else name] = values.take(at)
+            modality = modality_of(kind)
+            table = modality.describe([modality.from_json(parts[name]) for parts in parsed if name in parts])
+            for column in table.column_names:
+                own = name if column == kind else f"{name}_{column}"
+                columns[own] = table[column].combine_chunks().take(at)
         return pa.table(columns)
 
     def encoder(self, name: str) -> MixedEncoder:
         """`parts`: every part by its own default encoder. Others are named by part: `body=<model>, photo=<model>`."""
-        encoders, kinds = {part: part_of(kind).encoder() for part, kind in self.parts.items()}, self.parts
+        encoders, kinds = {part: modality_of(kind).default_encoder for part, kind in self.parts.items()}, self.parts
         if name != self.default_encoder:
             for pair in name.split(","):
                 part, _, chosen = (word.strip() for word in pair.partition("="))
@@ -188,7 +194,7 @@ class Mixed(Modality):
                         f"part, such as {next(iter(encoders))}={next(iter(encoders.values()))}"
                     )
                 encoders[part] = chosen
-        dimensions = sum(part_of(kind).dimensions(encoders[part]) for part, kind in kinds.items())
+        dimensions = sum(modality_of(kind).encoder(encoders[part]).dimensions for part, kind in kinds.items())
         return MixedEncoder(
             name=",".join(f"{part}={chosen}" for part, chosen in encoders.items()),
             dimensions=dimensions,
@@ -203,37 +209,59 @@ class Mixed(Modality):
 
     def label_studio_content(self, item: str, file: File) -> str:
         """A table of the parts, pictures and sounds from their files."""
-        found = json.loads(item)
-        rows = [
+        rows = (
             f'<tr><th style="text-align:left;vertical-align:top;padding-right:1em">{html.escape(name)}</th>'
-            f"<td>{part_of(kind).label_studio_content(found[name], _of_part(name, file))}</td></tr>"
-            for name, kind in self.parts.items()
-            if name in found
-        ]
+            f"<td>{modality.label_studio_part(part, _of_part(name, file))}</td></tr>"
+            for name, modality, part in _parts(item, self.parts)
+        )
         return f"<table>{''.join(rows)}</table>"
 
     def show(self, item: str, limit: int) -> str:
         """A list of the parts, each as its kind shows it."""
-        found = json.loads(item)
-        rows = [
-            f"<dt>{html.escape(name)}</dt><dd>{part_of(kind).show(found[name], limit)}</dd>"
-            for name, kind in self.parts.items()
-            if name in found
-        ]
+        rows = (
+            f"<dt>{html.escape(name)}</dt><dd>{modality.show(part, limit)}</dd>"
+            for name, modality, part in _parts(item, self.parts)
+        )
         return f'<dl class="parts">{"".join(rows)}</dl>'
 
 
 @lru_cache(maxsize=64)
-def part_of(kind: str) -> Part:
-    """The part of that kind. Raises `ValueError` with the choices."""
-    from ml_assets.modalities import MODALITIES  # which lists this file too
+def modality_of(kind: str) -> Modality:
+    """The modality that a part is of. Raises `ValueError` with the choices."""
+    from ml_assets.modalities import MODALITIES, PARTS  # which list this file too
 
-    others = [name for name in MODALITIES if name != Mixed.name_in_yaml]
-    if kind in PLAIN:
-        return PLAIN[kind]()
-    if kind not in others:
-        raise InvalidValue(f"unknown kind of part {kind!r}: choose one of {', '.join([*PLAIN, *others])}")
-    return Content(MODALITIES.parse(kind))
+    kinds = {name: cls for name, cls in (PARTS.classes | MODALITIES.classes).items() if cls is not Mixed}
+    if kind not in kinds:
+        raise InvalidValue(f"unknown kind of part {kind!r}: choose one of {', '.join(kinds)}")
+    return kinds[kind].model_validate({})
+
+
+def _parts(item: str, kinds: Mapping[str, str]) -> Iterator[tuple[str, Modality, Any]]:
+    """The parts of these that a mixed item has: name, modality, and the part as an item of that."""
+    found = json.loads(item)
+    for name, kind in kinds.items():
+        if name in found:
+            modality = modality_of(kind)
+            yield name, modality, modality.from_json(found[name])
+
+
+def _canonical(modality: Modality, value: Any) -> Any:
+    """The JSON value of a part in its one form. Raises `Undecodable` if it is no item of the modality within its bounds."""
+    if not isinstance(value, str) and not isinstance(modality, Scalar):
+        raise Undecodable(f"not {modality.type}: {excerpt(value)}")
+    item = modality.decode(modality.from_json(value))
+    (shortest, longest), length = modality.bounds, modality.length(item)
+    if not shortest <= length <= longest:
+        raise Undecodable(f"{length:g} {modality.unit}, not from {shortest:g} to {longest:g}")
+    return modality.to_json(item)
+
+
+def _work(modality: Modality, value: Any) -> float:
+    """What a part costs to decode, 0 if it cannot be told."""
+    try:
+        return modality.work(modality.from_json(value)) if isinstance(value, str) else 0.0
+    except Undecodable:
+        return 0.0
 
 
 def _of_part(name: str, file: File) -> File:

@@ -57,14 +57,14 @@ def _answered(store: ProjectStore, task: Task) -> Iterator[tuple[datetime, str, 
                 answer = task.placed(answer, p["text"], Offsets.from_json(p["offsets"]))
             except InvalidLabel:
                 continue
-        yield p["at"], p["model"], task.alike(p["label"], answer)
+        yield p["at"], p["model"], task.similarity(p["label"], answer)
 
 
 def promised(store: ProjectStore, task: Task, model: str) -> tuple[float, float] | None:
     """The 95 % interval of the same figure on the test samples that the model was evaluated on; None if there are none."""
     where = f"model = {quote(model)}"
     tested = store.table("test_predictions").read(["target", "label"], where).to_pylist()
-    return interval([task.alike(row["label"], row["target"]) for row in tested]) if tested else None
+    return interval([task.similarity(row["label"], row["target"]) for row in tested]) if tested else None
 
 
 def interval(alike: Sequence[float]) -> tuple[float, float]:

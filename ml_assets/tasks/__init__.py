@@ -1,8 +1,13 @@
-"""Label tasks. A new one is one file here and its name in this list."""
+"""Label tasks. A new one is one file here and its name in this list.
+
+`base` says what a task is; `answers` and `metrics` hold what tasks are made of.
+"""
 
 from ml_assets.registry import Registry
-from ml_assets.tasks.base import Consensus, InvalidLabel, Metric, Predicted, Task
+from ml_assets.tasks.answers.classes import InvalidLabel
+from ml_assets.tasks.base import ClassificationTask, Consensus, Predicted, SingleLabelTask, Task
 from ml_assets.tasks.boxes import Boxes
+from ml_assets.tasks.metrics.intervals import Metric
 from ml_assets.tasks.multiple_choice import MultipleChoice
 from ml_assets.tasks.single_choice import SingleChoice
 from ml_assets.tasks.spans import Spans
@@ -13,12 +18,14 @@ TaskField = TASKS.field(Task)
 __all__ = [
     "TASKS",
     "Boxes",
+    "ClassificationTask",
     "Consensus",
     "InvalidLabel",
     "Metric",
     "MultipleChoice",
     "Predicted",
     "SingleChoice",
+    "SingleLabelTask",
     "Spans",
     "Task",
     "TaskField",

@@ -8,23 +8,21 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from ml_assets.errors import MLAssetsError
+from ml_assets.errors import InvalidValue
 from ml_assets.registry import Plugin
-from ml_assets.tasks.classes import to_editor
+from ml_assets.tasks.answers.classes import InvalidLabel, class_of, from_yaml, known_classes, unknown_class
+from ml_assets.tasks.metrics.intervals import DRAWS, Draws, Figures, Metric, as_metrics, bootstrap, paired
+from ml_assets.tasks.metrics.shares import shares
 
 if TYPE_CHECKING:
     import torch
 
     from ml_assets.texts.offsets import Offsets
-
-
-class InvalidLabel(MLAssetsError, ValueError):
-    """The answer is not one that the task allows; the message says which are."""
 
 
 @dataclass(frozen=True)
@@ -55,35 +53,34 @@ class Predicted:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 class Task(Plugin):
     """One kind of question to annotators, and to models."""
 
     metric_names: ClassVar[tuple[str, ...]]
     """What `metrics` reports."""
+    primary_metric: ClassVar[str]
+    """The metric by which models are compared."""
     modalities: ClassVar[tuple[str, ...]] = ()
     """The modalities that it can be asked of; empty: all."""
-    one_class: ClassVar[bool] = False
-    """Whether a value is the name of one class."""
     reads_items: ClassVar[bool] = False
     """Whether its metrics need the samples themselves."""
+    draws: ClassVar[int] = DRAWS
+    """Bootstrap draws of which the intervals of its metrics are made."""
     trial_metric: ClassVar[str] = "accuracy"
-    """What `score` measures: trials are compared by it while they run."""
+    """What networks measure while they are trained: trials are compared by it meanwhile."""
 
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = Field(min_length=2)
+    """The classes, in the order in which annotators see them."""
 
+    @field_validator("classes", mode="before")
     @classmethod
-    def one_logit_per_class(cls) -> bool:
-        """Whether networks with one logit per class can answer it: whether it says what they learn."""
-        return cls.targets is not Task.targets
+    def _as_text(cls, classes: Any) -> Any:
+        return from_yaml(classes)
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        return known_classes(classes)
 
     @classmethod
     def names_places(cls) -> bool:
@@ -100,11 +97,19 @@ class Task(Plugin):
         """The Label Studio configuration (XML) around the modality's object tag."""
 
     @abstractmethod
-    def check(self, answer: Any) -> str:
+    def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
+        """The value of a Label Studio annotation's `result`. Raises `InvalidLabel`."""
+
+    @abstractmethod
+    def to_label_studio(self, value: str) -> list[dict[str, Any]]:
+        """The Label Studio `result` that shows this value (pre-annotations and programs' annotations)."""
+
+    @abstractmethod
+    def parse(self, answer: Any) -> str:
         """The value of an answer from outside (a class name, a list of tags…). Raises `InvalidLabel` with the choices."""
 
     def in_unit(self, answer: Any, unit: str, size: tuple[int, int] | None) -> Any:
-        """An answer from outside whose places and sizes are in that unit, as `check` reads it. Raises `InvalidLabel`.
+        """An answer from outside whose places and sizes are in that unit, as `parse` reads it. Raises `InvalidLabel`.
 
         Args:
             answer: As it was given.
@@ -126,104 +131,151 @@ class Task(Plugin):
 
     @abstractmethod
     def answer(self, value: str) -> Any:
-        """The value as applications get it, JSON-able; `check` of it is the value."""
+        """The value as applications get it, JSON-able; `parse` of it is the value."""
 
     @abstractmethod
-    def read(self, result: Sequence[dict[str, Any]]) -> str:
-        """The value of a Label Studio annotation's `result`. Raises `InvalidLabel`."""
-
-    @abstractmethod
-    def write(self, value: str) -> list[dict[str, Any]]:
-        """The Label Studio `result` that shows this value (pre-annotations and programs' annotations)."""
+    def answer_type(self) -> Any:
+        """The type of `answer`, from which the endpoint's documentation is made."""
 
     def examples(self) -> Sequence[str]:
         """A few values, as different as they come, by which it is tested."""
-        return self.classes if self.one_class else ()
+        return ()
 
     @abstractmethod
     def classes_in(self, value: str) -> tuple[str, ...]:
         """The classes that occur in the value, each once, in the order of the classes."""
 
-    def words(self, value: str) -> str:
+    @abstractmethod
+    def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
+        """The value with its classes under new names; what has none is left out. None if that leaves no answer."""
+
+    def summary(self, value: str) -> str:
         """The value in a few words, for lists that people read."""
         return ", ".join(self.classes_in(value)) or "nothing"
 
-    def alike(self, first: str, second: str) -> float:
+    def overlay(self, shown: str, item: Any, value: str, limit: int) -> str:
+        """A safe HTML fragment of the item with its value drawn in, where it can be; `shown` is what the modality shows."""
+        return shown
+
+    def similarity(self, first: str, second: str) -> float:
         """How alike two values are, from 0 to 1; 1 if they say the same. Symmetric."""
         return float(first == second)
-
-    def answer_type(self) -> Any:
-        """The type of `answer`, from which the endpoint's documentation is made."""
-        return Literal[self.classes]
-
-    @abstractmethod
-    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
-        """The value with its classes under new names; what has none is left out. None if that leaves no answer."""
 
     @abstractmethod
     def consensus(self, values: Sequence[str]) -> Consensus:
         """The joint answer of at least one value."""
 
     @abstractmethod
-    def headline(self) -> str:
-        """Name of the metric by which models are compared."""
+    def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Any:
+        """What one sample adds to each metric (`Tally`). The item is None unless it `reads_items`."""
 
-    @abstractmethod
+    def figures(self, tallies: Sequence[Any], classes: Sequence[str]) -> Figures:
+        """Metrics by their fixed names, which follow from the tallies of samples and how often each of them counts."""
+        return shares(tallies, classes)
+
     def metrics(
-        self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int, items: Sequence[Any] = ()
+        self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int = 0, items: Sequence[Any] = ()
     ) -> dict[str, Metric]:
         """Metrics by their fixed names, each with a bootstrap interval over samples. `items` where it `reads_items`."""
+        return as_metrics(self._drawn(targets, [predicted], classes, seed, items)[0], len(targets))
 
-    @abstractmethod
     def difference(
         self,
         targets: Sequence[str],
         first: Sequence[str],
         second: Sequence[str],
         classes: Sequence[str],
-        seed: int,
+        seed: int = 0,
         items: Sequence[Any] = (),
     ) -> Metric:
-        """Headline metric of `first` minus that of `second` on the same samples, with its paired-bootstrap interval."""
+        """Primary metric of `first` minus that of `second` on the same samples, with its paired-bootstrap interval."""
+        a, b = self._drawn(targets, [first, second], classes, seed, items)
+        return paired(a[self.primary_metric], b[self.primary_metric])
 
-    def draw(self, shown: str, item: Any, value: str, limit: int) -> str:
-        """A safe HTML fragment of the item with its value drawn in, where it can be; `shown` is what the modality shows."""
-        return shown
+    def _drawn(
+        self, targets: Sequence[str], models: Sequence[Sequence[str]], classes: Sequence[str], seed: int, items: Sequence[Any]
+    ) -> list[Draws]:
+        """The metrics of each model's predictions of the same samples. Raises `ValueError` without the items that it needs."""
+        if self.reads_items and len(items) != len(targets):
+            what = f"the {' or '.join(self.modalities) or 'content'} of each sample"
+            raise InvalidValue(f"the metrics of {self.type} need {what}: there are {len(items)} for {len(targets)} samples")
+        read = items if self.reads_items else [None] * len(targets)
+        tallies = [
+            [self.tally(t, p, classes, item) for t, p, item in zip(targets, predicted, read, strict=True)]
+            for predicted in models
+        ]
+        return bootstrap([self.figures(each, classes) for each in tallies], len(targets), seed, self.draws)
 
-    # ---- for networks with one logit per class; others bring their own (`ml_assets.training.architectures`) ----
 
+class ClassificationTask(Task):
+    """A task that networks with one logit per class can answer. For others there are networks that name them in `tasks`."""
+
+    @abstractmethod
     def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[Any]:
         """What a network learns of `n` values: `(n, …)`."""
-        raise NotImplementedError(f"the task {self.type} needs a network of its own")
 
+    @abstractmethod
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
         """The mean loss of `(batch, k)` logits."""
-        raise NotImplementedError(f"the task {self.type} needs a network of its own")
 
+    @abstractmethod
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
         """`(batch,)` how right each sample is, 0 to 1: what `trial_metric` names."""
-        raise NotImplementedError(f"the task {self.type} needs a network of its own")
 
+    @abstractmethod
     def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:
         """What `(n, k)` logits say."""
-        raise NotImplementedError(f"the task {self.type} needs a network of its own")
 
 
-def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % percentile interval of bootstrap draws (Efron & Tibshirani 1993, §13.3)."""
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
+class SingleLabelTask(ClassificationTask):
+    """A task whose value is the name of one class."""
 
+    def parse(self, answer: Any) -> str:
+        """The class that the answer means."""
+        found = class_of(answer, self.classes)
+        if found is None:
+            raise unknown_class(answer, self.classes)
+        return found
 
-def options(tag: str, classes: Sequence[str]) -> str:
-    """Label Studio's element of each class, a line each, with a hotkey for the first nine."""
-    return "\n".join(
-        f"    <{tag} value={quoteattr(to_editor(name))}{f' hotkey={quoteattr(str(i))}' if i < 10 else ''}/>"
-        for i, name in enumerate(classes, 1)
-    )
+    def answer(self, value: str) -> str:
+        """The class."""
+        return value
 
+    def answer_type(self) -> Any:
+        """One of the classes."""
+        return Literal[self.classes]
 
-def unknown_class(answer: Any, classes: Sequence[str]) -> InvalidLabel:
-    """The error for an answer that is no class."""
-    shown = repr(answer) if len(repr(answer)) < 80 else repr(answer)[:77] + "…"
-    return InvalidLabel(f"unknown class {shown}: choose one of {', '.join(classes)}")
+    def examples(self) -> Sequence[str]:
+        """All classes."""
+        return self.classes
+
+    def classes_in(self, value: str) -> tuple[str, ...]:
+        """The one class."""
+        return (value,)
+
+    def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
+        """The class under its new name."""
+        return names.get(value)
+
+    def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+        """`(n,)` positions of the classes."""
+        index = {name: i for i, name in enumerate(classes)}
+        return np.array([index[value] for value in values], np.int64)
+
+    def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
+        """Cross-entropy, with label smoothing."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits, targets, label_smoothing=smoothing)
+
+    def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+        """Whether the class that the logits say is the right one."""
+        return (logits.argmax(1) == targets).float()
+
+    def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:
+        """The likeliest class by softmax; its probability is the confidence."""
+        import torch
+
+        scores = torch.from_numpy(logits).softmax(1).numpy()
+        best = scores.argmax(1)
+        return Predicted([classes[i] for i in best], scores[np.arange(len(best)), best], scores)

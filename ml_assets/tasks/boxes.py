@@ -6,17 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from pydantic import Field, field_validator
+from numpy.typing import NDArray
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from ml_assets.tasks.average_precision import Matches, average_precision, matches, overlap
-from ml_assets.tasks.base import Consensus, Metric, Task, options
-from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
-from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
-from ml_assets.tasks.scores import Draws, agreement, as_metrics, paired, resampled
+from ml_assets.tasks.answers.label_studio import control, only_class, page, region, regions, to_editor
+from ml_assets.tasks.answers.lists import as_class, as_list, as_value, in_order, refused, shown
+from ml_assets.tasks.base import Consensus, Task
+from ml_assets.tasks.metrics.agreement import agreement
+from ml_assets.tasks.metrics.average_precision import Matched, average_precision, by_class, matched, overlap
+from ml_assets.tasks.metrics.intervals import Figures
 
 GRID = 100_000
 """Places are kept to five digits: a hundredth of a pixel of a picture a thousand pixels wide."""
@@ -25,7 +26,6 @@ ALIKE = 0.5
 OVERHANG = 0.5
 """How far beyond the picture's edges a box may reach, as a share of the picture: it is cut there. What reaches farther was
 counted in another unit."""
-DRAWS = 200
 SIDES = ("x", "y", "width", "height")
 
 
@@ -39,7 +39,9 @@ class Boxes(Task):
 
     name_in_yaml: ClassVar[str] = "boxes"
     metric_names: ClassVar[tuple[str, ...]] = ("map_50", "map_50_95")
+    primary_metric: ClassVar[str] = "map_50"
     modalities: ClassVar[tuple[str, ...]] = ("image",)
+    draws: ClassVar[int] = 200
     trial_metric: ClassVar[str] = "recall_50"
 
     classes: tuple[str, ...] = Field(min_length=1)
@@ -47,31 +49,17 @@ class Boxes(Task):
     empty: bool = True
     """Whether a picture without any object is an answer."""
 
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _as_text(cls, classes: Any) -> Any:
-        return from_yaml(classes)
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return known_classes(classes)
-
     @property
     def may_be_empty(self) -> bool:
-        """As `empty` says."""
+        """Whether nothing to find is an answer: the option `empty`."""
         return self.empty
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One `RectangleLabels` block, whose boxes cannot be turned, with a hotkey for each of the first nine classes."""
-        return (
-            f"<View>\n  <Header value={quoteattr(question)}/>\n"
-            f'  <RectangleLabels name="label" toName="content" canRotate="false">\n'
-            f"{options('Label', self.classes)}\n  </RectangleLabels>\n"
-            f"  {content_tag}\n</View>"
-        )
+        boxes = control("RectangleLabels", "Label", self.classes, ' canRotate="false"')
+        return page(question, boxes, content_tag)
 
-    def check(self, answer: Any) -> str:
+    def parse(self, answer: Any) -> str:
         """The boxes of a list, or of the JSON text of one, cut at the picture's edges and sorted; equal ones count once."""
         found = {as_value(box): box for box in (self._box(entry) for entry in as_list(answer, self.classes))}
         if not found and not self.empty:
@@ -87,32 +75,29 @@ class Boxes(Task):
         """The list of boxes."""
         return list(json.loads(value))
 
-    def read(self, result: Sequence[dict[str, Any]]) -> str:
+    def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
         """All regions of the block `label`; Label Studio counts in percent."""
         found = []
-        for region, value in regions(result, self.classes):
-            if value.get("rotation") or region.get("image_rotation"):
+        for each, value in regions(result, self.classes):
+            if value.get("rotation") or each.get("image_rotation"):
                 raise refused("a box that is turned, or was drawn on a turned picture", self.classes)
             box: dict[str, Any] = {side: _number(value.get(side)) for side in SIDES}
             if None in box.values():
                 raise refused(f"a region without a place: {shown({side: value.get(side) for side in SIDES})}", self.classes)
             box = {side: share / 100 for side, share in box.items()}
             box["label"] = only_class(value.get("rectanglelabels"), self.classes)
-            if region.get("score") is not None:
-                box["confidence"] = region["score"]
+            if each.get("score") is not None:
+                box["confidence"] = each["score"]
             found.append(box)
-        return self.check(found)
+        return self.parse(found)
 
-    def write(self, value: str) -> list[dict[str, Any]]:
+    def to_label_studio(self, value: str) -> list[dict[str, Any]]:
         """One `rectanglelabels` region for each box. The picture's size in pixels is not needed to show it."""
         return [
-            {
-                "from_name": "label",
-                "to_name": "content",
-                "type": "rectanglelabels",
-                "value": {side: 100 * box[side] for side in SIDES}
-                | {"rotation": 0, "rectanglelabels": [to_editor(box["label"])]},
-            }
+            region(
+                "rectanglelabels",
+                {side: 100 * box[side] for side in SIDES} | {"rotation": 0, "rectanglelabels": [to_editor(box["label"])]},
+            )
             | ({"score": box["confidence"]} if "confidence" in box else {})
             for box in self.answer(value)
         ]
@@ -121,12 +106,12 @@ class Boxes(Task):
         """The classes of the boxes."""
         return in_order((box["label"] for box in json.loads(value)), self.classes)
 
-    def words(self, value: str) -> str:
+    def summary(self, value: str) -> str:
         """How many there are of each class, such as `2 x car`; a class may be a number itself."""
         counts = Counter(box["label"] for box in json.loads(value))
         return ", ".join(f"{counts[name]} x {name}" for name in in_order(counts, self.classes)) or "nothing"
 
-    def alike(self, first: str, second: str) -> float:
+    def similarity(self, first: str, second: str) -> float:
         """F1: the share of boxes that have a partner in the other value, of the same class and in nearly the same place."""
         from scipy.optimize import linear_sum_assignment
 
@@ -142,7 +127,7 @@ class Boxes(Task):
         """A list of boxes."""
         return list[TypedDict("Box", {"label": Literal[self.classes], **dict.fromkeys((*SIDES, "confidence"), float)})]  # type: ignore[misc,operator]
 
-    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
+    def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
         """The boxes under the new names of their classes; those whose class has none are left out."""
         kept = [box | {"label": names[box["label"]]} for box in json.loads(value) if box["label"] in names]
         return as_value(sorted(kept, key=as_value)) if kept or self.empty else None
@@ -155,7 +140,7 @@ class Boxes(Task):
         which more than half see something without any object in common. The agreement is the mean F1 of pairs of answers.
         """
         voices, counts = len(values), sorted(Counter(values).items())
-        alike = agreement(values, self.alike)
+        alike = agreement(values, self.similarity)
         if len(counts) == 1:
             return Consensus(values[0], alike)
         groups = _same_objects([value for value, _ in counts])
@@ -168,37 +153,23 @@ class Boxes(Task):
         seen = sum(count for value, count in counts if value != "[]")
         if any(2 * count == voices for count in votes) or (not joint and (not self.empty or 2 * seen >= voices)):
             return Consensus(None, alike)
-        return Consensus(self.check(joint), alike)
+        return Consensus(self.parse(joint), alike)
 
-    def headline(self) -> str:
-        """Mean average precision at an overlap of one half."""
-        return "map_50"
+    def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Matched:
+        """Which of the predicted boxes are hits, and how many there are to be found."""
+        return matched(target, predicted)
 
-    def metrics(
-        self,
-        targets: Sequence[str],
-        predicted: Sequence[str],
-        classes: Sequence[str],
-        seed: int = 0,
-        items: Sequence[Any] = (),
-    ) -> dict[str, Metric]:
-        """`map_50` and `map_50_95`, as COCO has them (`ml_assets.tasks.average_precision`)."""
-        return as_metrics(_scores([matches(targets, predicted, classes)], seed)[0], len(targets))
+    def figures(self, tallies: Sequence[Matched], classes: Sequence[str]) -> Figures:
+        """`map_50` and `map_50_95`, as COCO has them (`ml_assets.tasks.metrics.average_precision`)."""
+        found = by_class(tallies, classes)
 
-    def difference(
-        self,
-        targets: Sequence[str],
-        first: Sequence[str],
-        second: Sequence[str],
-        classes: Sequence[str],
-        seed: int = 0,
-        items: Sequence[Any] = (),
-    ) -> Metric:
-        """`map_50` of `first` minus `second`; both are resampled together."""
-        a, b = _scores([matches(targets, predicted, classes) for predicted in (first, second)], seed)
-        return paired(a, b, self.headline())
+        def figures(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+            precision = average_precision(found, weights)
+            return {"map_50": precision[:, 0], "map_50_95": precision.mean(1)}
 
-    def draw(self, shown: str, item: Any, value: str, limit: int) -> str:
+        return figures
+
+    def overlay(self, shown: str, item: Any, value: str, limit: int) -> str:
         """The picture with its boxes above it."""
         parts = []
         for box in json.loads(value):
@@ -297,12 +268,3 @@ def _same_objects(values: Sequence[str]) -> list[list[tuple[int, dict[str, Any]]
             for i in joined:
                 groups[i] = joined
     return [[boxes[i] for i in sorted(group)] for first, group in enumerate(groups) if min(group) == first]
-
-
-def _scores(found: Sequence[Matches], seed: int) -> list[Draws]:
-    """The figures of each model, which are resampled together."""
-    parts: list[list[np.ndarray[Any, Any]]] = [[] for _ in found]
-    for weights in resampled(found[0].samples, seed, DRAWS):
-        for part, each in zip(parts, found, strict=True):
-            part.append(average_precision(each, weights))
-    return [{"map_50": (all_of_them := np.concatenate(part))[:, 0], "map_50_95": all_of_them.mean(1)} for part in parts]

@@ -4,50 +4,34 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 
-from ml_assets.tasks.base import Consensus, Metric, Predicted, Task, options
-from ml_assets.tasks.classes import from_editor, from_yaml, known_classes, to_editor
-from ml_assets.tasks.lists import as_class, as_list, as_value, refused, regions
-from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, macro_f1, micro_f1, paired
+from ml_assets.tasks.answers.label_studio import control, from_editor, page, region, regions, to_editor
+from ml_assets.tasks.answers.lists import as_class, as_list, as_value, refused
+from ml_assets.tasks.base import ClassificationTask, Consensus, Predicted
+from ml_assets.tasks.metrics.agreement import agreement
+from ml_assets.tasks.metrics.shares import Tally, f1, f1_by_class
 
 if TYPE_CHECKING:
     import torch
 
 
-class MultipleChoice(Task):
+class MultipleChoice(ClassificationTask):
     """The annotator picks one or more of the classes. The value is a JSON list of them, in the order of the classes."""
 
     name_in_yaml: ClassVar[str] = "multiple_choice"
     metric_names: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1")
+    primary_metric: ClassVar[str] = "micro_f1"
     trial_metric: ClassVar[str] = "jaccard"
-
-    classes: tuple[str, ...] = Field(min_length=2)
-    """The classes, in the order in which annotators see them."""
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _as_text(cls, classes: Any) -> Any:
-        return from_yaml(classes)
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return known_classes(classes)
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One required `Choices` block of check boxes, with a hotkey for each of the first nine classes."""
-        return (
-            f"<View>\n  <Header value={quoteattr(question)}/>\n  {content_tag}\n"
-            f'  <Choices name="label" toName="content" choice="multiple" required="true">\n'
-            f"{options('Choice', self.classes)}\n  </Choices>\n</View>"
-        )
+        choices = control("Choices", "Choice", self.classes, ' choice="multiple" required="true"')
+        return page(question, content_tag, choices)
 
-    def check(self, answer: Any) -> str:
+    def parse(self, answer: Any) -> str:
         """The classes of a list, or of the JSON text of one, in their order; what stands there twice counts once."""
         picked = {as_class(name, self.classes) for name in as_list(answer, self.classes)}
         if not picked:
@@ -58,23 +42,22 @@ class MultipleChoice(Task):
         """The list of classes."""
         return list(json.loads(value))
 
-    def read(self, result: Sequence[dict[str, Any]]) -> str:
+    def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
         """All choices of the block `label`."""
         picked: list[Any] = []
         for _, value in regions(result, self.classes):
             picked += as_list(value.get("choices"), self.classes)
-        return self.check([from_editor(name) for name in picked])
+        return self.parse([from_editor(name) for name in picked])
 
     def answer_type(self) -> Any:
         """A list of classes."""
         return list[Literal[self.classes]]  # type: ignore[name-defined]
 
-    def write(self, value: str) -> list[dict[str, Any]]:
+    def to_label_studio(self, value: str) -> list[dict[str, Any]]:
         """One `choices` region."""
-        choices = [to_editor(name) for name in self.answer(value)]
-        return [{"from_name": "label", "to_name": "content", "type": "choices", "value": {"choices": choices}}]
+        return [region("choices", {"choices": [to_editor(name) for name in self.answer(value)]})]
 
-    def alike(self, first: str, second: str) -> float:
+    def similarity(self, first: str, second: str) -> float:
         """The Jaccard index of the classes."""
         a, b = set(json.loads(first)), set(json.loads(second))
         return len(a & b) / len(a | b)
@@ -83,7 +66,7 @@ class MultipleChoice(Task):
         """All of them."""
         return tuple(json.loads(value))
 
-    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
+    def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
         """The classes under their new names, in the order of these; None if nothing is left."""
         kept = {names[name] for name in json.loads(value) if name in names}
         return as_value([name for name in dict.fromkeys(names.values()) if name in kept]) if kept else None
@@ -97,39 +80,20 @@ class MultipleChoice(Task):
         counts = Counter(name for value in values for name in json.loads(value))
         found = [name for name in self.classes if 2 * counts[name] > len(values)]
         split = any(2 * count == len(values) for count in counts.values())
-        return Consensus(None if split or not found else as_value(found), agreement(values, self.alike))
+        return Consensus(None if split or not found else as_value(found), agreement(values, self.similarity))
 
-    def headline(self) -> str:
-        """Micro F1."""
-        return "micro_f1"
-
-    def metrics(
-        self,
-        targets: Sequence[str],
-        predicted: Sequence[str],
-        classes: Sequence[str],
-        seed: int = 0,
-        items: Sequence[Any] = (),
-    ) -> dict[str, Metric]:
-        """`micro_f1` over all pairs of sample and class, `macro_f1` over classes."""
-        return as_metrics(bootstrap([_tallies(targets, predicted, classes)], _figures, seed)[0], len(targets))
-
-    def difference(
-        self,
-        targets: Sequence[str],
-        first: Sequence[str],
-        second: Sequence[str],
-        classes: Sequence[str],
-        seed: int = 0,
-        items: Sequence[Any] = (),
-    ) -> Metric:
-        """Micro F1 of `first` minus `second`; both are resampled together."""
-        a, b = bootstrap([_tallies(targets, predicted, classes) for predicted in (first, second)], _figures, seed)
-        return paired(a, b, self.headline())
+    def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Tally:
+        """What the sample adds to `micro_f1` over all pairs of sample and class, and to `macro_f1` over classes."""
+        true, guess = set(json.loads(target)), set(json.loads(predicted))
+        return {"micro_f1": f1(true, guess), "macro_f1": f1_by_class(true, guess)}
 
     def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32]:
         """`(n, k)` 1 where the class is picked."""
-        return _picked(values, classes).astype(np.float32)
+        index = {name: i for i, name in enumerate(classes)}
+        found = np.zeros((len(values), len(classes)), np.float32)
+        for row, value in zip(found, values, strict=True):
+            row[[index[name] for name in json.loads(value)]] = 1
+        return found
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
         """Binary cross-entropy of each class; smoothing moves the targets towards one half."""
@@ -158,24 +122,3 @@ class MultipleChoice(Task):
         confidence = np.where(picked, scores, 1 - scores).prod(1)
         values = [as_value([classes[i] for i in np.flatnonzero(row)]) for row in picked]
         return Predicted(values, confidence.astype(np.float32), scores)
-
-
-def _picked(values: Sequence[str], classes: Sequence[str]) -> NDArray[np.bool_]:
-    """`(n, k)` which classes stand in each value."""
-    index = {name: i for i, name in enumerate(classes)}
-    found = np.zeros((len(values), len(classes)), bool)
-    for row, value in zip(found, values, strict=True):
-        row[[index[name] for name in json.loads(value)]] = True
-    return found
-
-
-def _tallies(
-    targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`(n, k)` whether each class is a hit, and how often it counts, as target or prediction."""
-    true, guess = _picked(targets, classes), _picked(predicted, classes)
-    return (true & guess).astype(float), true.astype(float) + guess
-
-
-def _figures(hits: NDArray[np.float64], support: NDArray[np.float64]) -> Draws:
-    return {"micro_f1": micro_f1(hits, support), "macro_f1": macro_f1(hits, support)}

@@ -6,18 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from xml.sax.saxutils import quoteattr
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from ml_assets.errors import InvalidValue
-from ml_assets.tasks.base import Consensus, Metric, Task, options
-from ml_assets.tasks.classes import from_yaml, known_classes, to_editor
-from ml_assets.tasks.lists import as_class, as_list, as_value, in_order, only_class, refused, regions, shown
-from ml_assets.tasks.scores import Draws, agreement, as_metrics, bootstrap, micro_f1, paired
+from ml_assets.tasks.answers.label_studio import control, only_class, page, region, regions, to_editor
+from ml_assets.tasks.answers.lists import as_class, as_list, as_value, in_order, refused, shown
+from ml_assets.tasks.base import Consensus, Task
+from ml_assets.tasks.metrics.agreement import agreement
+from ml_assets.tasks.metrics.shares import Share, Tally, f1
 from ml_assets.texts.words import words
 
 if TYPE_CHECKING:
@@ -36,6 +33,7 @@ class Spans(Task):
 
     name_in_yaml: ClassVar[str] = "spans"
     metric_names: ClassVar[tuple[str, ...]] = ("token_accuracy", "entity_f1")
+    primary_metric: ClassVar[str] = "entity_f1"
     modalities: ClassVar[tuple[str, ...]] = ("text",)
     reads_items: ClassVar[bool] = True
     trial_metric: ClassVar[str] = "token_accuracy"
@@ -45,29 +43,16 @@ class Spans(Task):
     empty: bool = True
     """Whether a text without any span is an answer."""
 
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _as_text(cls, classes: Any) -> Any:
-        return from_yaml(classes)
-
-    @field_validator("classes")
-    @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        return known_classes(classes)
-
     @property
     def may_be_empty(self) -> bool:
-        """As `empty` says."""
+        """Whether nothing to find is an answer: the option `empty`."""
         return self.empty
 
     def label_config(self, content_tag: str, question: str) -> str:
         """One `Labels` block with a hotkey for each of the first nine classes."""
-        return (
-            f"<View>\n  <Header value={quoteattr(question)}/>\n"
-            f'  <Labels name="label" toName="content">\n{options("Label", self.classes)}\n  </Labels>\n  {content_tag}\n</View>'
-        )
+        return page(question, control("Labels", "Label", self.classes), content_tag)
 
-    def check(self, answer: Any) -> str:
+    def parse(self, answer: Any) -> str:
         """The spans of a list, or of the JSON text of one, sorted."""
         spans = sorted((self._span(entry) for entry in as_list(answer, self.classes)), key=lambda span: span["start"])
         for first, second in pairwise(spans):
@@ -104,24 +89,19 @@ class Spans(Task):
         """The list of spans."""
         return list(json.loads(value))
 
-    def read(self, result: Sequence[dict[str, Any]]) -> str:
+    def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
         """All regions of the block `label`."""
-        return self.check(
+        return self.parse(
             [
                 {"start": value.get("start"), "end": value.get("end"), "label": only_class(value.get("labels"), self.classes)}
                 for _, value in regions(result, self.classes)
             ]
         )
 
-    def write(self, value: str) -> list[dict[str, Any]]:
+    def to_label_studio(self, value: str) -> list[dict[str, Any]]:
         """One `labels` region for each span."""
         return [
-            {
-                "from_name": "label",
-                "to_name": "content",
-                "type": "labels",
-                "value": {"start": span["start"], "end": span["end"], "labels": [to_editor(span["label"])]},
-            }
+            region("labels", {"start": span["start"], "end": span["end"], "labels": [to_editor(span["label"])]})
             for span in self.answer(value)
         ]
 
@@ -129,12 +109,12 @@ class Spans(Task):
         """The classes of the spans."""
         return in_order((span["label"] for span in json.loads(value)), self.classes)
 
-    def words(self, value: str) -> str:
+    def summary(self, value: str) -> str:
         """How many there are of each class."""
         counts = Counter(span["label"] for span in json.loads(value))
         return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
 
-    def alike(self, first: str, second: str) -> float:
+    def similarity(self, first: str, second: str) -> float:
         """F1 of exact spans."""
         a, b = _set(first), _set(second)
         return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
@@ -143,7 +123,7 @@ class Spans(Task):
         """A list of spans."""
         return list[TypedDict("Span", {"start": int, "end": int, "label": Literal[self.classes]})]  # type: ignore[misc,operator]
 
-    def mapped(self, value: str, names: Mapping[str, str]) -> str | None:
+    def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
         """The spans under the new names of their classes; those whose class has none are left out."""
         kept = [span | {"label": names[span["label"]]} for span in json.loads(value) if span["label"] in names]
         return as_value(kept) if kept or self.empty else None
@@ -159,44 +139,22 @@ class Spans(Task):
         split = any(2 * count == len(values) for count in counts.values())
         marked = sum(value != "[]" for value in values)
         if split or (not found and (not self.empty or 2 * marked >= len(values))):
-            return Consensus(None, agreement(values, self.alike))
+            return Consensus(None, agreement(values, self.similarity))
         joint = [{"start": start, "end": end, "label": label} for start, end, label in found]
-        return Consensus(as_value(joint), agreement(values, self.alike))
+        return Consensus(as_value(joint), agreement(values, self.similarity))
 
-    def headline(self) -> str:
-        """F1 of exact spans."""
-        return "entity_f1"
-
-    def metrics(
-        self,
-        targets: Sequence[str],
-        predicted: Sequence[str],
-        classes: Sequence[str],
-        seed: int = 0,
-        items: Sequence[Any] = (),
-    ) -> dict[str, Metric]:
-        """`token_accuracy` and `entity_f1`, both over all samples together.
+    def tally(self, target: str, predicted: str, classes: Sequence[str], item: str) -> Tally:
+        """What the sample adds to `token_accuracy` and `entity_f1`, both over all samples together.
 
         Tokens are words and punctuation marks as Unicode cuts them, and single characters in scripts without spaces; a token
         has the class of the span that covers its first character. An entity is found if start, end and class are exactly right
-        (CoNLL 2003). Raises `ValueError` without the texts.
+        (CoNLL 2003).
         """
-        return as_metrics(bootstrap([_tallies(targets, predicted, items)], _figures, seed)[0], len(targets))
+        true, guess = _token_classes(item, target), _token_classes(item, predicted)
+        right = sum(map(str.__eq__, true, guess))
+        return {"token_accuracy": Share(right, len(true)), "entity_f1": f1(_set(target), _set(predicted))}
 
-    def difference(
-        self,
-        targets: Sequence[str],
-        first: Sequence[str],
-        second: Sequence[str],
-        classes: Sequence[str],
-        seed: int = 0,
-        items: Sequence[Any] = (),
-    ) -> Metric:
-        """Entity F1 of `first` minus `second`; both are resampled together."""
-        a, b = bootstrap([_tallies(targets, predicted, items) for predicted in (first, second)], _figures, seed)
-        return paired(a, b, self.headline())
-
-    def draw(self, shown: str, item: Any, value: str, limit: int) -> str:
+    def overlay(self, shown: str, item: Any, value: str, limit: int) -> str:
         """The text with its spans marked, cut at `limit` characters."""
         parts, place = [], 0
         for span in json.loads(value):
@@ -234,23 +192,3 @@ def _token_classes(text: str, value: str) -> list[str]:
         covered = at < len(spans) and spans[at]["start"] <= start
         found.append(spans[at]["label"] if covered else "")  # no class has an empty name
     return found
-
-
-def _tallies(targets: Sequence[str], predicted: Sequence[str], items: Sequence[Any]) -> tuple[NDArray[np.float64], ...]:
-    """Of each sample `(n, 1)`: tokens that are right, tokens, entities that are right, entities in target and prediction."""
-    if len(items) != len(targets):
-        raise InvalidValue(
-            f"the metrics of spans need the text of each sample: there are {len(items)} for {len(targets)} samples"
-        )
-    counts = np.zeros((4, len(targets), 1))
-    for i, (text, target, guess) in enumerate(zip(items, targets, predicted, strict=True)):
-        true, given = _token_classes(text, target), _token_classes(text, guess)
-        a, b = _set(target), _set(guess)
-        counts[:, i, 0] = sum(map(str.__eq__, true, given)), len(true), len(a & b), len(a) + len(b)
-    return tuple(counts)
-
-
-def _figures(
-    right: NDArray[np.float64], tokens: NDArray[np.float64], hits: NDArray[np.float64], support: NDArray[np.float64]
-) -> Draws:
-    return {"token_accuracy": micro_f1(right, 2 * tokens), "entity_f1": micro_f1(hits, support)}

@@ -8,7 +8,7 @@ from ml_assets.charts import markdown
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.resources import Workspace, key, log_to, result, stage_asset
 from ml_assets.state.clock import now
-from ml_assets.tasks import Task
+from ml_assets.tasks import ClassificationTask, Task
 from ml_assets.training import cross, studies
 from ml_assets.training.candidates import chosen_model, required_feature_sets
 from ml_assets.training.candidates import save as save_candidates
@@ -99,7 +99,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         """
         store = workspace.store(project)
         chosen, table = required_feature_sets(store), store.table("cross_predictions")
-        if not task.one_logit_per_class():
+        if not isinstance(task, ClassificationTask):
             return result(table.digest(), predicted=0)
         done = cross.cross_validate(store, chosen, modality, task, settings.seed)
         moved = cross.save(store, done, now())

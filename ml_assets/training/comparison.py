@@ -66,7 +66,7 @@ class Comparison:
 
     Args:
         table: Markdown.
-        picture: PNG of the headline metric with its intervals; None of a single model.
+        picture: PNG of the primary metric with its intervals; None of a single model.
     """
 
     table: str
@@ -77,7 +77,7 @@ def compared(done: Sequence[EvaluatedCandidate], task: Task) -> Comparison:
     """A table and a picture of all models that were evaluated."""
     names = list(task.metric_names)
     lines = [
-        f"| candidate | model | validation {task.headline()} | {' | '.join(names)} | the first one's lead | may serve |",
+        f"| candidate | model | validation {task.primary_metric} | {' | '.join(names)} | the first one's lead | may serve |",
         f"|---|---|---|{'---|' * len(names)}---|---|",
     ]
     for row, _, found in done:
@@ -86,12 +86,12 @@ def compared(done: Sequence[EvaluatedCandidate], task: Task) -> Comparison:
         verdict = "" if not row["chosen"] else ("chosen" if found.passed else f"chosen, but {'; '.join(found.reasons)}")
         lead = _lead(done[0].evaluation, found, task)
         lines.append(f"| {row['id']} | {row['model']} | {row['score']:.4f} | {' | '.join(cells)} | {lead} | {verdict} |")
-    shown = {row["id"]: found.metrics[task.headline()] for row, _, found in done if found.metrics}
-    return Comparison("\n".join(lines), comparison(shown, task.headline()) if len(shown) > 1 else None)
+    shown = {row["id"]: found.metrics[task.primary_metric] for row, _, found in done if found.metrics}
+    return Comparison("\n".join(lines), comparison(shown, task.primary_metric) if len(shown) > 1 else None)
 
 
 def _lead(first: Evaluation, other: Evaluation, task: Task) -> str:
-    """By how much the first is ahead in the headline metric on the same test samples, with the paired interval."""
+    """By how much the first is ahead in the primary metric on the same test samples, with the paired interval."""
     if other is first or not first.targets or other.targets != first.targets:
         return ""
     values = dict.fromkeys([*first.targets, *first.predicted, *other.predicted])

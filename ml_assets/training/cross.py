@@ -20,7 +20,7 @@ from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
 from ml_assets.store import ProjectStore, quote
 from ml_assets.store.schemas import rows
-from ml_assets.tasks import Predicted, Task
+from ml_assets.tasks import ClassificationTask, Predicted
 from ml_assets.training.architectures import MLP
 from ml_assets.training.data import folds, split_data
 from ml_assets.training.fit import Examples
@@ -59,7 +59,9 @@ class Crossed:
         return sum(same) / len(same) if same else 0.0
 
 
-def cross_validate(store: ProjectStore, sets: Sequence[FeatureSet], modality: Modality, task: Task, seed: int) -> Crossed:
+def cross_validate(
+    store: ProjectStore, sets: Sequence[FeatureSet], modality: Modality, task: ClassificationTask, seed: int
+) -> Crossed:
     """The labelled training samples as a logistic regression on their stored embeddings sees them that did not learn from them.
 
     Of several feature sets the one whose predictions agree with the labels most often.
@@ -75,7 +77,7 @@ def cross_validate(store: ProjectStore, sets: Sequence[FeatureSet], modality: Mo
     return max(found, key=lambda each: each.agreement)
 
 
-def out_of_sample(data: Examples, classes: tuple[str, ...], task: Task, seed: int) -> tuple[list[int], Predicted]:
+def out_of_sample(data: Examples, classes: tuple[str, ...], task: ClassificationTask, seed: int) -> tuple[list[int], Predicted]:
     """The positions of the samples that could be predicted, and what the folds' models say of them.
 
     None where there are too few samples, groups or classes to divide.

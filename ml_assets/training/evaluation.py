@@ -104,7 +104,7 @@ def evaluate(
             )
         elif difference.value < -settings.may_drop:
             reasons.append(
-                f"{task.headline()} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}"
+                f"{task.primary_metric} drops by {-difference.value:.4f} against {against}, more than {settings.may_drop}"
             )
     return Evaluation(model, metrics, len(targets), tuple(reasons), against, difference, targets, predicted, items)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from ml_assets.charts import INK, as_png, legend_below, new_figure, plot_style
-from ml_assets.tasks import Metric, Task
+from ml_assets.tasks import Metric, SingleLabelTask, Task
 
 
 def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
@@ -23,7 +23,7 @@ def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
 
 def mistakes(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], task: Task) -> bytes:
     """PNG: the confusion matrix where each value is a class; else precision and recall of each class."""
-    if task.one_class:
+    if isinstance(task, SingleLabelTask):
         return confusion_matrix(targets, predicted, classes)
     return class_figures([task.classes_in(v) for v in targets], [task.classes_in(v) for v in predicted], classes)
 

@@ -30,7 +30,7 @@ class TrainingSettings(Settings):
     minimum: dict[str, float] = {}
     """Metrics a model must reach on the test split before it may be deployed, such as `macro_f1: 0.93`."""
     may_drop: float = Field(0.01, ge=0, lt=1)
-    """How far the headline metric may fall below that of the model that serves."""
+    """How far the primary metric may fall below that of the model that serves."""
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:

@@ -57,7 +57,7 @@ def run_studies(
 
         def on_trial(trial: Trial, name: str = name) -> None:
             report("trials", trial.number + 1, settings.trials)
-            score = trial.ended if trial.score is None else f"validation {task.headline()} {trial.score:.4f}"
+            score = trial.ended if trial.score is None else f"validation {task.primary_metric} {trial.score:.4f}"
             log(f"{name}: trial {trial.number + 1} of {settings.trials}: {score}, {trial.seconds:.1f} s")
 
         study = tune(
@@ -98,7 +98,7 @@ def save(store: ProjectStore, done: Sequence[TunedCandidate]) -> None:
 
 def trials_table(done: Sequence[TunedCandidate], task: Task) -> str:
     """Markdown: a row for each trial of each candidate, with its score and its hyper-parameters."""
-    head = [f"| candidate | trial | validation {task.headline()} | hyper-parameters |", "|---|---|---|---|"]
+    head = [f"| candidate | trial | validation {task.primary_metric} | hyper-parameters |", "|---|---|---|---|"]
     lines = [
         f"| {candidate.name} | {t.number + 1} | {t.ended if t.score is None else f'{t.score:.4f}'} | {_options(t)} |"
         for candidate, study, _ in done

@@ -61,7 +61,7 @@ class Study:
     Args:
         id: `st-<digest>` of the feature set and the settings.
         best: The architecture of the best trial.
-        score: Its headline metric on the validation samples.
+        score: Its primary metric on the validation samples.
         trials: All trials.
         run_id: The MLflow run that the trials' runs are nested in.
     """
@@ -113,7 +113,7 @@ def tune(
         found = predict(tried, network, validation.inputs, classes, task)
         metrics = task.metrics(validation.values, found.labels, classes, settings.seed, validation.items)
         run.metrics({f"validation_{k}": m.value for k, m in metrics.items()})
-        return metrics[task.headline()].value
+        return metrics[task.primary_metric].value
 
     def run_trial(number: int, tried: Architecture, asked: Any, parent: str) -> Trial:
         import optuna
@@ -182,7 +182,7 @@ def tune(
         journal.spend(time.monotonic() - began)
         winner = max((t for t in trials if t.score is not None), key=lambda t: (t.score or 0.0, -t.number))
         assert winner.score is not None
-        parent.metrics({f"best_validation_{task.headline()}": winner.score})
+        parent.metrics({f"best_validation_{task.primary_metric}": winner.score})
     return Study(name, winner.architecture, winner.score, trials, parent.id)
 
 

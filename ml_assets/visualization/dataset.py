@@ -91,7 +91,7 @@ def _expected(values: pa.ChunkedArray, sets: pa.ChunkedArray, store: ProjectStor
     if not set(targets) & set(pc.unique(sets).to_pylist()):
         return values
     pairs = zip(values.to_pylist(), sets.to_pylist(), strict=True)
-    mapped = [value if value is None or name not in targets else task.mapped(value, targets[name]) for value, name in pairs]
+    mapped = [value if value is None or name not in targets else task.relabel(value, targets[name]) for value, name in pairs]
     return pa.chunked_array([pa.array(mapped, pa.string())])
 
 

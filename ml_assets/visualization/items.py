@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ml_assets.modalities import Modality
 from ml_assets.store import ProjectStore
-from ml_assets.tasks import Task
+from ml_assets.tasks import SingleLabelTask, Task
 from ml_assets.visualization.dataset import STATUSES, as_listed
 from ml_assets.visualization.script import script_json
 
@@ -47,7 +47,7 @@ def items_of(
     contents = _contents(rows, annotations, store, modality, task, limit, size)
     rows = as_listed(rows.slice(0, len(contents)))
     noted = annotations.filter(pc.is_in(annotations["sample_id"], value_set=rows["id"].combine_chunks()))
-    values = _names(task.classes if task.one_class else (), rows["value"], rows["predicted"], noted["value"])
+    values = _names(task.classes if isinstance(task, SingleLabelTask) else (), rows["value"], rows["predicted"], noted["value"])
     classes = list(dict.fromkeys([*task.classes, *(name for value in values for name in task.classes_in(value))]))
     names = {
         "status": list(STATUSES),
@@ -64,7 +64,7 @@ def items_of(
     coded = ("status", "value", "predicted", "split", "source", "model", "reason")
     return {
         # equal values have equal codes; people read words
-        "names": names | {"value": (said := [task.words(v) for v in values]), "predicted": said, "class": classes},
+        "names": names | {"value": (said := [task.summary(v) for v in values]), "predicted": said, "class": classes},
         "items": {
             "id": rows["id"].to_pylist(),
             **{name: _codes(rows[name], names[name]) for name in coded},
@@ -101,7 +101,7 @@ def _contents(
             shown = modality.show(item, limit)
             length = modality.length(item) if modality.column == "text" else 0
             content = {
-                "html": shown if value is None else task.draw(shown, item, value, limit),
+                "html": shown if value is None else task.overlay(shown, item, value, limit),
                 "length": length if length > limit else 0,
                 **{name: sample[name] for name in KEPT},
             }

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from ml_assets.collection.sources import SOURCES
-from ml_assets.modalities import MODALITIES
+from ml_assets.modalities import MODALITIES, PARTS
 from ml_assets.monitoring.monitors import MONITORS
 from ml_assets.registry import Plugin, Registry
 from ml_assets.tasks import TASKS
 from ml_assets.training.architectures import ARCHITECTURES
 
-REGISTRIES: tuple[Registry[Any], ...] = (MODALITIES, TASKS, SOURCES, ARCHITECTURES, MONITORS)
+REGISTRIES: tuple[Registry[Any], ...] = (MODALITIES, PARTS, TASKS, SOURCES, ARCHITECTURES, MONITORS)
 NEEDED: dict[str, dict[str, Any]] = {
     "classes": {"classes": ["one", "two", "three"]},
     "name": {"name": "first"},

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ml_assets.modalities import MODALITIES, Encoder, Image, Text
-from ml_assets.tasks import TASKS, Predicted, Task
+from ml_assets.tasks import TASKS, ClassificationTask, Predicted, SingleLabelTask, Task
 from ml_assets.training import fit as fitting
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
 from ml_assets.training.fit import Examples, fit, logits, predict
@@ -27,7 +27,7 @@ WORDS = (("striker", "goalie", "match"), ("rocket", "orbit", "moon"), ("doctor",
 NAMES = ("first", "second", "third")
 CLASSES = len(NAMES)
 ENOUGH = {"single_choice": 0.95, "spans": 0.9, "boxes": 0.8}
-"""Headline metric that each task's network must reach; of others 0.8."""
+"""Primary metric that each task's network must reach; of others 0.8."""
 KNOWN = ("text", "image", "audio", "mixed")
 """The modalities of which samples are made here; of others the samples are their own examples, which are learnt by heart."""
 MIXED = {"type": "mixed", "parts": {"body": "text", "price": "number", "kind": "category"}}
@@ -100,7 +100,7 @@ def samples(name: str, modality: str, n: int, seed: int = 0) -> tuple[list[Any],
         return squares(n, seed)
     listed, targets = items(modality, n, seed)
     if task_of(name).type != "spans":
-        values = NAMES if task_of(name).one_class else task_of(name).examples()
+        values = NAMES if isinstance(task_of(name), SingleLabelTask) else task_of(name).examples()
         return listed, [values[t] for t in targets]
     words = [text.split()[1] for text in listed]
     return listed, [
@@ -122,7 +122,7 @@ def squares(n: int, seed: int) -> tuple[list[bytes], list[str]]:
         Picture.fromarray(pixels).save(buffer := io.BytesIO(), "PNG")
         listed.append(buffer.getvalue())
         place = {"x": x / 64, "y": y / 64, "width": side / 64, "height": side / 64}
-        values.append(task_of("detector").check([{"label": NAMES[i % CLASSES], **place}]))
+        values.append(task_of("detector").parse([{"label": NAMES[i % CLASSES], **place}]))
     return listed, values
 
 
@@ -174,7 +174,7 @@ def test_a_network_goes_from_its_inputs_to_its_logits(
     assert len(inputs) == batch
     network = architecture.network(encoder, outputs).eval()
     found = network(torch.from_numpy(inputs))
-    assert found.shape == (batch, outputs) if task_of(name).one_logit_per_class() else len(found) == batch
+    assert found.shape == (batch, outputs) if isinstance(task_of(name), ClassificationTask) else len(found) == batch
     assert found.dtype == torch.float32
     found.sum().backward()
     learnt = [p for p in network.parameters() if p.requires_grad]
@@ -195,8 +195,8 @@ def test_it_learns_what_can_be_separated(name: str, modality: str, encoder: Enco
         found = answers(architecture, network, data.inputs)
         assert (found.scores.dtype, found.scores.shape) == (np.float32, (len(data), CLASSES))
         assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
-        assert [task.check(label) for label in found.labels] == found.labels
-        reached = task.metrics(data.values, found.labels, NAMES, 0, data.items)[task.headline()].value
+        assert [task.parse(label) for label in found.labels] == found.labels
+        reached = task.metrics(data.values, found.labels, NAMES, 0, data.items)[task.primary_metric].value
         # that of pictures is small and begins with weights by chance, as no trained one is small enough
         assert reached > (0.5 if (name, modality) == ("fine_tune", "image") else ENOUGH.get(task.type, 0.8))
     together = answers(architecture, network, unseen.inputs).scores

@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_assets.modalities import MODALITIES, Modality, Text, Undecodable
+from ml_assets.modalities import MODALITIES, PARTS, Modality, Text, Undecodable
 
 from .media import SCRIPT, drawn, pictures, recorded, saved, sounds, tone
 from .plugins import options
 
 
 def of(name: str) -> Modality:
-    return MODALITIES.parse(options(MODALITIES[name]))
+    registry = PARTS if name in PARTS.classes else MODALITIES
+    return registry.parse(options(registry[name]))
 
 
 def mixed(number: int, picture: str | bytes) -> str:
@@ -82,6 +83,9 @@ BAD: dict[str, list[str | bytes]] = {
         '{"photo": "AAAA"}',
         "[" * 100_000,
     ],
+    "number": ["much", "NaN", "1e300", "inf", "True", b"1,5"],
+    "category": [" ", "x" * 201],
+    "time": ["yesterday", "12:30", "2026-02-30", "0001-01-01T00:00:00+14:00"],
 }
 NOTHING: tuple[str | bytes, ...] = ("", b"", b"\xff\xfe", "zero\x00", "\ud800", b"\xed\xa0\x80")
 """What no modality takes."""
@@ -90,13 +94,14 @@ DANGEROUS: dict[str, Any] = {
     "image": GOOD["image"][0],
     "audio": GOOD["audio"][0],
     "mixed": of("mixed").decode(GOOD["mixed"][0]),
+    "category": "<script>alert(1)</script>",
 }
 """Items with a script in them, in pictures and sounds among the tags of the file; of others their first example."""
 SHOWN = {"text": 2_000, "image": 60_000, "audio": 450_000, "mixed": 63_000}
 """Characters of what is shown, at most; of others as of pictures."""
 
 ROOT = Path(__file__).parents[2]
-EACH = pytest.mark.parametrize("name", list(MODALITIES))
+EACH = pytest.mark.parametrize("name", [*MODALITIES, *PARTS])
 
 
 def good(name: str) -> list[str | bytes]:

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, f1_score
 
 from ml_assets.modalities import MODALITIES
-from ml_assets.tasks import TASKS, InvalidLabel, SingleChoice, Task
-from ml_assets.tasks.classes import from_editor
+from ml_assets.tasks import TASKS, ClassificationTask, InvalidLabel, SingleChoice, SingleLabelTask, Task
+from ml_assets.tasks.answers.label_studio import from_editor
 
 from .plugins import options
 
@@ -72,9 +72,9 @@ def test_the_label_config_is_xml_around_the_content(name: str) -> None:
 def test_label_studio_keeps_a_value_as_it_is(name: str) -> None:
     task = of(name)
     for value in values(name):
-        result = task.write(value)
-        assert task.read(result) == value
-        assert task.check(value) == value
+        result = task.to_label_studio(value)
+        assert task.from_label_studio(result) == value
+        assert task.parse(value) == value
         controls = {
             element.get("name"): element
             for element in ElementTree.fromstring(task.label_config("<Text name='content'/>", "?")).iter()
@@ -97,7 +97,7 @@ def test_an_answer_that_the_task_does_not_allow_is_one_sentence_with_the_choices
         [{"start": 1, "end": 2, "label": "four"}],
     ):
         with pytest.raises(InvalidLabel) as caught:
-            task.check(answer)
+            task.parse(answer)
         sentence = str(caught.value)
         assert all(choice in sentence for choice in CLASSES)
         assert len(sentence.splitlines()) == 1
@@ -110,14 +110,14 @@ def test_an_answer_that_the_task_does_not_allow_is_one_sentence_with_the_choices
         [{"from_name": "label", "value": {"choices": None, "labels": 5, "rectanglelabels": "one"}}],
     ]
     if task.may_be_empty:
-        assert {task.read(result) for result in nothing} == {"[]"}
+        assert {task.from_label_studio(result) for result in nothing} == {"[]"}
         task, allowed = TASKS.parse(options(TASKS[name]) | {"empty": False}), task
-        assert allowed.check([]) == "[]"
+        assert allowed.parse([]) == "[]"
         with pytest.raises(InvalidLabel, match="at least one"):
-            task.check([])
+            task.parse([])
     for result in [*nothing, *broken]:
         with pytest.raises(InvalidLabel):
-            task.read(result)
+            task.from_label_studio(result)
 
 
 NONSENSE = st.recursive(
@@ -133,7 +133,7 @@ def test_any_nonsense_is_refused_in_one_sentence(name: str, answer: Any) -> None
     if of(name).may_be_empty and (answer == [] or (isinstance(answer, str) and answer.split() == ["[]"])):
         return
     with pytest.raises(InvalidLabel) as caught:
-        of(name).check(answer)
+        of(name).parse(answer)
     assert len(str(caught.value)) < 300
     assert len(str(caught.value).splitlines()) == 1
 
@@ -142,7 +142,7 @@ def test_any_nonsense_is_refused_in_one_sentence(name: str, answer: Any) -> None
 def test_an_application_gets_what_it_could_send(name: str) -> None:
     task = of(name)
     for value in values(name):
-        assert task.check(task.answer(value)) == value
+        assert task.parse(task.answer(value)) == value
         assert json.loads(json.dumps(task.answer(value))) == task.answer(value)
 
 
@@ -154,12 +154,12 @@ def test_classes_are_found_renamed_and_left_out(name: str) -> None:
         found = task.classes_in(value)
         assert found == tuple(sorted(set(found), key=CLASSES.index))
         assert all(name in value for name in found)
-        assert task.mapped(value, {name: name for name in CLASSES}) == value
-        mapped = task.mapped(value, names)
+        assert task.relabel(value, {name: name for name in CLASSES}) == value
+        mapped = task.relabel(value, names)
         assert mapped is not None
-        assert new.check(mapped) == mapped
+        assert new.parse(mapped) == mapped
         assert new.classes_in(mapped) == tuple(names[name] for name in found)
-        less = task.mapped(value, {name: name for name in CLASSES if name not in found})
+        less = task.relabel(value, {name: name for name in CLASSES if name not in found})
         assert less == ("[]" if task.may_be_empty else None)
 
 
@@ -170,8 +170,8 @@ def test_the_consensus_does_not_depend_on_the_order(name: str, data: Any) -> Non
     found = task.consensus(answers)
     assert 0 < found.agreement <= 1
     if found.value is not None:
-        assert task.check(found.value) == found.value
-        assert not task.one_class or found.value in answers, "a class that nobody named is no joint answer"
+        assert task.parse(found.value) == found.value
+        assert not isinstance(task, SingleLabelTask) or found.value in answers, "a class that nobody named is no joint answer"
     for _ in range(3):
         random.Random(len(answers)).shuffle(answers)
         assert task.consensus(answers) == found
@@ -181,13 +181,13 @@ def test_the_consensus_does_not_depend_on_the_order(name: str, data: Any) -> Non
 
 
 @EACH
-def test_a_value_is_alike_itself_most_and_others_as_much_as_they_it(name: str) -> None:
+def test_a_value_is_most_similar_to_itself_and_to_others_as_much_as_they_to_it(name: str) -> None:
     task = of(name)
     for first in values(name):
-        assert task.alike(first, first) == 1
+        assert task.similarity(first, first) == 1
         for second in values(name):
-            assert 0 <= task.alike(first, second) == task.alike(second, first) <= 1
-            assert task.classes_in(first) == task.classes_in(second) or task.alike(first, second) < 1
+            assert 0 <= task.similarity(first, second) == task.similarity(second, first) <= 1
+            assert task.classes_in(first) == task.classes_in(second) or task.similarity(first, second) < 1
 
 
 @EACH
@@ -198,7 +198,7 @@ def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: i
     predicted = [t if generator.random() < 0.7 else generator.choice(values(name)) for t in targets]
     found = task.metrics(targets, predicted, CLASSES, seed, [TEXT] * 60)
     assert tuple(found) == task.metric_names
-    assert task.headline() in found
+    assert task.primary_metric in found
     for metric in found.values():
         assert 0 <= metric.low <= metric.value <= metric.high <= 1
         assert metric.low < metric.high
@@ -210,11 +210,11 @@ def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: i
 
 @EACH
 @given(data=st.data())
-def test_the_difference_of_two_models_is_that_of_their_headlines(name: str, data: Any) -> None:
+def test_the_difference_of_two_models_is_that_of_their_primary_metrics(name: str, data: Any) -> None:
     task, generator = of(name), random.Random(data.draw(st.integers(0, 10**6)))
     targets = generator.choices(values(name), k=60)
     first, second = ([t if generator.random() < p else generator.choice(values(name)) for t in targets] for p in (0.9, 0.5))
-    scores = [task.metrics(targets, guesses, CLASSES, 0, [TEXT] * 60)[task.headline()].value for guesses in (first, second)]
+    scores = [task.metrics(targets, guesses, CLASSES, 0, [TEXT] * 60)[task.primary_metric].value for guesses in (first, second)]
     found, back = (
         task.difference(targets, first, second, CLASSES, 0, [TEXT] * 60),
         task.difference(targets, second, first, CLASSES, 0, [TEXT] * 60),
@@ -226,7 +226,7 @@ def test_the_difference_of_two_models_is_that_of_their_headlines(name: str, data
     assert (same.value, same.low, same.high) == (0, 0, 0), "samples are drawn for both together"
 
 
-@pytest.mark.parametrize("name", [name for name, cls in TASKS.classes.items() if cls.one_logit_per_class()])
+@pytest.mark.parametrize("name", [name for name, cls in TASKS.classes.items() if issubclass(cls, ClassificationTask)])
 def test_logits_with_the_least_loss_say_what_is_right(name: str) -> None:
     task = of(name)
     targets = torch.from_numpy(task.targets(values(name), CLASSES))
@@ -243,7 +243,7 @@ def test_logits_with_the_least_loss_say_what_is_right(name: str) -> None:
     assert (found.confidence.shape, found.confidence.dtype) == ((len(targets),), np.float32)
     assert ((found.confidence > 0.5) & (found.confidence <= 1)).all()
     turned = task.predicted(-logits.detach().numpy(), CLASSES)
-    assert [task.check(label) for label in turned.labels] == turned.labels
+    assert [task.parse(label) for label in turned.labels] == turned.labels
     assert (task.score(-logits.detach(), targets) < 1).any()
 
 
@@ -309,8 +309,8 @@ def test_classes_that_cannot_be(classes: list[str], said: str) -> None:
 def test_exactly_one_choice_is_read() -> None:
     task = SingleChoice(classes=CLASSES)
     with pytest.raises(InvalidLabel, match="2 choices where exactly one is needed"):
-        task.read([{"from_name": "label", "value": {"choices": ["one", "two"]}}])
+        task.from_label_studio([{"from_name": "label", "value": {"choices": ["one", "two"]}}])
     with pytest.raises(InvalidLabel, match="unknown class 'four': choose one of one, two, three"):
-        task.read([{"from_name": "label", "value": {"choices": ["four"]}}])
-    both = [{"from_name": "comment", "value": {"text": ["?"]}}, *task.write("two")]
-    assert task.read(both) == "two"
+        task.from_label_studio([{"from_name": "label", "value": {"choices": ["four"]}}])
+    both = [{"from_name": "comment", "value": {"text": ["?"]}}, *task.to_label_studio("two")]
+    assert task.from_label_studio(both) == "two"

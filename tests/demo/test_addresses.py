@@ -98,7 +98,9 @@ def test_annotators_know_the_training_addresses_and_answer_what_the_task_allows(
     assert set(known) == set(EMAILS)
     merged = {key: value for each in known.values() for key, value in each.items()}
     assert set(merged) == {text.sample_id(text.decode(address.text)) for address in addresses.read("train.csv")}
-    assert all(task.check(value) and task.read(task.write(task.check(value))) for value in merged.values())
+    assert all(
+        task.parse(value) and task.from_label_studio(task.to_label_studio(task.parse(value))) for value in merged.values()
+    )
 
 
 def test_traffic_is_more_of_the_same_and_then_what_nobody_could_read(example: addresses.Addresses) -> None:

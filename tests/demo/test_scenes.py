@@ -151,7 +151,7 @@ def test_annotators_know_the_boxes_of_training_scenes(
     answers = [label for each in known.values() for label in each.values()]
     assert sorted(answers) == sorted(sample.label for sample in composed["train"])
     task = load("scenes").labeling.task
-    assert all(task.check(answer) == answer == task.read(task.write(answer)) for answer in answers)
+    assert all(task.parse(answer) == answer == task.from_label_studio(task.to_label_studio(answer)) for answer in answers)
 
 
 def test_the_night_is_darker_and_less_sharp(

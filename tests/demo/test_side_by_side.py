@@ -17,6 +17,7 @@ from ml_assets import settings
 from ml_assets.demo import EXAMPLES
 from ml_assets.demo.tables import Sample, write
 from ml_assets.settings import ProjectSettings
+from ml_assets.tasks import SingleLabelTask
 
 ML_ASSETS = str(Path(sys.executable).with_name("ml-assets"))
 BROKEN = "digits"
@@ -39,8 +40,8 @@ def contents(project: ProjectSettings, seed: int) -> list[Any]:
 def label_of(project: ProjectSettings) -> str:
     """A label that the project's task takes."""
     task = project.labeling.task
-    if task.one_class or task.may_be_empty:
-        return task.classes[0] if task.one_class else "[]"
+    if isinstance(task, SingleLabelTask) or task.may_be_empty:
+        return task.classes[0] if isinstance(task, SingleLabelTask) else "[]"
     return json.dumps([{"start": 0, "end": 4, "label": task.classes[0]}])
 
 

@@ -40,7 +40,7 @@ def test_bulk_predictions_are_answers_that_the_models_classes_allow(
     [check] = (c for c in deployment_checks("pets", task) if c.check_key.name == "of_the_serving_model")
 
     def predicted(key: str, answer: object, model: str = "pets-1") -> None:
-        value = learnt.check(answer) if "bird" not in str(answer) else task.check(answer)
+        value = learnt.parse(answer) if "bird" not in str(answer) else task.parse(answer)
         made = {"id": key, "model": model, "label": value, "confidence": 1.0, "scores": "{}", "at": AT}
         store.table("batch_predictions").upsert(rows("batch_predictions", [made]))
 

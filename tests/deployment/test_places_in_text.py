@@ -56,7 +56,7 @@ def cities(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     built = build_new(tmp_path / "model", "cities", "text", {"type": "token_classifier"}, TASK, ["a text"])
 
     def run(self: Predictor, samples: Sequence[Sample]) -> list[Outcome]:
-        return [Outcome(TASK.check(spans_in(sample.item)), 0.9, {"city": 0.9}) for sample in samples]
+        return [Outcome(TASK.parse(spans_in(sample.item)), 0.9, {"city": 0.9}) for sample in samples]
 
     monkeypatch.setattr(Predictor, "run", run)
     return model_folder_of(built.tag)
@@ -145,7 +145,7 @@ def test_predictions_in_bulk_point_into_the_tables_own_texts(
     def predict(items: Sequence[str]) -> Predicted:
         n = len(items)
         return Predicted(
-            [TASK.check(spans_in(i)) for i in items], np.full(n, 0.9, np.float32), np.full((n, 1), 0.9, np.float32)
+            [TASK.parse(spans_in(i)) for i in items], np.full(n, 0.9, np.float32), np.full((n, 1), 0.9, np.float32)
         )
 
     monkeypatch.setattr(model, "predict", predict)

@@ -208,12 +208,15 @@ def test_a_label_in_label_studio_makes_a_dataset_by_sensor_alone(demo: Installat
         wait_until(lambda: in_dataset() == value, SENSOR_SECONDS)
         print(f"{value} after {time.monotonic() - began:.1f} s")
 
-    becomes("sci.space", lambda: client.add_annotations([Answer(task_id, task.write("sci.space"), 2.0)]))
+    becomes("sci.space", lambda: client.add_annotations([Answer(task_id, task.to_label_studio("sci.space"), 2.0)]))
     headers = {"Authorization": f"Token {credentials.label_studio().api_key}"}
     address = f"{demo.urls['label_studio']}/api/tasks/{task_id}/annotations"
     annotation = httpx.get(address, headers=headers).json()[0]["id"]
     one = f"{demo.urls['label_studio']}/api/annotations/{annotation}/"
-    becomes("sci.med", lambda: httpx.patch(one, json={"result": task.write("sci.med")}, headers=headers).raise_for_status())
+    becomes(
+        "sci.med",
+        lambda: httpx.patch(one, json={"result": task.to_label_studio("sci.med")}, headers=headers).raise_for_status(),
+    )
     becomes(None, lambda: httpx.delete(one, headers=headers).raise_for_status())
 
 

@@ -35,7 +35,9 @@ def annotate() -> None:
     for number, (email, password) in enumerate(ANNOTATORS.items()):
         own = [row for row in tasks if int(row["id"][:8], 16) % len(ANNOTATORS) == number]
         client = ensure_annotator(connect(), email, password)
-        made = client.add_annotations([Answer(r["task_id"], task.write(answers[r["id"]]), 1.0) for r in own], connections=2)
+        made = client.add_annotations(
+            [Answer(r["task_id"], task.to_label_studio(answers[r["id"]]), 1.0) for r in own], connections=2
+        )
         print(f"{email}: {made} annotations")
 
 

@@ -26,7 +26,7 @@ def ls_annotation(number: int, result: Any, by: int = 1, **more: Any) -> dict[st
 
 
 def test_an_annotation_becomes_a_row() -> None:
-    table, invalid = read_tasks([ls_task(7, ls_annotation(70, TASK.write("cat")))], TASK, USERS)
+    table, invalid = read_tasks([ls_task(7, ls_annotation(70, TASK.to_label_studio("cat")))], TASK, USERS)
     assert table.schema == SCHEMAS["annotations"]
     [row] = table.to_pylist()
     assert row["created_at"] == datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -35,7 +35,7 @@ def test_an_annotation_becomes_a_row() -> None:
 
 
 def test_programs_and_former_users_are_told_apart() -> None:
-    answers = [ls_annotation(1, TASK.write("cat"), by=2), ls_annotation(2, TASK.write("cat"), by=99)]
+    answers = [ls_annotation(1, TASK.to_label_studio("cat"), by=2), ls_annotation(2, TASK.to_label_studio("cat"), by=99)]
     table, _ = read_tasks([ls_task(1, *answers)], TASK, USERS, programs=["robot@example.org"])
     kinds = {row["labeler"]: row["labeler_kind"] for row in table.to_pylist()}
     assert kinds == {"robot@example.org": "program", "user 99": "person"}
@@ -43,9 +43,14 @@ def test_programs_and_former_users_are_told_apart() -> None:
 
 def test_what_is_no_label_is_said_in_one_sentence() -> None:
     tasks = [
-        ls_task(1, ls_annotation(10, []), ls_annotation(11, TASK.write("unicorn")), ls_annotation(12, TASK.write("dog"))),
+        ls_task(
+            1,
+            ls_annotation(10, []),
+            ls_annotation(11, TASK.to_label_studio("unicorn")),
+            ls_annotation(12, TASK.to_label_studio("dog")),
+        ),
         ls_task(2, ls_annotation(20, [], was_cancelled=True)),
-        ls_task(3, ls_annotation(30, TASK.write("dog")), item=None),
+        ls_task(3, ls_annotation(30, TASK.to_label_studio("dog")), item=None),
     ]
     table, invalid = read_tasks(tasks, TASK, USERS)
     assert table["id"].to_pylist() == ["ls-12"]
@@ -59,7 +64,7 @@ def test_what_is_no_label_is_said_in_one_sentence() -> None:
 def test_a_span_behind_the_end_of_the_text_is_no_label() -> None:
     """The editor cannot make one, but a program that writes to Label Studio can."""
     spans = Spans(classes=("city",))
-    results = [spans.write(spans.check([{"start": 0, "end": end, "label": "city"}])) for end in (1, 9)]
+    results = [spans.to_label_studio(spans.parse([{"start": 0, "end": end, "label": "city"}])) for end in (1, 9)]
     table, invalid = read_tasks([ls_task(1, *(ls_annotation(n, result) for n, result in enumerate(results)))], spans, USERS)
     assert table["id"].to_pylist() == ["ls-0"]
     assert "the span 0-9 ends behind the text, which has 1 characters" in invalid[0].reason

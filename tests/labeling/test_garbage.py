@@ -84,7 +84,7 @@ def calls(client: LabelStudio) -> list[Callable[[], Any]]:
         lambda: client.waiting(1, 1),
         lambda: client.count(1),
         lambda: client.task_ids(1),
-        lambda: client.add_annotations([Answer(1, TASK.write("cat"))]),
+        lambda: client.add_annotations([Answer(1, TASK.to_label_studio("cat"))]),
         lambda: invite(client, "ann@example.org"),
         lambda: sign_in(client.url, "ann@example.org", "a good password"),
     ]
@@ -152,7 +152,7 @@ def test_tasks_that_people_imported_by_hand_stop_neither_queue_nor_pull(
     for task, result in zip(by_hand, RESULTS, strict=False):  # the server refuses some of them, and stores others
         httpx.post(f"{owner.url}/api/tasks/{task}/annotations/", json={"result": result}, headers=headers, timeout=30)
     tasks = store.table("label_tasks").read()["task_id"].to_pylist()
-    owner.add_annotations([Answer(tasks[0], TASK.write("cat"))])
+    owner.add_annotations([Answer(tasks[0], TASK.to_label_studio("cat"))])
     found = pull(store, owner, ls_project, TASK)
     assert found.changed >= 1
     assert {wrong.task_id for wrong in found.invalid} <= set(by_hand)

@@ -43,7 +43,7 @@ def scene(owner: LabelStudio) -> Iterator[Scene]:
     login = invite(owner, "mallory@example.org", "a good password")
     project = owner.ensure_project("guarded", CONFIG)
     [task] = owner.push(project, [{"data": {"item_id": "a", "content": "text of a"}}]).values()
-    owner.add_annotations([Answer(task, TASK.write("cat"))])
+    owner.add_annotations([Answer(task, TASK.to_label_studio("cat"))])
     [row] = owner.tasks_of(project, ["a"])
     ids = {email: number for number, email in owner.users().items()}
     draft = httpx.post(
@@ -138,15 +138,19 @@ FORBIDDEN = {
     "answer in somebody's name": (
         "POST",
         "/api/tasks/{task}/annotations/",
-        {"result": TASK.write("dog"), "completed_by": "{owner_id}"},
+        {"result": TASK.to_label_studio("dog"), "completed_by": "{owner_id}"},
     ),
     "take the name of somebody's next answer": (
         "POST",
         "/api/tasks/{task}/annotations/",
-        {"result": TASK.write("dog"), "unique_id": "{their_key}"},
+        {"result": TASK.to_label_studio("dog"), "unique_id": "{their_key}"},
     ),
     "draft over somebody's answer": ("POST", "/api/tasks/{task}/drafts", {"result": [], "annotation": "{theirs}"}),
-    "answer as the truth": ("POST", "/api/tasks/{task}/annotations/", {"result": TASK.write("dog"), "ground_truth": True}),
+    "answer as the truth": (
+        "POST",
+        "/api/tasks/{task}/annotations/",
+        {"result": TASK.to_label_studio("dog"), "ground_truth": True},
+    ),
     "make a prediction": ("POST", "/api/predictions/", {"task": "{task}", "result": []}),
     "add a storage": ("POST", "/api/storages/localfiles/", {"project": "{project}", "path": "/"}),
     "list a folder": ("POST", "/api/storages/localfiles/files", {"project": "{project}", "path": "/"}),
@@ -216,13 +220,13 @@ def test_an_answer_in_a_form_that_could_be_read_in_two_ways_is_refused(kind: str
 
 
 def test_an_annotator_gives_changes_and_takes_back_the_own_answer(scene: Scene) -> None:
-    answer = {"result": TASK.write("dog"), "lead_time": 1.5, "unique_id": str(uuid.uuid4())}
+    answer = {"result": TASK.to_label_studio("dog"), "lead_time": 1.5, "unique_id": str(uuid.uuid4())}
     made = scene.me.post(f"/api/tasks/{scene.task}/annotations/", json=answer)
     assert (made.status_code, made.json()["completed_by"]) == (201, scene.my_id)
     mine = f"/api/annotations/{made.json()['id']}/"
-    assert scene.me.patch(mine, json={"result": TASK.write("bird")}).json()["result"] == TASK.write("bird")
+    assert scene.me.patch(mine, json={"result": TASK.to_label_studio("bird")}).json()["result"] == TASK.to_label_studio("bird")
     place = {"project": str(scene.project), "task": scene.task}  # as the editor sends it
-    assert scene.me.patch(mine, json={"result": TASK.write("cat")} | place).status_code == 200
+    assert scene.me.patch(mine, json={"result": TASK.to_label_studio("cat")} | place).status_code == 200
     for other in (
         {"completed_by": scene.owner_id},
         {"completed_by": str(scene.owner_id)},

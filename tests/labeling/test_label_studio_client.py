@@ -75,17 +75,17 @@ def test_the_lowest_score_is_asked_first(owner: LabelStudio, ls_project: int) ->
             f"{owner.url}/api/projects/{ls_project}/next", headers=owner._sdk._client_wrapper.get_headers()
         )
         assert following.json()["id"] == pushed[item]
-        owner.add_annotations([Answer(pushed[item], TASK.write("cat"))])
+        owner.add_annotations([Answer(pushed[item], TASK.to_label_studio("cat"))])
 
 
 def test_annotating_twice_adds_none(owner: LabelStudio, ls_project: int) -> None:
     pushed = owner.push(ls_project, tasks("a", "b"))
-    assert owner.add_annotations([Answer(pushed["a"], TASK.write("cat"), 2.5)]) == 1
-    answers = [Answer(pushed["a"], TASK.write("dog")), Answer(pushed["b"], TASK.write("dog"))]
+    assert owner.add_annotations([Answer(pushed["a"], TASK.to_label_studio("cat"), 2.5)]) == 1
+    answers = [Answer(pushed["a"], TASK.to_label_studio("dog")), Answer(pushed["b"], TASK.to_label_studio("dog"))]
     assert owner.add_annotations(answers) == 1
     [first] = owner.tasks_of(ls_project, ["a"])
     [annotation] = first["annotations"]
-    assert (annotation["result"], annotation["lead_time"]) == (TASK.write("cat"), 2.5)
+    assert (annotation["result"], annotation["lead_time"]) == (TASK.to_label_studio("cat"), 2.5)
 
 
 def test_changes_go_on_after_pages_that_changed_meanwhile(owner: LabelStudio, ls_project: int, monkeypatch: Any) -> None:
@@ -93,7 +93,7 @@ def test_changes_go_on_after_pages_that_changed_meanwhile(owner: LabelStudio, ls
     pushed = owner.push(ls_project, tasks(*"abcdefghij"))
     pages = owner.changes(ls_project, None)
     first = next(pages)
-    owner.add_annotations([Answer(first[0]["id"], TASK.write("cat"))])  # moves to the end, and all others move up
+    owner.add_annotations([Answer(first[0]["id"], TASK.to_label_studio("cat"))])  # moves to the end, and all others move up
     rest = [task for page in pages for task in page]
     assert {task["id"] for task in first + rest} == set(pushed.values())
     assert [len(task["annotations"]) for task in rest if task["id"] == first[0]["id"]] == [1]
@@ -107,7 +107,7 @@ def test_an_invited_annotator_logs_in_and_answers_under_the_own_name(owner: Labe
     ann = sign_in(login.url, login.email, login.password)
     assert ann.email == "ann@example.org"
     pushed = owner.push(ls_project, tasks("a"))
-    assert ann.add_annotations([Answer(pushed["a"], TASK.write("bird"))]) == 1
+    assert ann.add_annotations([Answer(pushed["a"], TASK.to_label_studio("bird"))]) == 1
     [task] = owner.tasks_of(ls_project, ["a"])
     assert owner.users()[task["annotations"][0]["completed_by"]] == "ann@example.org"
     with pytest.raises(LabelStudioRefused, match=r"^ann@example\.org has an account already: log in at http"):
@@ -176,7 +176,7 @@ def test_a_missing_project_is_refused(owner: LabelStudio) -> None:
 
 def test_times_sort_as_text(owner: LabelStudio, ls_project: int) -> None:
     pushed = owner.push(ls_project, tasks("a", "b"))
-    owner.add_annotations([Answer(pushed["b"], TASK.write("cat"))])
+    owner.add_annotations([Answer(pushed["b"], TASK.to_label_studio("cat"))])
     count, recent = owner.annotated(ls_project, limit=5)
     assert (count, list(recent)) == (1, [pushed["b"]])
     [task] = owner.tasks_of(ls_project, ["b"])

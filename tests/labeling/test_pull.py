@@ -40,7 +40,7 @@ def stored(store: ProjectStore, deleted: bool = False) -> dict[str, str]:
 
 
 def answer(client: LabelStudio, task: int, value: str) -> None:
-    client.add_annotations([Answer(task, TASK.write(value), 3.5)])
+    client.add_annotations([Answer(task, TASK.to_label_studio(value), 3.5)])
 
 
 def annotations_of(client: LabelStudio, project: int, item: str) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def test_edits_arrive(owner: LabelStudio, store: ProjectStore, tasks: Any, proje
     answer(owner, tasks["s0000"], "cat")
     pull(store, owner, project, TASK)
     [annotation] = annotations_of(owner, project, "s0000")
-    owner._sdk.annotations.update(annotation["id"], result=TASK.write("bird"))
+    owner._sdk.annotations.update(annotation["id"], result=TASK.to_label_studio("bird"))
     assert pending(store, owner, project)
     assert pull(store, owner, project, TASK).changed == 1
     assert stored(store) == {"s0000": "bird"}
@@ -131,10 +131,10 @@ def test_skipped_empty_and_unknown_answers_are_no_annotations(
     assert pending(store, owner, project) == ""
     assert pull(store, owner, project, TASK).invalid == result.invalid
     [wrong] = annotations_of(owner, project, "s0002")
-    owner._sdk.annotations.update(wrong["id"], result=TASK.write("dog"))
+    owner._sdk.annotations.update(wrong["id"], result=TASK.to_label_studio("dog"))
     assert [invalid.sample_id for invalid in pull(store, owner, project, TASK).invalid] == ["s0001"]
     assert stored(store) == {"s0003": "cat", "s0002": "dog"}
-    owner._sdk.annotations.update(wrong["id"], result=TASK.write("unicorn"))
+    owner._sdk.annotations.update(wrong["id"], result=TASK.to_label_studio("unicorn"))
     assert pull(store, owner, project, TASK).deleted == 1
     assert stored(store) == {"s0003": "cat"}
 
@@ -143,7 +143,7 @@ def test_a_pull_that_breaks_off_is_repeated(
     owner: LabelStudio, store: ProjectStore, tasks: Any, project: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ml_assets.labeling.label_studio.tasks.PAGE", 2)
-    owner.add_annotations([Answer(task, TASK.write("cat")) for task in tasks.values()])
+    owner.add_annotations([Answer(task, TASK.to_label_studio("cat")) for task in tasks.values()])
     pages = owner.changes
 
     def break_off(*args: Any) -> Any:
@@ -229,7 +229,7 @@ def test_answers_of_a_project_that_is_gone_stay(owner: LabelStudio, store: Proje
 
 def test_a_pull_of_many_tasks_reads_them_all_once(owner: LabelStudio, store: ProjectStore, ls_project: int) -> None:
     ids = fill(store, 700)
-    result = TASK.write("cat")
+    result = TASK.to_label_studio("cat")
     tasks = [{"data": {"item_id": i, "content": i}, "annotations": [{"result": result, "ground_truth": False}]} for i in ids]
     owner.push(ls_project, tasks)
     done = pull(store, owner, ls_project, TASK)

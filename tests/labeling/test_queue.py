@@ -126,7 +126,7 @@ def test_the_queue_is_filled_up_when_less_than_half_is_left(owner: LabelStudio, 
     project = push_queue(store, owner, wanted, Text(), vectors, AT).ls_project
     for answered, pushed in ((2, 0), (1, 3), (3, 0)):  # 4 waiting, then 2, then 1 and filled up, then the total is reached
         open_tasks = [r["task_id"] for r in queued(store).values() if r["id"] not in _answered(store)]
-        owner.add_annotations([Answer(task, TASK.write("cat")) for task in open_tasks[:answered]])
+        owner.add_annotations([Answer(task, TASK.to_label_studio("cat")) for task in open_tasks[:answered]])
         pull(store, owner, project, TASK)
         assert push_queue(store, owner, wanted, Text(), vectors, AT).pushed == pushed
     assert len(queued(store)) == 7
@@ -194,7 +194,7 @@ def test_predictions_travel_as_pre_annotations(owner: LabelStudio, store: Projec
     assert sorted(tasks, key=lambda i: tasks[i]["priority"]) == ["s0001", "s0000", "s0002"]
     assert (tasks["s0001"]["predicted"], tasks["s0001"]["model"]) == ("dog", "animals-1")
     shown = {i: owner._sdk.predictions.list(task=tasks[i]["task_id"])[0] for i in ids}
-    assert shown["s0001"].result == TASK.write("dog")
+    assert shown["s0001"].result == TASK.to_label_studio("dog")
     assert shown["s0002"].result == []
     assert {i: p.score for i, p in shown.items()} == pytest.approx({i: tasks[i]["priority"] for i in ids})
     assert owner._sdk.projects.get(result.ls_project).model_version == "ml_assets"

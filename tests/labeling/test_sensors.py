@@ -90,7 +90,7 @@ def test_it_waits_and_says_so_once_and_answers_are_pulled_later(
     assert isinstance(ticks()[0], dg.SkipReason)
     before = {name: store.table(name).digest() for name in ("annotations", "label_tasks", "samples")}
 
-    owner.add_annotations([Answer(tasks[0], TASK.write("dog"))])
+    owner.add_annotations([Answer(tasks[0], TASK.to_label_studio("dog"))])
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         if how == "silent":  # it takes connections and never answers

@@ -70,12 +70,12 @@ def test_what_people_began_stays_as_they_saw_it(owner: LabelStudio, store: Proje
     predict(store, "m-1", s0000="cat", s0001="cat", s0002="cat", s0003="cat")
     refresh(store, owner, project, TASK, outdated(store, project))
     tasks = queued(store)
-    owner.add_annotations([Answer(tasks["s0000"]["task_id"], TASK.write("dog"))])
+    owner.add_annotations([Answer(tasks["s0000"]["task_id"], TASK.to_label_studio("dog"))])
     headers = owner._sdk._client_wrapper.get_headers()
     skipped, begun = (f"{owner.url}/api/tasks/{tasks[i]['task_id']}" for i in ("s0001", "s0002"))
     cancelled = {"result": [], "was_cancelled": True}
     httpx.post(f"{skipped}/annotations/", json=cancelled, headers=headers, timeout=30).raise_for_status()
-    draft = {"result": TASK.write("bird"), "lead_time": 1.0}
+    draft = {"result": TASK.to_label_studio("bird"), "lead_time": 1.0}
     httpx.post(f"{begun}/drafts", json=draft, headers=headers, timeout=30).raise_for_status()
     predict(store, "m-2", s0000="bird", s0001="bird", s0002="dog", s0003="cat")
     assert refresh(store, owner, project, TASK, outdated(store, project)) == Refreshed(1, 1, 2)
@@ -94,7 +94,7 @@ def test_an_answer_that_names_a_suggestion_of_before_is_taken(owner: LabelStudio
     predict(store, "m-2", s0000="dog")
     refresh(store, owner, project, TASK, outdated(store, project))
     headers = owner._sdk._client_wrapper.get_headers()
-    answer = {"result": TASK.write("cat"), "parent_prediction": seen, "lead_time": 2.0}
+    answer = {"result": TASK.to_label_studio("cat"), "parent_prediction": seen, "lead_time": 2.0}
     address = f"{owner.url}/api/tasks/{number}/annotations/"
     httpx.post(address, json=answer, headers=headers, timeout=30).raise_for_status()
     assert pull(store, owner, project, TASK).changed == 1

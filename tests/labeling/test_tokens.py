@@ -50,7 +50,12 @@ def test_a_project_is_made_filled_answered_and_pulled(
     store = ProjectStore(f"by_{request.node.callspec.params['client']}", tmp_path)
     project = client.ensure_project(store.project, CONFIG)
     pushed = client.push(project, [{"data": {"item_id": item, "content": f"text of {item}"}} for item in ("a", "b")])
-    assert client.add_annotations([Answer(pushed["a"], TASK.write("cat")), Answer(pushed["b"], TASK.write("dog"))]) == 2
+    assert (
+        client.add_annotations(
+            [Answer(pushed["a"], TASK.to_label_studio("cat")), Answer(pushed["b"], TASK.to_label_studio("dog"))]
+        )
+        == 2
+    )
     assert pull(store, client, project, TASK).changed == 2
     assert {row["labeler"] for row in store.table("annotations").read().to_pylist()} == {client.email}
 

@@ -115,7 +115,7 @@ def test_new_members_projects_and_storages_are_told(
 
 def test_a_deleted_project_is_told_and_begun_anew_and_answers_stay(owner: LabelStudio, store: ProjectStore, queue: int) -> None:
     [task, *_] = store.table("label_tasks").read()["task_id"].to_pylist()
-    owner.add_annotations([Answer(task, TASK.write("cat"))])
+    owner.add_annotations([Answer(task, TASK.to_label_studio("cat"))])
     pull(store, owner, queue, TASK)
     put(owner, "DELETE", f"/api/projects/{queue}/", None)
     assert look(store, owner, queue) == [f"project {queue} was deleted in Label Studio: a new one is made"]

@@ -11,17 +11,16 @@ import pytest
 from contracts.media import drawn, saved
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ml_assets.collection.settings import CollectionSettings
 from ml_assets.collection.sources.table import TableSource
 from ml_assets.labeling import media
-from ml_assets.modalities import Mixed, Undecodable
-from ml_assets.modalities.parts import PLAIN
+from ml_assets.modalities import PARTS, Mixed, ModalityField, Undecodable
 from ml_assets.store.records import Record
 
-PARTS = {"body": "text", "price": "number", "kind": "category", "sold": "time"}
-MIXED = Mixed(parts=PARTS)
+KINDS = {"body": "text", "price": "number", "kind": "category", "sold": "time"}
+MIXED = Mixed(parts=KINDS)
 
 
 def item(**parts: Any) -> str:
@@ -37,10 +36,12 @@ def test_equal_parts_are_one_sample_however_they_are_written() -> None:
     assert item(price=-0.0) == item(price=0)
 
 
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.datetimes())
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.datetimes().map(str)
+)
 
 
-@given(st.dictionaries(st.sampled_from([*PARTS, "other"]), VALUES))
+@given(st.dictionaries(st.sampled_from([*KINDS, "other"]), VALUES))
 def test_any_parts_are_decoded_or_refused(parts: dict[str, Any]) -> None:
     try:
         found = MIXED.decode(json.dumps(parts, default=str))
@@ -54,24 +55,50 @@ def test_any_parts_are_decoded_or_refused(parts: dict[str, Any]) -> None:
     assert MIXED.describe([found]).num_rows == 1
 
 
-@given(st.sampled_from(sorted(PLAIN)), st.lists(VALUES, max_size=8))
+@given(st.sampled_from(sorted(PARTS)), st.lists(VALUES, max_size=8))
 def test_what_a_part_has_read_it_reads_again(kind: str, values: list[Any]) -> None:
-    part = PLAIN[kind]()
+    part = PARTS.parse(kind)
+    encoder = part.encoder(part.default_encoder)
     for value in values:
         try:
-            read = part.read(value)
+            read = part.from_json(value)
         except Undecodable:
             continue
-        assert part.read(read) == read
-        assert json.loads(json.dumps(read)) == read
-        vector = part.encode([read], part.encoder())
-        assert vector.shape == (1, part.dimensions(part.encoder()))
+        assert part.from_json(read) == part.decode(read) == read
+        assert json.loads(json.dumps(part.to_json(read))) == part.to_json(read)
+        assert part.from_json(part.to_json(read)) == read
+        vector = encoder.encode([read])
+        assert vector.shape == (1, encoder.dimensions)
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_number_lies_nearer_to_those_of_its_size() -> None:
-    one, other, far = PLAIN["number"]().encode([1000, 1100, 30_000], "built_in")
+    one, other, far = PARTS.parse("number").encoder("built_in").encode(["1000", "1100", "30000"])
     assert one @ other > one @ far
+
+
+def test_what_is_a_part_only_is_no_modality_of_a_project() -> None:
+    for kind in PARTS:
+        with pytest.raises(ValidationError, match=f"unknown modality '{kind}': choose one of audio, image, mixed, text"):
+            CollectionSettings(modality=kind, sources=())
+        assert kind not in TypeAdapter(ModalityField).json_schema()["anyOf"][0]["enum"]
+
+
+OTHERS: dict[str, tuple[Any, str]] = {
+    "body": (5, "body: not text: 5"),
+    "photo": ({"a": 1}, "photo: not image: {'a': 1}"),
+    "price": ([1], "price: not a number between -1e15 and 1e15: [1]"),
+    "kind": (1.5, "kind: not a word: 1.5"),
+    "sold": (2026, "sold: not a time such as 2026-01-31T12:00:00Z: 2026"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_part_of_another_type_is_told_as_it_is_written(name: str) -> None:
+    value, said = OTHERS[name]
+    with pytest.raises(Undecodable) as caught:
+        Mixed(parts=KINDS | {"photo": "image"}).decode(json.dumps({name: value}))
+    assert str(caught.value) == said
 
 
 def test_what_is_missing_is_null_and_never_zero() -> None:

@@ -56,7 +56,7 @@ def test_the_newest_answer_counts(store: ProjectStore) -> None:
 def test_spans_count_each_for_itself(store: ProjectStore) -> None:
     task = Spans(classes=("A", "B"))
     first, second = ({"start": i, "end": i + 2, "label": "A"} for i in (0, 5))
-    both, one, none = (task.check(spans) for spans in ([first, second], [first], []))
+    both, one, none = (task.parse(spans) for spans in ([first, second], [first], []))
     said = {"p1": both, "p2": both, "p3": none}
     log(store, [prediction(key, "a longer text") | {"label": label} for key, label in said.items()])
     give(store, ("f1", "p1", both, 0), ("f2", "p2", one, 0), ("f3", "p3", none, 0))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.tasks import Boxes, InvalidLabel, SingleChoice
-from ml_assets.tasks.average_precision import overlap
+from ml_assets.tasks.metrics.average_precision import overlap
 
 CLASSES = ("cat", "dog")
 TASK = Boxes(classes=CLASSES)
@@ -25,7 +25,7 @@ CAT, DOG = box("cat", 0.1, 0.1, 0.2, 0.2), box("dog", 0.6, 0.6, 0.3, 0.3)
 
 def _visible(each: dict[str, Any]) -> bool:
     try:
-        return TASK.check([each]) != "[]"
+        return TASK.parse([each]) != "[]"
     except InvalidLabel:
         return False
 
@@ -33,20 +33,20 @@ def _visible(each: dict[str, Any]) -> bool:
 @given(st.lists(BOX, max_size=6), st.randoms())
 def test_boxes_lie_within_the_picture_and_stay_as_they_are(answer: list[dict[str, Any]], random: Any) -> None:
     inside = [each for each in answer if _visible(each)]
-    value = TASK.check(inside)
+    value = TASK.parse(inside)
     if len(inside) < len(answer):
         with pytest.raises(InvalidLabel, match=r"is empty within the picture|reaches far beyond the picture"):
-            TASK.check(answer)
+            TASK.parse(answer)
     answer = inside
     random.shuffle(answer)
-    assert TASK.check(answer) == TASK.check(value) == TASK.read(TASK.write(value)) == value
+    assert TASK.parse(answer) == TASK.parse(value) == TASK.from_label_studio(TASK.to_label_studio(value)) == value
     for found in TASK.answer(value):
         assert 0 <= found["x"] < found["x"] + found["width"] <= 1 + 1e-9
         assert 0 <= found["y"] < found["y"] + found["height"] <= 1 + 1e-9
 
 
 def test_what_lies_outside_is_cut_off() -> None:
-    assert TASK.answer(TASK.check([box("cat", -0.1, 0.5, 0.3, 0.9)])) == [box("cat", 0.0, 0.5, 0.2, 0.5)]
+    assert TASK.answer(TASK.parse([box("cat", -0.1, 0.5, 0.3, 0.9)])) == [box("cat", 0.0, 0.5, 0.2, 0.5)]
     for outside in (
         box("cat", 1.0, 0, 0.5, 1),
         box("cat", -0.5, 0, 0.5, 1),
@@ -54,7 +54,7 @@ def test_what_lies_outside_is_cut_off() -> None:
         box("cat", 0.2, 0.2, -0.1, 0.1),
     ):
         with pytest.raises(InvalidLabel, match="is empty within the picture: choose among cat, dog"):
-            TASK.check([outside])
+            TASK.parse([outside])
 
 
 @pytest.mark.parametrize(
@@ -64,26 +64,26 @@ def test_what_lies_outside_is_cut_off() -> None:
 )  # fmt: skip
 def test_a_box_in_pixels_or_percent_does_not_become_the_whole_picture(counted: dict[str, Any]) -> None:
     with pytest.raises(InvalidLabel, match=r'shares of its width and height, from 0 to 1; of pixels .* "of": \[640, 480\]'):
-        TASK.check([counted])
+        TASK.parse([counted])
 
 
 def test_a_box_says_what_its_numbers_are_of() -> None:
-    shares = TASK.check([box("cat", 0.25, 0.5, 0.125, 0.5)])
-    assert TASK.check([box("cat", 160, 240, 80, 240, of=[640, 480])]) == shares
-    assert TASK.check([box("cat", 25, 50, 12.5, 50, of=[100, 100])]) == shares
+    shares = TASK.parse([box("cat", 0.25, 0.5, 0.125, 0.5)])
+    assert TASK.parse([box("cat", 160, 240, 80, 240, of=[640, 480])]) == shares
+    assert TASK.parse([box("cat", 25, 50, 12.5, 50, of=[100, 100])]) == shares
     for size in ([0, 480], [640], "640x480", [640, None], [640, float("nan")], 640):
         with pytest.raises(InvalidLabel, match="is no size: `of` is the picture's width and height in the box's unit"):
-            TASK.check([box("cat", 1, 1, 2, 2, of=size)])
+            TASK.parse([box("cat", 1, 1, 2, 2, of=size)])
     with pytest.raises(InvalidLabel, match="reaches far beyond the picture"):
-        TASK.check([box("cat", 600, 400, 300, 400, of=[640, 480])])
+        TASK.parse([box("cat", 600, 400, 300, 400, of=[640, 480])])
 
 
 def test_boxes_of_a_table_say_their_unit_once() -> None:
     given = box("cat", 8, 8, 16, 16)
     for answer in ([given], json.dumps([given])):
-        assert TASK.check(TASK.in_unit(answer, "pixels", (64, 32))) == TASK.check([box("cat", 0.125, 0.25, 0.25, 0.5)])
-    assert TASK.check(TASK.in_unit([given], "percent", None)) == TASK.check([box("cat", 0.08, 0.08, 0.16, 0.16)])
-    assert TASK.check(TASK.in_unit([given | {"of": [32, 32]}], "percent", None)) == TASK.check(
+        assert TASK.parse(TASK.in_unit(answer, "pixels", (64, 32))) == TASK.parse([box("cat", 0.125, 0.25, 0.25, 0.5)])
+    assert TASK.parse(TASK.in_unit([given], "percent", None)) == TASK.parse([box("cat", 0.08, 0.08, 0.16, 0.16)])
+    assert TASK.parse(TASK.in_unit([given | {"of": [32, 32]}], "percent", None)) == TASK.parse(
         [box("cat", 0.25, 0.25, 0.5, 0.5)]
     )
     with pytest.raises(InvalidLabel, match="leave `label_unit` out"):
@@ -93,22 +93,22 @@ def test_boxes_of_a_table_say_their_unit_once() -> None:
 @pytest.mark.parametrize("number", [None, "0.1", True, float("nan"), float("inf"), 10**400, [0.1]])
 def test_places_are_finite_numbers(number: Any) -> None:
     with pytest.raises(InvalidLabel, match="four finite numbers"):
-        TASK.check([box("cat", number, 0, 1, 1)])
+        TASK.parse([box("cat", number, 0, 1, 1)])
     with pytest.raises(InvalidLabel, match="a confidence is a number from 0 to 1"):
-        TASK.check([box("cat", 0, 0, 1, 1, confidence=number)])
+        TASK.parse([box("cat", 0, 0, 1, 1, confidence=number)])
 
 
 def test_label_studio_counts_in_percent_and_boxes_stand_upright() -> None:
-    [region] = TASK.write(TASK.check([box("dog", 0.25, 0.5, 0.125, 0.5, confidence=0.75)]))
+    [region] = TASK.to_label_studio(TASK.parse([box("dog", 0.25, 0.5, 0.125, 0.5, confidence=0.75)]))
     assert region["value"] == {"x": 25, "y": 50, "width": 12.5, "height": 50, "rotation": 0, "rectanglelabels": ["dog"]}
     assert region["score"] == 0.75
     for turned in ({"value": region["value"] | {"rotation": 5}}, {"image_rotation": 90}):
         with pytest.raises(InvalidLabel, match="turned"):
-            TASK.read([region | turned])
+            TASK.from_label_studio([region | turned])
 
 
 def joint(*given_answers: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    found = TASK.consensus([TASK.check(answer) for answer in given_answers]).value
+    found = TASK.consensus([TASK.parse(answer) for answer in given_answers]).value
     return None if found is None else json.loads(found)
 
 
@@ -125,12 +125,12 @@ def test_an_object_needs_more_than_half_of_the_voices() -> None:
 
 
 def test_agreement_is_the_mean_f1_of_pairs() -> None:
-    values = [TASK.check(answer) for answer in ([CAT, DOG], [CAT | {"x": 0.12}])]
+    values = [TASK.parse(answer) for answer in ([CAT, DOG], [CAT | {"x": 0.12}])]
     assert TASK.consensus(values).agreement == pytest.approx((2 + 2 * (2 / 3)) / 4)
 
 
 def scored(targets: list[list[dict[str, Any]]], predicted: list[list[dict[str, Any]]]) -> tuple[float, float]:
-    found = TASK.metrics([TASK.check(t) for t in targets], [TASK.check(p) for p in predicted], CLASSES, 0)
+    found = TASK.metrics([TASK.parse(t) for t in targets], [TASK.parse(p) for p in predicted], CLASSES, 0)
     return found["map_50"].value, found["map_50_95"].value
 
 
@@ -177,7 +177,7 @@ def test_overlap_is_symmetric_and_whole_only_with_itself(places: list[tuple[floa
 
 def test_boxes_are_drawn_where_they_are_and_say_what_they_are() -> None:
     task = Boxes(classes=('<"x">', "b"))
-    page = task.draw("<img>", b"", task.check([box('<"x">', 0.25, 0.5, 0.125, 0.5, confidence=0.756)]), 0)
+    page = task.overlay("<img>", b"", task.parse([box('<"x">', 0.25, 0.5, 0.125, 0.5, confidence=0.756)]), 0)
     assert "left:25.000%;top:50.000%;width:12.500%;height:50.000%" in page
     assert 'title="&lt;&quot;x&quot;&gt; 0.76"' in page
     assert page.startswith('<div class="boxes" style="position:relative;display:inline-block;line-height:0"><img><span')

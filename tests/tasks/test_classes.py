@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from ml_assets.tasks import TASKS, Boxes, InvalidLabel, MultipleChoice, SingleChoice, Spans
-from ml_assets.tasks.classes import class_of
+from ml_assets.tasks.answers.classes import class_of
 
 DIGITS = ("0", "1")
 
@@ -22,10 +22,10 @@ def test_a_number_means_the_class_that_is_written_like_it(answer: Any, means: st
     task = SingleChoice(classes=DIGITS)
     if means is None:
         with pytest.raises(InvalidLabel, match="choose one of 0, 1"):
-            task.check(answer)
+            task.parse(answer)
     else:
-        assert task.check(answer) == means
-        assert MultipleChoice(classes=DIGITS).check([answer]) == f'["{means}"]'
+        assert task.parse(answer) == means
+        assert MultipleChoice(classes=DIGITS).parse([answer]) == f'["{means}"]'
 
 
 def test_truth_values_mean_the_classes_of_their_names() -> None:
@@ -73,10 +73,10 @@ def test_label_studio_finds_no_variable_in_a_class_and_gives_the_class_back(task
             "spans": [{"start": 0, "end": 2, "label": name}],
             "boxes": [box | {"label": name}],
         }[task.type]
-        written = task.write(task.check(value))
+        written = task.to_label_studio(task.parse(value))
         assert "$5" not in str(written)
         assert "$content" not in str(written)
-        assert task.answer(task.read(written)) == value
+        assert task.answer(task.from_label_studio(written)) == value
     config = task.label_config('<Text name="content" value="$content"/>', "Which?")
     assert "$5" not in config
     assert config.count("$content") == 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from ml_assets.tasks import InvalidLabel, MultipleChoice
-from ml_assets.tasks.lists import as_value
+from ml_assets.tasks.answers.lists import as_value
 
 CLASSES = ("a", "b", "c")
 TASK = MultipleChoice(classes=CLASSES)
@@ -17,16 +17,16 @@ PICKED = st.lists(st.sampled_from(CLASSES), min_size=1)
 
 @given(PICKED)
 def test_the_order_of_a_list_does_not_matter(picked: list[str]) -> None:
-    value = TASK.check(picked)
-    assert TASK.check(picked[::-1]) == TASK.check(value) == TASK.read(TASK.write(value)) == value
+    value = TASK.parse(picked)
+    assert TASK.parse(picked[::-1]) == TASK.parse(value) == TASK.from_label_studio(TASK.to_label_studio(value)) == value
     assert TASK.answer(value) == sorted(set(picked))
 
 
 def test_a_list_needs_one_class_that_there_is() -> None:
     with pytest.raises(InvalidLabel, match="at least one class is needed: choose among a, b, c"):
-        TASK.check([])
+        TASK.parse([])
     with pytest.raises(InvalidLabel, match="unknown class 'd': choose among a, b, c"):
-        TASK.check(["a", "d"])
+        TASK.parse(["a", "d"])
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_a_class_needs_more_than_half_of_the_voices(answers: list[str], joint: s
 
 
 def test_classes_that_become_one_stand_once_in_the_new_order() -> None:
-    value = TASK.check(["a", "b", "c"])
-    assert TASK.mapped(value, {"c": "z", "a": "y", "b": "z"}) == '["z", "y"]'
-    assert TASK.mapped(value, {"b": "z"}) == '["z"]'
-    assert TASK.mapped(value, {}) is None
+    value = TASK.parse(["a", "b", "c"])
+    assert TASK.relabel(value, {"c": "z", "a": "y", "b": "z"}) == '["z", "y"]'
+    assert TASK.relabel(value, {"b": "z"}) == '["z"]'
+    assert TASK.relabel(value, {}) is None
 
 
 @given(st.lists(st.tuples(PICKED, PICKED), min_size=1, max_size=30))
 def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[list[str], list[str]]]) -> None:
-    targets, predicted = ([TASK.check(pair[side]) for pair in pairs] for side in (0, 1))
+    targets, predicted = ([TASK.parse(pair[side]) for pair in pairs] for side in (0, 1))
     a, b = (TASK.targets(values, CLASSES) for values in (targets, predicted))
     found = TASK.metrics(targets, predicted, CLASSES, 0)
     assert found["micro_f1"].value == pytest.approx(f1_score(a, b, average="micro"))

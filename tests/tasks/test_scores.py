@@ -20,5 +20,5 @@ def test_tags_and_spans_have_honest_ends_too() -> None:
     tags = MultipleChoice(classes=("a", "b"))
     assert tags.metrics(['["a"]'] * 7, ['["a"]'] * 7, ("a", "b"))["micro_f1"].low == pytest.approx(0.6457, abs=5e-5)
     spans = Spans(classes=("a",))
-    value = spans.check([{"start": 0, "end": 1, "label": "a"}])
+    value = spans.parse([{"start": 0, "end": 1, "label": "a"}])
     assert spans.metrics([value] * 7, [value] * 7, ("a",), items=["x y"] * 7)["entity_f1"].low < 0.65

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ml_assets.tasks import InvalidLabel, Spans
-from ml_assets.tasks.lists import as_value
+from ml_assets.tasks.answers.lists import as_value
 from ml_assets.texts.words import words
 
 CLASSES = ("LOC", "PER")
@@ -29,9 +29,9 @@ def spans(*triples: tuple[int, int, str]) -> str:
 
 @given(answers(), st.randoms())
 def test_the_order_of_spans_does_not_matter(answer: list[dict[str, Any]], random: Any) -> None:
-    value = TASK.check(answer)
+    value = TASK.parse(answer)
     random.shuffle(answer)
-    assert TASK.check(answer) == TASK.check(value) == TASK.read(TASK.write(value)) == value
+    assert TASK.parse(answer) == TASK.parse(value) == TASK.from_label_studio(TASK.to_label_studio(value)) == value
     assert sorted(TASK.answer(value), key=str) == sorted(answer, key=str)
 
 
@@ -40,7 +40,7 @@ def test_a_span_that_overlaps_another_is_refused(answer: list[dict[str, Any]]) -
     assume(answer)
     last = max(answer, key=lambda span: span["end"])
     with pytest.raises(InvalidLabel, match="overlap: choose among LOC, PER"):
-        TASK.check([*answer, {"start": last["end"] - 1, "end": last["end"] + 5, "label": "PER"}])
+        TASK.parse([*answer, {"start": last["end"] - 1, "end": last["end"] + 5, "label": "PER"}])
 
 
 @pytest.mark.parametrize(
@@ -48,15 +48,17 @@ def test_a_span_that_overlaps_another_is_refused(answer: list[dict[str, Any]]) -
 )
 def test_places_are_whole_numbers_in_their_order(start: Any, end: Any) -> None:
     with pytest.raises(InvalidLabel, match="start and end must be whole numbers with 0 <= start < end"):
-        TASK.check([{"start": start, "end": end, "label": "PER"}])
+        TASK.parse([{"start": start, "end": end, "label": "PER"}])
 
 
 def test_a_region_of_label_studio_has_one_class() -> None:
     region = {"from_name": "label", "to_name": "content", "type": "labels", "value": {"start": 0, "end": 4, "text": "Anna"}}
     for labels in (None, [], ["PER", "LOC"]):
         with pytest.raises(InvalidLabel, match="classes of a region where one is needed"):
-            TASK.read([region | {"value": {"start": 0, "end": 4, "labels": labels}}])
-    assert TASK.read([region | {"value": {"start": 0, "end": 4, "text": "Anna", "labels": ["PER"]}}]) == spans((0, 4, "PER"))
+            TASK.from_label_studio([region | {"value": {"start": 0, "end": 4, "labels": labels}}])
+    assert TASK.from_label_studio([region | {"value": {"start": 0, "end": 4, "text": "Anna", "labels": ["PER"]}}]) == spans(
+        (0, 4, "PER")
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,9 +133,9 @@ def test_metrics_without_the_texts_are_an_error() -> None:
 
 def test_spans_of_a_class_without_a_new_name_are_left_out() -> None:
     value = spans((0, 4, "PER"), (6, 9, "LOC"))
-    assert TASK.mapped(value, {"LOC": "place"}) == spans((6, 9, "place"))
-    assert TASK.mapped(value, {}) == "[]"
-    assert Spans(classes=CLASSES, empty=False).mapped(value, {}) is None
+    assert TASK.relabel(value, {"LOC": "place"}) == spans((6, 9, "place"))
+    assert TASK.relabel(value, {}) == "[]"
+    assert Spans(classes=CLASSES, empty=False).relabel(value, {}) is None
 
 
 class Marks(HTMLParser):
@@ -159,7 +161,7 @@ class Marks(HTMLParser):
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=50), answers(), st.integers(1, 60))
 def test_a_drawn_text_is_the_text(text: str, answer: list[dict[str, Any]], limit: int) -> None:
-    page = Marks(TASK.draw("", text, TASK.check(answer), limit))
+    page = Marks(TASK.overlay("", text, TASK.parse(answer), limit))
     assert page.open == []
     shown = page.text.removesuffix(" …") if len(text) > limit else page.text
     assert "".join(shown.split()) == "".join(text[:limit].split())
@@ -171,5 +173,5 @@ def test_characters_are_code_points() -> None:
     text = "e\u0301 😀👩‍👩‍👧 Anna"
     start = text.index("Anna")
     value = spans((start, start + 4, "PER"))
-    assert "Anna <small>PER</small>" in TASK.draw("", text, value, 100)
+    assert "Anna <small>PER</small>" in TASK.overlay("", text, value, 100)
     assert json.loads(value)[0]["start"] == 10

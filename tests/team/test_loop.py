@@ -43,7 +43,7 @@ def label(store: ProjectStore, task: Task, right: dict[str, str]) -> int:
     """Two annotators with accounts of their own answer every other task each; how many annotations they made."""
     people = [ensure_annotator(connect(), f"{name}@example.org", "a good password") for name in ("ann", "bob")]
     tasks = store.table("label_tasks").read(["id", "task_id"]).to_pylist()
-    written = [Answer(row["task_id"], task.write(right[row["id"]])) for row in tasks]
+    written = [Answer(row["task_id"], task.to_label_studio(right[row["id"]])) for row in tasks]
     return sum(person.add_annotations(written[start :: len(people)]) for start, person in enumerate(people))
 
 

@@ -15,7 +15,7 @@ TEXTS = st.text(st.sampled_from(" \t\r\nab\u2003é😀"), min_size=1, max_size=3
 
 
 def span(start: int, end: int) -> str:
-    return TASK.check([{"start": start, "end": end, "label": "CITY"}])
+    return TASK.parse([{"start": start, "end": end, "label": "CITY"}])
 
 
 def plain(text: str) -> str:

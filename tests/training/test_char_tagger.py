@@ -64,7 +64,7 @@ def sentences(n: int, seed: int) -> tuple[list[str], list[str]]:
             spans.append({"start": len(text), "end": len(text) + len(part), "label": label})
             text += part
         texts.append(text + "นะ")
-        values.append(TASK.check(spans))
+        values.append(TASK.parse(spans))
     return texts, values
 
 
@@ -94,7 +94,7 @@ def test_characters_that_training_never_showed_are_alike() -> None:
 
 def test_what_stands_behind_the_characters_that_are_read_is_told() -> None:
     short = CharTagger(longest=10)
-    value = TASK.check([{"start": 2, "end": 10, "label": "city"}, {"start": 10, "end": 12, "label": "name"}])
+    value = TASK.parse([{"start": 2, "end": 10, "label": "city"}, {"start": 10, "end": 12, "label": "name"}])
     inputs = short.inputs(["a" * 20], ENCODER)
     assert inputs.shape == (1, 10)
     [lost] = short.unreachable([value], inputs)

@@ -122,7 +122,7 @@ def test_each_sample_is_held_out_at_most_once_with_its_whole_group(
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=0, max_size=12), st.booleans())
 def test_few_samples_are_predicted_or_left_out_but_never_an_error(values: list[str], many: bool) -> None:
     task = (MultipleChoice if many else SingleChoice)(classes=("a", "b", "c"))
-    said = [task.check([v] if many else v) for v in values]
+    said = [task.parse([v] if many else v) for v in values]
     vectors = np.random.default_rng(0).normal(size=(len(values), 8)).astype(np.float32)
     known, found = out_of_sample(Examples(vectors, said), task.classes, task, 0)
     assert len(known) == len(found.labels) == len(found.confidence) == len(found.scores)
@@ -135,6 +135,6 @@ def test_several_classes_of_one_sample_are_told_apart() -> None:
     picked = chance.random((200, 2)) < 0.5
     picked[~picked.any(1), 0] = True
     vectors = (picked + chance.normal(0, 0.2, picked.shape)).astype(np.float32)
-    values = [task.check([c for c, on in zip(task.classes, row, strict=True) if on]) for row in picked]
+    values = [task.parse([c for c, on in zip(task.classes, row, strict=True) if on]) for row in picked]
     known, found = out_of_sample(Examples(vectors, values), task.classes, task, 0)
     assert np.mean([values[i] == label for i, label in zip(known, found.labels, strict=True)]) > 0.9

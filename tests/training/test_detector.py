@@ -34,12 +34,12 @@ def scenes(n: int, seed: int) -> tuple[list[bytes], list[str]]:
         Picture.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "PNG")
         items.append(file.getvalue())
         box = {"label": CLASSES[i % 2], "x": x / 64, "y": y / 64, "width": width / 64, "height": height / 64}
-        values.append(TASK.check([box]))
+        values.append(TASK.parse([box]))
     return items, values
 
 
 def value_of(*boxes: tuple[str, float, float, float, float]) -> str:
-    return TASK.check([dict(zip(("label", "x", "y", "width", "height"), box, strict=True)) for box in boxes])
+    return TASK.parse([dict(zip(("label", "x", "y", "width", "height"), box, strict=True)) for box in boxes])
 
 
 def perfect(targets: Any, cells: int) -> Any:
@@ -128,9 +128,9 @@ def test_it_learns_to_find() -> None:
     items, values = scenes(160, 0)
     inputs = SMALL.inputs(items, ENCODER)
     assert (inputs.shape, inputs.dtype) == ((160, 3, 64, 64), np.uint8)
-    one = TASK.mapped
+    one = TASK.relabel
     values = [one(value, dict.fromkeys(CLASSES, "bright")) or "" for value in values]
     network = fit(SMALL, ENCODER, Examples(inputs[:128], values[:128]), CLASSES, TASK, seed=0)
     told = predict(SMALL, network, inputs[128:], CLASSES, TASK)
     assert TASK.metrics(values[128:], told.labels, CLASSES, 0)["map_50"].value > 0.8
-    assert all(TASK.check(value) == value for value in told.labels)
+    assert all(TASK.parse(value) == value for value in told.labels)

@@ -37,7 +37,7 @@ def marked(text: str, *parts: tuple[str, str]) -> str:
     for part, label in parts:
         start = text.index(part, spans[-1]["end"] if spans else 0)
         spans.append({"start": start, "end": start + len(part), "label": label})
-    return TASK.check(spans)
+    return TASK.parse(spans)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def marked_in_order(words: list[tuple[str, str | None]], between: str) -> str:
         if label:
             spans.append({"start": place, "end": place + len(word), "label": label})
         place += len(word) + len(between)
-    return TASK.check(spans)
+    return TASK.parse(spans)
 
 
 def test_a_long_text_is_read_up_to_where_the_encoder_cuts_it() -> None:
@@ -90,7 +90,7 @@ def test_a_long_text_is_read_up_to_where_the_encoder_cuts_it() -> None:
 def test_a_long_stretch_without_spaces_is_read_up_to_a_bound() -> None:
     text = "ก" * 5000
     first, last = ({"start": start, "end": start + 3, "label": "city"} for start in (700, 4000))
-    assert found_again([text], [TASK.check([first, last])]) == [TASK.check([first])]
+    assert found_again([text], [TASK.parse([first, last])]) == [TASK.parse([first])]
     assert NETWORK.inputs([text], ENCODER).shape[1] == 1024
 
 

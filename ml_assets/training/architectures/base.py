@@ -13,7 +13,7 @@ from pydantic import Field
 from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Encoder, WordPieces
 from ml_assets.registry import Plugin
-from ml_assets.tasks import Predicted, Task
+from ml_assets.tasks import ClassificationTask, Predicted, Task
 
 if TYPE_CHECKING:
     import optuna
@@ -82,7 +82,7 @@ class Architecture(Plugin):
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[Any]:
         """`(n, …)` what it learns of the samples with these values and inputs."""
-        return task.targets(values, classes)
+        return _classification(task).targets(values, classes)
 
     def augment(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
         """A batch as it is learnt from: varied by chance where that teaches what does not matter. By default as it is."""
@@ -101,15 +101,15 @@ class Architecture(Plugin):
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
         """The mean loss of a batch."""
-        return task.loss(logits, targets, self.label_smoothing)
+        return _classification(task).loss(logits, targets, self.label_smoothing)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
         """`(batch,)` how right each sample is, 0 to 1: what the task's `trial_metric` names."""
-        return task.score(logits, targets)
+        return _classification(task).score(logits, targets)
 
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
         """What the logits of `n` inputs say."""
-        return task.predicted(logits, classes)
+        return _classification(task).predicted(logits, classes)
 
     @abstractmethod
     def suggest(self, trial: "optuna.Trial") -> Self:
@@ -118,6 +118,13 @@ class Architecture(Plugin):
     def parameters(self, network: "nn.Module") -> list[dict[str, Any]]:
         """Groups of parameters with their own options of AdamW; all alike by default."""
         return [{"params": list(network.parameters())}]
+
+
+def _classification(task: Task) -> ClassificationTask:
+    """The task as one that one logit per class can answer."""
+    if not isinstance(task, ClassificationTask):
+        raise NotImplementedError(f"the task {task.type} needs a network of its own")
+    return task
 
 
 class TextArchitecture(Architecture):

@@ -154,7 +154,7 @@ class CharTagger(Architecture):
                     confidence[i] = chance[np.arange(read), best].min().clip(0, 1)
                     scores[i] = (chance[:, 1::2] + chance[:, 2::2]).max(0).clip(0, 1)
                 spans = runs(best, np.arange(read), np.arange(1, read + 1))
-                values.append(task.check([{"start": start, "end": end, "label": classes[c]} for start, end, c in spans]))
+                values.append(task.parse([{"start": start, "end": end, "label": classes[c]} for start, end, c in spans]))
         return Predicted(values, confidence, scores)
 
     def suggest(self, trial: "optuna.Trial") -> Self:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ml_assets.modalities import Encoder
 from ml_assets.tasks import Predicted, Task
-from ml_assets.tasks.average_precision import overlaps
+from ml_assets.tasks.metrics.average_precision import overlaps
 from ml_assets.training.architectures.base import Architecture
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Detector(Architecture):
                 kept = _kept(boxes, kinds, row, 0)[:1]
             if kept:
                 confidence[i] = row[kept].min()
-            values.append(task.check([_as_box(classes[kinds[j]], boxes[j], row[j]) for j in kept]))
+            values.append(task.parse([_as_box(classes[kinds[j]], boxes[j], row[j]) for j in kept]))
         return Predicted(values, confidence.astype(np.float32), best)
 
     def suggest(self, trial: "optuna.Trial") -> Self:

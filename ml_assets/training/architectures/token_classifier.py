@@ -185,7 +185,7 @@ class TokenClassifier(TextArchitecture):
             confidence[i] = chance[np.arange(len(words)), best].min()
             scores[i] = (chance[:, 1::2] + chance[:, 2::2]).max(0).clip(0, 1)
             spans = runs(best, pieces[words, 1], word_ends(pieces, words))
-            values.append(task.check([{"start": start, "end": end, "label": classes[c]} for start, end, c in spans]))
+            values.append(task.parse([{"start": start, "end": end, "label": classes[c]} for start, end, c in spans]))
         return Predicted(values, confidence, scores)
 
     def suggest(self, trial: "optuna.Trial") -> Self:

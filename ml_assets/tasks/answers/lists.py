@@ -2,11 +2,10 @@
 
 import json
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ml_assets.tasks.base import InvalidLabel
-from ml_assets.tasks.classes import class_of, from_editor
+from ml_assets.tasks.answers.classes import InvalidLabel, class_of
 
 MOST = 1000
 """The longest answer: people do not give longer ones, and what joins answers compares all of them with each other."""
@@ -50,25 +49,6 @@ def shown(answer: Any) -> str:
     """The answer in one line of at most 80 characters."""
     text = SHORT.repr(answer)
     return text if len(text) <= 80 else text[:79] + "…"
-
-
-def regions(result: Sequence[Any], classes: Sequence[str]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Each region of the control `label`, and its value. Raises `InvalidLabel` if a region has none."""
-    for region in result:
-        if not isinstance(region, Mapping):
-            raise refused(f"not a region: {shown(region)}", classes)
-        if region.get("from_name") == "label":
-            value = region.get("value")
-            if not isinstance(value, Mapping):
-                raise refused("a region without a value", classes)
-            yield region, value
-
-
-def only_class(names: Any, classes: Sequence[str]) -> str:
-    """The class of a region that has exactly one. Raises `InvalidLabel`."""
-    if not isinstance(names, list) or len(names) != 1:
-        raise refused(f"{len(names) if isinstance(names, list) else 0} classes of a region where one is needed", classes)
-    return as_class(from_editor(names[0]), classes)
 
 
 def in_order(found: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:

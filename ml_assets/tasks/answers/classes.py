@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ml_assets.errors import InvalidValue
+from ml_assets.errors import InvalidValue, MLAssetsError
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """XML 1.0, section 2.2."""
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
 """A whole number as tables write it whose column holds fractions or gaps."""
-DOLLAR = re.compile(r"\$(?=\w)")
-PLAIN_DOLLAR = "$\u200b"
-"""A dollar sign that Label Studio does not take for the beginning of a variable: an invisible space stands behind it."""
+
+
+class InvalidLabel(MLAssetsError, ValueError):
+    """The answer is not one that the task allows; the message says which are."""
 
 
 def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -63,14 +64,10 @@ def class_of(answer: Any, classes: Sequence[str]) -> str | None:
     return next((known[plain] for plain in map(_plain, written) if plain in known), None)
 
 
-def to_editor(name: str) -> str:
-    """The name as Label Studio's editor shows it: it would replace `$word` by a field of the task."""
-    return DOLLAR.sub(PLAIN_DOLLAR, name)
-
-
-def from_editor(name: Any) -> Any:
-    """The name that `to_editor` wrote; whatever else is unchanged."""
-    return name.replace(PLAIN_DOLLAR, "$") if isinstance(name, str) else name
+def unknown_class(answer: Any, classes: Sequence[str]) -> InvalidLabel:
+    """The error for an answer that is no class."""
+    shown = repr(answer) if len(repr(answer)) < 80 else repr(answer)[:77] + "…"
+    return InvalidLabel(f"unknown class {shown}: choose one of {', '.join(classes)}")
 
 
 def _plain(name: str) -> str:

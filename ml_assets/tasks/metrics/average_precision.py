@@ -18,8 +18,21 @@ RECALLS = 101
 
 
 @dataclass(frozen=True)
+class Matched:
+    """The boxes of one sample by class.
+
+    Args:
+        targets: How many targets there are.
+        predicted: Each predicted box by falling confidence: that, and `(10,)` whether it got a target at each threshold.
+    """
+
+    targets: dict[str, int]
+    predicted: dict[str, list[tuple[float, NDArray[np.bool_]]]]
+
+
+@dataclass(frozen=True)
 class ClassMatches:
-    """The `m` predicted boxes of one class by falling confidence.
+    """The `m` predicted boxes of one class in `n` samples, by falling confidence.
 
     Args:
         sample: `(m,)` in which sample each stands.
@@ -32,35 +45,35 @@ class ClassMatches:
     targets: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Matches:
-    """What is needed to score any weighting of `samples` samples."""
+def matched(target: str, predicted: str) -> Matched:
+    """Which predicted boxes of one value are hits. A box without a confidence counts as sure."""
+    true, given = _by_class(target), _by_class(predicted)
+    found: dict[str, list[tuple[float, NDArray[np.bool_]]]] = {}
+    for name, boxes in given.items():
+        boxes = sorted(boxes, key=lambda box: -box.get("confidence", 1.0))
+        hits = _hits(overlap(boxes, true.get(name, [])))
+        found[name] = [(box.get("confidence", 1.0), hit) for box, hit in zip(boxes, hits, strict=True)]
+    return Matched({name: len(boxes) for name, boxes in true.items()}, found)
 
-    samples: int
-    classes: list[ClassMatches]
 
-
-def matches(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Matches:
-    """Which predicted boxes of `n` values are hits. A box without a confidence counts as sure."""
+def by_class(samples: Sequence[Matched], classes: Sequence[str]) -> list[ClassMatches]:
+    """The boxes of `n` samples for each class."""
     found: dict[str, list[tuple[float, int, NDArray[np.bool_]]]] = {name: [] for name in classes}
-    counts = {name: np.zeros(len(targets), np.int64) for name in classes}
-    for i, (target, guess) in enumerate(zip(targets, predicted, strict=True)):
-        true, given = _by_class(target), _by_class(guess)
-        for name, boxes in true.items():
-            counts[name][i] = len(boxes)
-        for name, boxes in given.items():
-            boxes = sorted(boxes, key=lambda box: -box.get("confidence", 1.0))
-            hits = _hits(overlap(boxes, true.get(name, [])))
-            found[name] += [(box.get("confidence", 1.0), i, hit) for box, hit in zip(boxes, hits, strict=True)]
+    counts = {name: np.zeros(len(samples), np.int64) for name in classes}
+    for i, sample in enumerate(samples):
+        for name, count in sample.targets.items():
+            counts[name][i] = count
+        for name, boxes in sample.predicted.items():
+            found[name] += [(confidence, i, hit) for confidence, hit in boxes]
     listed = []
     for name in classes:
         rows = sorted(found[name], key=lambda row: -row[0])
         hit = np.array([row[2] for row in rows]).reshape(-1, len(THRESHOLDS))
         listed.append(ClassMatches(np.array([row[1] for row in rows], np.int64), hit, counts[name]))
-    return Matches(len(targets), listed)
+    return listed
 
 
-def average_precision(found: Matches, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def average_precision(found: Sequence[ClassMatches], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """`(d, 10)` mean average precision at each threshold, where the samples count `weights` `(d, n)` times.
 
     A draw without targets has 1 if nothing is predicted in it, else 0.
@@ -68,7 +81,7 @@ def average_precision(found: Matches, weights: NDArray[np.float64]) -> NDArray[n
     total, classes = np.zeros((len(weights), len(THRESHOLDS))), np.zeros(len(weights))
     predicted = np.zeros(len(weights))
     whole = weights.astype(np.int64)
-    for one in found.classes:
+    for one in found:
         targets = whole @ one.targets
         own = whole[:, one.sample]
         predicted += own.sum(1)
@@ -95,7 +108,7 @@ def overlap(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, An
 
 
 def overlaps(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """The same of `(a, 4)` and `(b, 4)` boxes: left, top, width, height."""
+    """`(a, b)` intersection over union of each pair of `(a, 4)` and `(b, 4)` boxes: left, top, width, height."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
     shared = (high - low).clip(0).prod(2)

@@ -1,0 +1,1 @@
+"""What all label tasks read and write answers with: classes, JSON lists, the regions of Label Studio."""
