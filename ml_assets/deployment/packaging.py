@@ -13,7 +13,7 @@ from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Task
 from ml_assets.training.candidates import chosen_model
-from ml_assets.training.model import registered
+from ml_assets.training.registration import registered
 from ml_assets.training.seal import of_bento
 from ml_assets.training.tracking import Tracker
 
