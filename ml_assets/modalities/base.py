@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml_assets.errors import InvalidValue, MLAssetsError
-from ml_assets.modalities.encoders.base import Encoder
+from ml_assets.modalities.encoders.base import Encoder, unit
 from ml_assets.registry import Plugin
 from ml_assets.state.digests import content_id
 from ml_assets.texts.offsets import UNMOVED, Offsets
@@ -203,7 +203,7 @@ class ScalarEncoder(Encoder):
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length."""
         vectors = self.modality.vectors(items)
-        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
+        return unit(vectors)
 
 
 def excerpt(value: Any) -> str:

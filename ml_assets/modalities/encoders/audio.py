@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_assets.compute import limit_threads, outputs
-from ml_assets.modalities.encoders.base import Backbone, Encoder
+from ml_assets.modalities.encoders.base import Backbone, Encoder, unit
 from ml_assets.modalities.encoders.hub import ask_hub
 from ml_assets.modalities.files.audio import spectrogram, waveform
 
@@ -82,7 +82,7 @@ class AudioEncoder(Backbone):
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
         vectors = outputs(_loaded(self.name), self.arrays, items, BATCH)
-        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
+        return unit(vectors)
 
     def arrays(self, items: Sequence[bytes]) -> NDArray[np.float32]:
         """What the model's feature extractor makes of the first ten seconds."""

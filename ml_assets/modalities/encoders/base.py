@@ -91,3 +91,8 @@ class Backbone(Encoder):
     @abstractmethod
     def backbone(self) -> "torch.nn.Module":
         """A `float32` copy of its network, in training mode: from `(batch, …)` arrays to `(batch, dimensions)`."""
+
+
+def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """The `(n, d)` vectors at unit length; 0 stays 0."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ml_assets.compute import limit_threads, outputs
 from ml_assets.errors import InvalidValue
-from ml_assets.modalities.encoders.base import Backbone
+from ml_assets.modalities.encoders.base import Backbone, unit
 from ml_assets.modalities.encoders.hub import ask_hub
 from ml_assets.modalities.files.image import arrays
 
@@ -36,7 +36,7 @@ class ImageEncoder(Backbone):
             return np.zeros((0, self.dimensions), np.float32)
         limit_threads()
         vectors = outputs(_loaded(self.name), self.arrays, items, BATCH)
-        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
+        return unit(vectors)
 
     def prepared(self, item: bytes) -> NDArray[np.uint8]:
         """`(3, size, size) uint8`."""

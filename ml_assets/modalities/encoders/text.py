@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_assets.errors import InvalidValue, MLAssetsError
-from ml_assets.modalities.encoders.base import WordPieces
+from ml_assets.modalities.encoders.base import WordPieces, unit
 from ml_assets.modalities.encoders.packages import PACKAGED, folder_of
 from ml_assets.modalities.encoders.sentence_models import SentenceModel, in_torch, sentence_model
 from ml_assets.modalities.encoders.unknown import unknown_letters
@@ -57,7 +57,7 @@ class TextEncoder(WordPieces):
         parts = [item[start:end] for item, windows in zip(items, cut, strict=True) for start, end, _ in windows]
         weights = np.array([count for windows in cut for _, _, count in windows], np.float32)[:, None]
         starts = np.cumsum([0, *(len(windows) for windows in cut[:-1])])
-        return _unit(np.add.reduceat(self._of_windows(parts) * weights, starts))
+        return unit(np.add.reduceat(self._of_windows(parts) * weights, starts))
 
     def unread(self, items: Sequence[str]) -> NDArray[np.float64]:
         """`(n,)` share of each text's word pieces that stand behind what is read of it."""
@@ -78,7 +78,7 @@ class TextEncoder(WordPieces):
     def _of_windows(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """`(n, dimensions) float32`, unit length, of the beginning of each text."""
         # not in the model: bfloat16 has three digits, and lengths would be off by as much
-        return _unit(self._model().vectors(texts))
+        return unit(self._model().vectors(texts))
 
     def _whole(self, items: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Ids of the word pieces of the whole texts, without the model's marks, and where each stands."""
@@ -123,11 +123,6 @@ class TextEncoder(WordPieces):
 
     def _in_torch(self) -> Any:
         return in_torch(self.weights, self.max_tokens)[0].auto_model
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The vectors at unit length."""
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
 
 def text_encoder(name: str) -> TextEncoder:
