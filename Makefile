@@ -1,6 +1,6 @@
 # Needs only make, bash and Python 3.11 or 3.12. `make demo ARGS=--once`: ARGS is passed on.
 #   setup  the environments            demo   the whole loop, from raw text to a live model
-#   test   all tests                   check  style, types, layers, definitions
+#   test   all tests (test-fast: in a minute)   check  style, types, layers, definitions
 #   bench  the figures that we claim   lock   new versions, with hashes, into requirements/
 #   clean  removes environments and caches   faults kills processes at random moments over the loop
 #   attack tries to break in, to stall and to crash, against real servers
@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := setup
-.PHONY: setup environments demo test faults attack check bench clean lock browser postgresql mpnet
+.PHONY: setup environments demo test test-fast faults attack check bench clean lock browser postgresql mpnet
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := 1
@@ -34,6 +34,11 @@ demo: setup
 
 test: setup browser postgresql
 	.venv/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+# what a change to the code needs most, in about a minute: no servers, no browser, no long training
+test-fast: setup
+	.venv/bin/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(addprefix tests/,collection contracts definitions features \
+	  modalities monitoring network spool state store tasks texts) tests/test_*.py $(ARGS)
 
 faults: setup faketime
 	@cd tests && exec ../.venv/bin/python -m faults $(ARGS)

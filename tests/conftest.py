@@ -35,14 +35,27 @@ def pytest_configure() -> None:
     os.umask(MASK)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     """Keep each folder in one process: its tests share servers. Two processes run two folders at a time."""
+    if config.getoption("dist") != "loadscope":
+        return None
 
     class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return nodeid.split("::")[0].split("/")[1]  # the marks of `--dist loadgroup` do not come through (xdist 3.8)
 
     return ByFolder(config, log)
+
+
+SLOW = {"test_cli.py", "test_extending.py", "test_sentence_models.py", "test_page.py", "test_plugins.py", "test_media.py"}
+"""Files whose tests take seconds, because they start commands, browsers or trainings."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out, beside the tests that carry the mark themselves."""
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -185,6 +185,7 @@ def test_a_network_goes_from_its_inputs_to_its_logits(
     assert len(architecture.inputs([], encoder)) == 0
 
 
+@pytest.mark.slow
 @EACH
 def test_it_learns_what_can_be_separated(name: str, modality: str, encoder: Encoder) -> None:
     architecture = quick(name, modality)
@@ -213,6 +214,7 @@ def test_the_same_seed_gives_the_same_network_and_another_one_another(name: str,
     assert not np.allclose(first, other)
 
 
+@pytest.mark.slow
 @EACH
 def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_the_same(
     name: str, modality: str, small_encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,6 +239,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_ends_the_same(
     assert list(file.parent.iterdir()) == [], "a checkpoint goes when the training has ended"
 
 
+@pytest.mark.slow
 @EACH
 def test_it_stops_when_its_time_is_over(name: str, modality: str, small_encoder: Encoder) -> None:
     architecture = quick(name, modality, epochs=1000)
@@ -248,6 +251,7 @@ def test_it_stops_when_its_time_is_over(name: str, modality: str, small_encoder:
     assert len(answers(architecture, network, data.inputs).labels) == len(data)
 
 
+@pytest.mark.slow
 @EACH
 def test_how_it_learns_is_told_each_epoch(name: str, modality: str, encoder: Encoder) -> None:
     architecture = quick(name, modality, epochs=4)
@@ -277,6 +281,7 @@ def test_every_trial_is_a_valid_copy_that_differs(name: str, modality: str, enco
     assert len(tried[0].network(encoder, CLASSES).eval()(inputs)) == 2
 
 
+@pytest.mark.slow
 @EACH
 def test_a_saved_model_predicts_exactly_the_same(name: str, modality: str, encoder: Encoder, tmp_path: Path) -> None:
     architecture = quick(name, modality, epochs=1)

@@ -190,6 +190,7 @@ def test_a_value_is_most_similar_to_itself_and_to_others_as_much_as_they_to_it(n
             assert task.classes_in(first) == task.classes_in(second) or task.similarity(first, second) < 1
 
 
+@pytest.mark.slow
 @EACH
 @given(data=st.data(), seed=st.integers(0, 3))
 def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: int) -> None:
@@ -208,6 +209,7 @@ def test_metrics_are_shares_within_their_intervals(name: str, data: Any, seed: i
     assert all(0.9 < metric.low < 1 for metric in perfect.values()), "60 right samples are no certainty"
 
 
+@pytest.mark.slow
 @EACH
 @given(data=st.data())
 def test_the_difference_of_two_models_is_that_of_their_primary_metrics(name: str, data: Any) -> None:
@@ -267,6 +269,7 @@ def test_the_interval_of_the_accuracy_is_that_of_a_binomial() -> None:
     assert (found.low, found.high) == pytest.approx((share - 1.96 * deviation, share + 1.96 * deviation), abs=0.25 * deviation)
 
 
+@pytest.mark.slow
 def test_many_classes_and_samples_take_seconds_and_little_memory() -> None:
     classes = tuple(f"class {i}" for i in range(400))
     targets = [classes[i % 400] for i in range(8000)]

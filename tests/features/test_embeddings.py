@@ -28,6 +28,7 @@ def collect(store: ProjectStore, *texts: str) -> list[str]:
     return [row["id"] for row in listed]
 
 
+@pytest.mark.slow
 def test_each_sample_is_embedded_once(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     encode = TextEncoder.encode

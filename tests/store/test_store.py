@@ -298,6 +298,7 @@ def run_two(target: Any, root: Path, rounds: int) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0]
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_at_once_lose_nothing_and_make_no_doubles(tmp_path: Path) -> None:
     """The first write of all is the hardest: a table that is made twice would keep the rows of one writer only."""
     run_two(write_many, tmp_path, rounds=25)
@@ -306,6 +307,7 @@ def test_two_processes_that_write_at_once_lose_nothing_and_make_no_doubles(tmp_p
     assert [sorted(ids) for ids in found] == [expected] * 25
 
 
+@pytest.mark.slow
 def test_two_processes_compact_at_once(tmp_path: Path) -> None:
     run_two(write_until_compacted, tmp_path, rounds=70)
     table = ProjectStore("reviews", tmp_path).table("samples")
@@ -325,6 +327,7 @@ for number in range(100_000):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 12, 58])
 def test_a_writer_that_is_killed_leaves_whole_writes_only(store: ProjectStore, tmp_path: Path, after: int) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
