@@ -26,7 +26,7 @@ from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
 from ml_assets.deployment.crowd import Crowd
 from ml_assets.deployment.documents import Documents
-from ml_assets.deployment.gate import BodyLimit, CrowdLimit, Pace, Refused, answer_errors, caller, files, may, read
+from ml_assets.deployment.gate import Aside, BodyLimit, CrowdLimit, Pace, Refused, answer_errors, caller, files, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
 from ml_assets.deployment.predictor import Limits, Predictor
@@ -145,7 +145,7 @@ class Endpoint:
     async def predict(self, request: Request, key: Key) -> Response:
         """Predict samples; the predictions are recorded before they are sent."""
         live = self._live(key.project)
-        sent: Sequence[Any] = await files(request) or (await read(request, schemas.PredictRequest)).samples
+        sent: Sequence[Any] = await self._sent(request, key, schemas.PredictRequest)
         predictor = live.predictor
         if len(sent) > predictor.limits.max_batch:
             raise Refused(422, f"too many samples: {len(sent)}, at most {predictor.limits.max_batch} in one request")
@@ -169,7 +169,7 @@ class Endpoint:
 
     async def samples(self, request: Request, key: Key) -> Response:
         """Take samples that others collected; they are on disk before the answer is sent."""
-        sent: Sequence[Any] = await files(request) or (await read(request, schemas.SamplesRequest)).samples
+        sent: Sequence[Any] = await self._sent(request, key, schemas.SamplesRequest)
         entries = [intake.entry_of(sample) for sample in sent]
         intake.bind(entries, key, "samples")
         live = self.worker.live.get(key.project)
@@ -184,7 +184,10 @@ class Endpoint:
 
     async def labels(self, request: Request, key: Key) -> Response:
         """Take labels that exist already."""
-        entries = [label.model_dump(exclude_none=True) for label in (await read(request, schemas.LabelsRequest)).labels]
+        entries = [
+            label.model_dump(exclude_none=True)
+            for label in (await read(request, schemas.LabelsRequest, self._aside(key))).labels
+        ]
         intake.bind(entries, key, "labels")
         live = self.worker.live.get(key.project)
         predictor = live.predictor if live else None
@@ -241,6 +244,17 @@ class Endpoint:
             raise Refused(503, f"not serving: {why}", headers={"Retry-After": "10"})
         return live
 
+    def _aside(self, key: Key) -> Aside:
+        """Calls what takes long in the threads that decode, when it is this key's turn."""
+        return functools.partial(self.worker.decode, key.project, key.id)
+
+    async def _sent(
+        self, request: Request, key: Key, shape: "type[schemas.PredictRequest | schemas.SamplesRequest]"
+    ) -> list[Any]:
+        """The samples of a request: files, or what its JSON body holds. Raises `Refused`."""
+        aside = self._aside(key)
+        return await files(request, aside) or list((await read(request, shape, aside)).samples)
+
     async def _each(self, key: Key, what: str, sent: Sequence[T], take: Callable[[T], R]) -> list[R]:
         """What `take` makes of each, one piece after the other in the threads that decode. Raises `Refused` (422, 503)."""
         taken, problems, seconds = list[R](), list[dict[str, str]](), 0.0
@@ -258,7 +272,7 @@ class Endpoint:
         self, key: Key, what: str, entries: Sequence[tuple[str | None, Pushed]], predictor: Predictor | None
     ) -> None:
         """Refuse labels of test samples whose labels came with the data. Raises `Refused` (422)."""
-        values = {id_: _value(entry, predictor) for id_, entry in entries if id_ is not None and "label" in entry}
+        values = {id_: intake.value_of(entry, predictor) for id_, entry in entries if id_ is not None and "label" in entry}
         if self.packaged is not None or not values:
             return
         settled = await self.worker.files(key.project, key.id, intake.settled, ProjectStore(key.project), values)
@@ -269,23 +283,9 @@ class Endpoint:
     async def _store(self, kind: str, entries: list[Pushed], key: Key, ids: list[str] | None) -> Response:
         """Keep the entries, each once, with who sent them: `client` and `key` are the name and the id of the key."""
         arrival: Pushed = {"received_at": self.worker.clock().isoformat(), "client": key.name, "key": key.id}
-        records = {_identity(entry): {**entry, **arrival} for entry in entries}
+        records = {intake.identity(entry): {**entry, **arrival} for entry in entries}
         await self.worker.files(key.project, key.id, inbox.write, key.project, kind, list(records.values()))
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
-
-
-def _value(entry: Pushed, predictor: Predictor | None) -> str:
-    """The entry's label as tables hold it; as it came where no model says what labels are."""
-    if predictor is None:
-        return str(entry["label"])
-    if not predictor.model.task.names_places() or "content" not in entry:
-        return predictor.check_label(entry["label"])
-    given = predictor.model.modality.from_json(entry["content"])
-    return predictor.check_label(entry["label"], given, predictor.model.modality.decode(given))
-
-
-def _identity(entry: Pushed) -> str:
-    return repr(sorted(entry.items()))
 
 
 def _bytes(document: bytes) -> Response:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -29,10 +29,14 @@ MAX_REQUESTS = 1024
 MAX_VALUES = 500_000
 """Commas and brackets in a JSON body: reading millions of values takes seconds, in which nobody else is answered."""
 
+SMALL_BODY = 65_536
+"""Bytes of a body that is parsed at once, in well under a millisecond."""
 GONE = 499
 """Status of a request whose client hung up, as nginx counts them: no fault of the endpoint."""
 
 B = TypeVar("B", bound=BaseModel)
+Aside = Callable[..., Awaitable[Any]]
+"""Calls a function with arguments in another thread, when it is the turn of whoever asks."""
 
 
 class Refused(Exception):
@@ -69,13 +73,32 @@ def may(key: Key, project: str, scope: str | None) -> None:
         raise Refused(403, f"this key may not do that: it lacks the scope {scope!r}, it has {', '.join(key.scopes)}")
 
 
-async def read(request: Request, shape: type[B]) -> B:
-    """The request's JSON body. Raises `Refused` (400, 413, 422); the details name places and problems, not values."""
+async def read(request: Request, shape: type[B], aside: Aside | None = None) -> B:
+    """The request's JSON body. Raises `Refused` (400, 413, 422); the details name places and problems, not values.
+
+    Args:
+        request: The request.
+        shape: What its body must be.
+        aside: Parses large bodies in another thread, beside which other requests are answered.
+    """
+    body = await _whole(request)
+    if aside is None or len(body) <= SMALL_BODY:
+        return parsed(body, shape)
+    found: B = await aside(parsed, body, shape)
+    return found
+
+
+async def _whole(request: Request) -> bytes:
+    """The request's body. Raises `Refused` (400) if it does not come in time."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = await request.body()
+            return await request.body()
     except TimeoutError as error:
         raise Refused(400, f"the body did not come within {BODY_SECONDS:g} seconds") from error
+
+
+def parsed(body: bytes, shape: type[B]) -> B:
+    """A JSON body in this shape. Raises `Refused` (400, 413, 422)."""
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise Refused(413, f"the body holds too many values: more than {MAX_VALUES:,} commas and brackets")
     try:
@@ -92,23 +115,33 @@ async def read(request: Request, shape: type[B]) -> B:
         raise Refused(422, f"the body is not as it should be: {where}: {problems[0]['problem']}", problems) from error
 
 
-async def files(request: Request) -> list[bytes]:
+async def files(request: Request, aside: Aside) -> list[bytes]:
     """The files of the request, where it is none of JSON: the parts of a form, or the body itself as one file.
 
     A picture is sent as `curl -F files=@a.png` or as `curl -H "Content-Type: image/png" --data-binary @a.png` sends it.
     Raises `Refused` (400, 413, 422).
+
+    Args:
+        request: The request.
+        aside: Takes large forms apart in another thread, beside which other requests are answered.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith(("image/", "audio/")) or kind == "application/octet-stream":
+        return [await _whole(request)]
+    if kind != "multipart/form-data":
+        return []
+    body = await _whole(request)  # which the form is then read from
+    if len(body) <= SMALL_BODY:
+        return await _files_of_form(request)
+    found: list[bytes] = await aside(lambda: asyncio.run(_files_of_form(request)))
+    return found
+
+
+async def _files_of_form(request: Request) -> list[bytes]:
+    """The files of a form whose body is there. Raises `Refused` (400, 422)."""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            if kind.startswith(("image/", "audio/")) or kind == "application/octet-stream":
-                return [await request.body()]
-            if kind != "multipart/form-data":
-                return []
-            async with request.form(max_files=MAX_FILES, max_fields=0) as form:
-                found = [await part.read() for _, part in form.multi_items() if isinstance(part, UploadFile)]
-    except TimeoutError as error:
-        raise Refused(400, f"the body did not come within {BODY_SECONDS:g} seconds") from error
+        async with request.form(max_files=MAX_FILES, max_fields=0) as form:
+            found = [await part.read() for _, part in form.multi_items() if isinstance(part, UploadFile)]
     except HTTPException as error:
         raise Refused(400, f"the form cannot be read: {error.detail}") from error
     if not found:

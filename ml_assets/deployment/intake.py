@@ -147,3 +147,18 @@ def refuse(problems: list[dict[str, str]], what: str) -> None:
     if problems:
         first = problems[0]
         raise Refused(422, f"{len(problems)} of the {what} cannot be taken: {first['at']}: {first['problem']}", problems[:20])
+
+
+def value_of(entry: Pushed, predictor: Predictor | None) -> str:
+    """The entry's label as tables hold it; as it came where no model says what labels are."""
+    if predictor is None:
+        return str(entry["label"])
+    if not predictor.model.task.names_places() or "content" not in entry:
+        return predictor.check_label(entry["label"])
+    given = predictor.model.modality.from_json(entry["content"])
+    return predictor.check_label(entry["label"], given, predictor.model.modality.decode(given))
+
+
+def identity(entry: Pushed) -> str:
+    """What two entries have in common that are the same."""
+    return repr(sorted(entry.items()))

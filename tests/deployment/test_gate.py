@@ -1,8 +1,10 @@
 """Limits of time and of requests at once answer in the one shape, in an application that has nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -10,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from ml_assets.deployment import gate, keys
-from ml_assets.deployment.gate import CrowdLimit, Pace, answer_errors, read
+from ml_assets.deployment.gate import CrowdLimit, Pace, answer_errors, files, read
 from ml_assets.deployment.keys import KeyRing
 from ml_assets.deployment.schemas import PredictRequest
 from ml_assets.state.clock import now
@@ -94,3 +96,40 @@ def test_requests_without_a_key_come_at_a_steady_pace_and_those_with_one_pass(
     assert slept == [0.1, 0.2, 0.3]
     assert asyncio.run(answers(1, {"Authorization": "Bearer mla_guessed"})) == [429]
     assert asyncio.run(answers(3, {"Authorization": f"Bearer {secret}"})) == [200, 200, 200]
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("kind", ["json", "form"])
+def test_large_bodies_are_taken_apart_in_another_thread(kind: str, large: bool) -> None:
+    """In the event loop's own thread, nobody else would be answered meanwhile."""
+    app, used = FastAPI(), list[str]()
+    answer_errors(app)
+
+    async def aside(work: Callable[..., Any], *arguments: Any) -> Any:
+        def noted() -> Any:
+            used.append(threading.current_thread().name)
+            return work(*arguments)
+
+        return await asyncio.to_thread(noted)
+
+    @app.post("/")
+    async def ask(request: Request) -> JSONResponse:
+        sent = await files(request, aside) or (await read(request, PredictRequest, aside)).samples
+        return JSONResponse([len(one) for one in sent])
+
+    size = 2 * gate.SMALL_BODY if large else 10
+    body: dict[str, Any] = {"json": {"samples": ["a" * size]}} if kind == "json" else {"files": [("files", b"a" * size)] * 2}
+
+    async def post() -> tuple[httpx.Response, httpx.Response]:
+        async with client(app) as asking:
+            torn = (
+                {"content": b'{"samples"' + b" " * size} if kind == "json" else {"files": [("other", ("", b"a" * size))] * 300}
+            )
+            return await asking.post("/", **body), await asking.post("/", **torn)
+
+    good, bad = asyncio.run(post())
+    assert good.json() == [size] * (1 if kind == "json" else 2)
+    assert bad.status_code in (400, 422)
+    assert set(bad.json()) == {"error", "detail"}
+    assert bool(used) == large or (kind, len(used)) == ("form", 1)  # three hundred parts are a large form by themselves
+    assert threading.current_thread().name not in used
