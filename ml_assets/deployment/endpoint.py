@@ -26,9 +26,10 @@ from ml_assets.deployment.batcher import Busy, TooSlow
 from ml_assets.deployment.bento import model_folder_of
 from ml_assets.deployment.crowd import Crowd
 from ml_assets.deployment.documents import Documents
-from ml_assets.deployment.gate import Aside, BodyLimit, CrowdLimit, Pace, Refused, answer_errors, caller, files, may, read
+from ml_assets.deployment.gate import Aside, Refused, answer_errors, caller, files, may, read
 from ml_assets.deployment.keys import Key, KeyRing
 from ml_assets.deployment.metrics import PREDICTIONS, SAMPLES, Measured, exposition
+from ml_assets.deployment.middleware import BodyLimit, CrowdLimit, Pace, RefusalPace
 from ml_assets.deployment.predictor import Limits, Predictor
 from ml_assets.deployment.rate import RateLimit
 from ml_assets.deployment.worker import Live, Worker
@@ -48,6 +49,7 @@ METRICS_SECONDS = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
+_bytes = functools.partial(Response, media_type="application/json")
 Handler = Callable[[Request], Awaitable[Response]]
 KeyedHandler = Callable[[Request, Key], Awaitable[Response]]
 
@@ -74,6 +76,7 @@ def create_app(packaged: Path | None = None) -> FastAPI:
     app.add_middleware(CrowdLimit)
     app.add_middleware(Pace, keys=endpoint.keys)
     app.add_middleware(Measured)
+    app.add_middleware(RefusalPace)
     endpoint.mount(app)
     return app
 
@@ -286,10 +289,6 @@ class Endpoint:
         records = {intake.identity(entry): {**entry, **arrival} for entry in entries}
         await self.worker.files(key.project, key.id, inbox.write, key.project, kind, list(records.values()))
         return _json(schemas.Accepted(accepted=len(records), ids=ids), 202)
-
-
-def _bytes(document: bytes) -> Response:
-    return Response(document, media_type="application/json")
 
 
 def _json(answer: schemas.Shape, status: int) -> Response:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -12,20 +11,15 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_assets.deployment.keys import Key, KeyRing, UnreadableKeys
 
 logger = logging.getLogger("ml_assets.endpoint")
 
-MAX_BODY = 10_000_000
-"""Bytes of a request's body."""
 BODY_SECONDS = 30.0
 """In which it has to come."""
 MAX_FILES = 256
 """Files in one form."""
-MAX_REQUESTS = 1024
-"""Requests at once, in each worker; those of one project are fewer (`crowd`)."""
 MAX_VALUES = 500_000
 """Commas and brackets in a JSON body: reading millions of values takes seconds, in which nobody else is answered."""
 
@@ -147,107 +141,6 @@ async def _files_of_form(request: Request) -> list[bytes]:
     if not found:
         raise Refused(422, "the form holds no file: send each sample as a file, such as `curl -F files=@a.png`")
     return found
-
-
-class BodyLimit:
-    """ASGI middleware: refuses a body above `limit` bytes, by its announced length or as soon as so much has come."""
-
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY):
-        self.app, self.limit = app, limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, counting."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        refusal = Refused(413, f"the body is too large: at most {self.limit:,} bytes")
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self.limit:
-            await refusal.response()(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.limit:
-                raise refusal
-            return message
-
-        await self.app(scope, counted, send)
-
-
-class CrowdLimit:
-    """ASGI middleware: refuses what comes while `limit` requests are under way."""
-
-    def __init__(self, app: ASGIApp, limit: int = MAX_REQUESTS):
-        self.app, self.limit = app, limit
-        self.under_way = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, if there is room."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        if self.under_way >= self.limit:
-            refusal = Refused(429, f"more than {self.limit} requests at once: try again", headers={"Retry-After": "1"})
-            await refusal.response()(scope, receive, send)
-            return
-        self.under_way += 1
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self.under_way -= 1
-
-
-class Pace:
-    """ASGI middleware: requests without a valid key, of which anybody can send any number, come at most at a steady pace.
-
-    A burst passes at once. What comes faster waits, and beside it requests with a key are answered.
-
-    Args:
-        app: What is asked at that pace.
-        keys: Says which requests have a key.
-        per_second: The pace.
-        burst: Requests that may come at once.
-        patience: Seconds that a request waits at most; later ones are refused (429).
-        clock: Seconds that never go back.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        keys: KeyRing,
-        per_second: float = 200.0,
-        burst: int = 200,
-        patience: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
-    ):
-        self.app, self.keys, self.step = app, keys, 1.0 / per_second
-        self.ahead, self.patience, self._clock = burst * self.step, patience, clock
-        self._due = clock()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, when its time has come."""
-        if scope["type"] == "http" and not self._has_key(scope):
-            now = self._clock()
-            wait = max(self._due, now) - now - self.ahead
-            if wait > self.patience:
-                refusal = Refused(429, "too many requests without a key: try again", headers={"Retry-After": "5"})
-                await refusal.response()(scope, receive, send)
-                return
-            self._due = max(self._due, now) + self.step
-            if wait > 0:
-                await asyncio.sleep(wait)
-        await self.app(scope, receive, send)
-
-    def _has_key(self, scope: Scope) -> bool:
-        try:
-            caller(Request(scope), self.keys)
-        except Refused:
-            return False
-        return True
 
 
 def answer_errors(app: FastAPI) -> None:

@@ -12,8 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from ml_assets.deployment import gate, keys
-from ml_assets.deployment.gate import CrowdLimit, Pace, answer_errors, files, read
+from ml_assets.deployment.gate import answer_errors, files, read
 from ml_assets.deployment.keys import KeyRing
+from ml_assets.deployment.middleware import CrowdLimit, Pace, RefusalPace
 from ml_assets.deployment.schemas import PredictRequest
 from ml_assets.state.clock import now
 
@@ -89,7 +90,7 @@ def test_requests_without_a_key_come_at_a_steady_pace_and_those_with_one_pass(
         async with client(app) as asking:
             return [(await asking.post("/", json={"samples": ["a"]}, headers=headers)).status_code for _ in range(count)]
 
-    monkeypatch.setattr("ml_assets.deployment.gate.asyncio.sleep", sleep)
+    monkeypatch.setattr("ml_assets.deployment.middleware.asyncio.sleep", sleep)
     app = application(10)
     app.add_middleware(Pace, keys=KeyRing(path), per_second=10, burst=2, patience=0.3, clock=lambda: 7.0)
     assert asyncio.run(answers(7, {})) == [200, 200, 200, 200, 200, 200, 429]
@@ -133,3 +134,25 @@ def test_large_bodies_are_taken_apart_in_another_thread(kind: str, large: bool) 
     assert set(bad.json()) == {"error", "detail"}
     assert bool(used) == large or (kind, len(used)) == ("form", 1)  # three hundred parts are a large form by themselves
     assert threading.current_thread().name not in used
+
+
+def test_refusals_beyond_a_burst_come_at_a_steady_pace_and_answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 3))
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        status = 200 if scope["path"] == "/good" else 429
+        await JSONResponse({"status": status}, status)(scope, receive, send)
+
+    monkeypatch.setattr("ml_assets.deployment.middleware.asyncio.sleep", sleep)
+    app = RefusalPace(refuse, per_second=10, burst=2, patience=0.3, clock=lambda: 5.0)
+
+    async def ask() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as asking:
+            paths = ["/good", *["/bad"] * 7, "/good"]
+            return [(await asking.get(path)).json()["status"] for path in paths]
+
+    assert asyncio.run(ask()) == [200, *[429] * 7, 200]
+    assert slept == [0.1, 0.2, 0.3, 0.3], "two at once, then one every tenth of a second, none later than the patience says"
