@@ -28,6 +28,8 @@ class Most:
         seconds: In which a body has to come.
         patience: Seconds after which it must have come at `bytes_per_second` on average.
         bytes_per_second: The slowest body.
+        project_rate: Bytes per second at which the bodies of one project are read, beyond a burst of `project_bytes` / 4: what
+            comes faster is slowed down, so that reading it leaves the worker time for others.
     """
 
     of_key: int = 96
@@ -37,6 +39,7 @@ class Most:
     seconds: float = BODY_SECONDS
     patience: float = 5.0
     bytes_per_second: float = 20_000.0
+    project_rate: float = 25_000_000.0
 
 
 class Crowd:
@@ -52,6 +55,7 @@ class Crowd:
         self._keys: Counter[str] = Counter()
         self._projects: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
+        self._due: dict[str, float] = {}
 
     @contextmanager
     def enter(self, key: Key, request: Request) -> Iterator[Request]:
@@ -82,6 +86,14 @@ class Crowd:
         if not self._bytes[project]:
             del self._bytes[project]
 
+    def wait(self, project: str, size: int) -> float:
+        """Count bytes that have come; the seconds until the project may go on reading."""
+        now, ahead = self._clock(), self.most.project_bytes / 4 / self.most.project_rate
+        if len(self._due) > 1000:
+            self._due = {name: due for name, due in self._due.items() if due > now}
+        self._due[project] = max(self._due.get(project, 0.0), now) + size / self.most.project_rate
+        return max(0.0, self._due[project] - now - ahead)
+
     def now(self) -> float:
         """The clock."""
         return self._clock()
@@ -93,6 +105,7 @@ class _Body:
     def __init__(self, crowd: Crowd, project: str, request: Request):
         self._crowd, self._project, self._receive = crowd, project, request.receive
         self._began: float | None = None
+        self._waited = 0.0
         self._whole = False
         self.size = 0
 
@@ -102,7 +115,7 @@ class _Body:
             return await self._receive()
         most, now = self._crowd.most, self._crowd.now()
         self._began = now if self._began is None else self._began
-        left = min(most.seconds, most.patience + self.size / most.bytes_per_second) - (now - self._began)
+        left = min(most.seconds, most.patience + self.size / most.bytes_per_second) - (now - self._began - self._waited)
         try:
             async with asyncio.timeout(left):
                 message = await self._receive()
@@ -112,5 +125,8 @@ class _Body:
         size = len(message.get("body", b""))
         self._crowd.take(self._project, size)
         self.size += size
+        if wait := self._crowd.wait(self._project, size):
+            self._waited += wait  # which is not the client's fault
+            await asyncio.sleep(wait)
         self._whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message

@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,6 +30,8 @@ logger = logging.getLogger("ml_assets.endpoint")
 R = TypeVar("R")
 
 POLL_SECONDS = 1.0
+SWITCH_SECONDS = 0.0005
+"""How long a thread of a worker keeps the interpreter while others want it."""
 RETRY_POLLS = 30
 """After so many polls a model that could not be loaded is tried again."""
 
@@ -80,6 +83,7 @@ class Worker:
 
     async def start(self) -> None:
         """Load what should serve, then keep up with the ledger until `stop`."""
+        sys.setswitchinterval(SWITCH_SECONDS)  # 5 ms by default, and a request passes from thread to thread
         if self.packaged is not None:
             await self._load_packaged(self.packaged)
             return

@@ -294,6 +294,17 @@ def test_bytes_under_way_of_one_project_leave_room_for_the_others() -> None:
     assert asyncio.run(run()) == ([200], 429, 200, 200)
 
 
+def test_a_project_whose_bodies_come_fast_is_slowed_down_beyond_a_burst_and_the_others_are_not() -> None:
+    """Reading bodies takes a worker's time, of which nothing would be left for others."""
+    now = 100.0
+    crowd = Crowd(Most(project_bytes=4000, project_rate=1000.0), clock=lambda: now)
+    assert [crowd.wait("a", 500) for _ in range(4)] == [0, 0, 0.5, 1.0]
+    assert crowd.wait("b", 1000) == 0
+    now += 2.0
+    assert crowd.wait("a", 500) == 0
+    assert crowd.wait("a", 600) == pytest.approx(0.1)
+
+
 def test_a_body_that_drips_is_given_up_and_one_that_comes_at_a_fair_rate_is_read() -> None:
     async def slowly(parts: int) -> AsyncIterator[bytes]:
         yield b'{"samples": ["'
