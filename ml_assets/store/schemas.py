@@ -1,4 +1,4 @@
-"""The tables of a project by their nouns, each with its schema. The first column of each is its key.
+"""The schemas of a project's tables, by name; the first column of each is its key.
 
 Values whose shape depends on the label task (a class, tags, spans, boxes) are kept as text in a column `value`, written and
 read by the task (`ml_assets.tasks`). Nested values are JSON text. Times are UTC, in microseconds.
@@ -25,13 +25,13 @@ _TYPES: dict[str, pa.DataType] = {
 
 
 def _schema(columns: str) -> pa.Schema:
-    """A schema from `name kind, name kind, …`; the first column is the key."""
+    """Make a schema from the text `name kind, name kind, …`; the first column is the key."""
     pairs = [column.split() for column in columns.split(", ")]
     return pa.schema([pa.field(name, _TYPES[kind], nullable=i > 0) for i, (name, kind) in enumerate(pairs)])
 
 
 def _of(record: type) -> pa.Schema:
-    """The schema of a typed record's table; what is no plain value stands there as text."""
+    """Make the schema of a typed record; fields that are no plain values become text."""
     return _schema(", ".join(f"{name} {_kind(hint)}" for name, hint in get_type_hints(record).items()))
 
 
@@ -118,14 +118,14 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 EMBEDDINGS = "embeddings"
-"""The folder of the tables of vectors, one per encoder."""
+"""The folder with the tables of vectors, one per encoder."""
 
 
 def embedding_schema(dimensions: int) -> pa.Schema:
-    """Schema of the table `embeddings/<encoder>`: one `(dimensions,) float32` vector per sample."""
+    """The schema of the table `embeddings/<encoder>`: one `(dimensions,) float32` vector per sample."""
     return pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("vector", pa.list_(pa.float32(), dimensions))])
 
 
 def rows(name: str, values: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The values as an Arrow table with the schema of table `name`; missing columns become null."""
+    """Make an Arrow table with the schema of table `name` from a list of rows; missing columns become null."""
     return pa.Table.from_pylist(list(values), schema=SCHEMAS[name])
