@@ -44,15 +44,15 @@ SCHEMAS: dict[str, pa.Schema] = {
     # collection: one row per accepted sample. id = hash of its content, which stands in `text` or, of pictures and sounds, in
     # `media`. `split_by`: "source" (fixed by it) or "hash".
     "samples": _of(Sample),
-    # one row per record that was set aside, with the reason
+    # one row per record that was rejected, with the reason
     "rejects": _of(Reject),
     # one row per file that was read: received = accepted + duplicates + rejected
     "receipts": _schema(
         "id text, source text, uri text, fingerprint text, received int, accepted int, duplicates int, rejected int, at time"
     ),
-    # one row per label that came with the data or through the API, before it becomes an annotation. `file`: of a label that
-    # came with the data, where it stands; it says one thing per sample and labeler, or contradicts itself. `arrival`: of a
-    # label that was pushed, its place in the order of all pushes; the newest of each labeler counts
+    # one row per label that came with the data or through the API, before it becomes an annotation. `file`: for a label that
+    # came with the data, the file that it was in; different labels by one labeler for one sample in a file are a
+    # contradiction. `arrival`: for a pushed label, its place in the order of all pushes; the newest of each labeler counts
     "given_labels": _of(GivenLabel),
     # labeling: one row per sample that was pushed to Label Studio
     "label_tasks": _schema(
@@ -63,10 +63,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     "annotations": _of(Annotation),
     # one row per labelled sample: the consensus of its annotations (ids and labelers as JSON lists)
     "labels": _of(Label),
-    # one row per sample of the dataset; a version of this table carries the dataset's tag
+    # one row per sample of the dataset; a version of this table has the dataset's tag
     "dataset": _schema("id text, value text, split text, annotation_ids text"),
-    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets. Those of the
-    # newest `at` are the current ones
+    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets, where the rows
+    # with the newest `at` are the current ones
     "feature_set": _schema("id text, target text, split text"),
     "feature_sets": _schema("id text, name text, dataset text, recipe text, samples int, at time"),
     # training
@@ -89,7 +89,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # one row per (model, test sample): id = "<model>/<sample>"
     "test_predictions": _schema("id text, model text, sample_id text, target text, label text, confidence float, scores text"),
-    # one row per labelled training sample: what models say of it that did not learn from it nor from its group
+    # one row per labelled training sample: its prediction by models that learnt neither from it nor from its group
     "cross_predictions": _schema("id text, feature_set text, target text, label text, confidence float, scores text, at time"),
     # deployment
     # `files`: SHA-256 of each file of the model's folder inside
