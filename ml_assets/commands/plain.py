@@ -1,4 +1,4 @@
-"""What a person reads of an error that the system or a library raised: one line, without their internals."""
+"""Rewrites messages of system and library errors as one plain line for people."""
 
 import re
 
@@ -12,7 +12,7 @@ CAUSE = re.compile(r"(?:.*operation on (?P<path>\S+): |.*: )?(?P<why>[\w -]+) \(
 
 
 def plain(message: str) -> str:
-    """The message in plain words, if it is the operating system's or the tables'; else as it is."""
+    """Rewrite a message of the operating system, Lance or a database in plain words; return others unchanged."""
     message = " ".join(PLACE.sub("", message.strip()).split())
     if found := SYSTEM.fullmatch(message):
         return _told(found["path"], found["why"])
