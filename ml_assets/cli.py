@@ -271,7 +271,7 @@ def list_keys(
 
     found = keys.list_keys(project)
     if project and not found:
-        settings.load(project)  # keys of a project that is gone are shown, a name that never was one is a mistake
+        settings.load(project)  # keys of a deleted project are shown; a name that was never a project is an error
     if as_json:
         names = ("id", "project", "name", "scopes", "speaks_for")
         _print_json([{name: getattr(k, name) for name in names} | {"scopes": sorted(k.scopes)} for k in found])

@@ -188,8 +188,8 @@ def read(path: Path) -> ProjectSettings:
         return ProjectSettings.model_validate(content.get("attributes") or {})
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt stage is also a missing one
-        told = first.get("ctx", {}).get("error")
-        place = told.place if isinstance(told, _Mistake) else [str(part) for part in first["loc"]]
+        cause = first.get("ctx", {}).get("error")
+        place = cause.place if isinstance(cause, _Mistake) else [str(part) for part in first["loc"]]
         line = _line_of(tree, ["attributes", *place])
         raise ProjectError(f"{shown}:{line}: {'.'.join(place) or 'attributes'}: {_sentence(first)}") from error
 

@@ -68,10 +68,10 @@ def sentence_of(failure: Any) -> str:
 def message_of(error: Any) -> str:
     """The message of a serialized Dagster error, without the errors that Dagster wrapped around it; `failed` for None."""
     while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
-        error = error.cause  # Dagster wraps what was raised; what that in turn came from says less
+        error = error.cause  # Dagster wraps the error that was raised; that error's own cause is less useful
     if error is None:
         return "failed"
-    if error.cls_name in MISTAKES:  # its message alone, such as 'x', says nothing
+    if error.cls_name in MISTAKES:  # its message alone, such as 'x', is not helpful
         return f"{error.message.strip()}: a mistake in the program, its traceback stands on the run's page in Dagster"
     # Dagster puts the class, with its module, before the message
     return plain(re.sub(rf"^[\w.]*{re.escape(error.cls_name or '')}: ", "", error.message.strip()))

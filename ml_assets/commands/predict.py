@@ -69,13 +69,7 @@ def content(path: str) -> bytes:
 
 
 def table(what: str, asked: Sequence[str], answer: Any) -> Table:
-    """Make a table for the terminal with each requested sample and its prediction.
-
-    Args:
-        what: Heading of the column of samples.
-        asked: The samples, as text.
-        answer: The endpoint's answer.
-    """
+    """Make a table for the terminal with the samples `asked`, under the heading `what`, and the predictions in `answer`."""
     made = Table(what, "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None)
     for text, found in zip(asked, answer["predictions"], strict=True):
         label = found["label"] if isinstance(found["label"], str) else json.dumps(found["label"], ensure_ascii=False)

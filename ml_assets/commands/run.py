@@ -63,10 +63,10 @@ def _followed(
         from ml_assets.commands.runner import runner
 
         def start(assets: Sequence[str], why: str) -> None:
-            said = f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})"
-            title(said)
+            description = f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})"
+            title(description)
             if not console.is_terminal:  # where no bar moves
-                console.print(f"  … {said}", highlight=False, soft_wrap=True)
+                console.print(f"  … {description}", highlight=False, soft_wrap=True)
 
         def step(made: Step) -> None:
             line(console, made.stage, f"{made.asset.split('/', 1)[1]:<22} {brief(made.metadata)}", made.seconds)

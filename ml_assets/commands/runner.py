@@ -104,7 +104,7 @@ class Runner:
             done |= set(ready)
             bad = (bad - set(ready)) | self._execute(ready, reasons, outcome)
         outcome.blocked = sorted(_name(key) for key in blocked)
-        for check, why in before.items():  # said again as long as it holds something up
+        for check, why in before.items():  # reported again as long as it blocks something
             if (
                 check.asset_key in bad
                 and check.asset_key not in done
@@ -136,7 +136,7 @@ class Runner:
             interrupts.check()
             bad |= self._record(result, batch, outcome)
             if any(was_interrupted(event.step_failure_data) for event in result.get_step_failure_events()):
-                raise KeyboardInterrupt  # Dagster makes a failed step of it: what comes after it would still run
+                raise KeyboardInterrupt  # Dagster turns it into a failed step: the next ones would still run
         return bad
 
     def _record(self, result: Any, batch: list[dg.AssetKey], outcome: Outcome) -> set[dg.AssetKey]:
@@ -153,7 +153,7 @@ class Runner:
             self.on_step(Step(_name(made.asset_key), stage, seconds.get(event.step_key, 0.0), values))
         raised = {self.steps[e.step_key]: sentence_of(e.step_failure_data) for e in result.get_step_failure_events()}
         for key in batch:
-            if key not in there:  # without a sentence of its own, the run failed before it came to it
+            if key not in there:  # without an error of its own, the run failed before this asset
                 bad.add(key)
                 outcome.failed[_name(key)] = raised.get(key) or _run_failure(result)
         wrong = {c.asset_check_key: c.description or "failed" for c in result.get_asset_check_evaluations() if not c.passed}
@@ -258,8 +258,8 @@ def runner(project: str, **callbacks: Any) -> Runner:
         with FileLock(home() / "dagster.lock"):  # of two first runs at once, one makes the database
             instance = dg.DagsterInstance.get()
     except (yaml.YAMLError, TypeError, dg.DagsterError) as error:  # what Dagster makes of a file that is people's own
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InstanceError(f"{os.environ['DAGSTER_HOME']}/dagster.yaml cannot be used: {said}") from error
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InstanceError(f"{os.environ['DAGSTER_HOME']}/dagster.yaml cannot be used: {first_line}") from error
     probes = {noun: probe for stage in made.stages for noun, probe in stage.probes.items()}
     partitions = {noun: find for stage in made.stages for noun, find in stage.partitions.items()}
     return Runner(project, whole, instance, probes, partitions, **callbacks)

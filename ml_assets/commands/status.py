@@ -67,7 +67,7 @@ def _project(name: str) -> dict[str, Any]:
         return {"broken": str(error)}
     try:
         return _standing(ProjectStore(name), task)
-    except (MLAssetsError, OSError, ValueError) as error:  # the servers and the other projects are told all the same
+    except (MLAssetsError, OSError, ValueError) as error:  # the servers and the other projects are still shown
         return {"broken": plain(str(error))}
 
 

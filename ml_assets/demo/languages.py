@@ -120,7 +120,7 @@ def _downloaded(package: str, place: Path) -> Path:
     done = subprocess.run(["apt-get", "download", "-q", package], cwd=place, capture_output=True, text=True)
     found = list(place.glob("*.deb"))
     if done.returncode or not found:
-        said = (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
-        raise NoData(f"the package {package} cannot be downloaded ({said}): `sudo apt-get update` may help")
+        last_line = (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
+        raise NoData(f"the package {package} cannot be downloaded ({last_line}): `sudo apt-get update` may help")
     subprocess.run(["dpkg-deb", "-x", str(found[0]), str(place / "files")], check=True)
     return place / "files"

@@ -105,10 +105,7 @@ def folder() -> Path:
 
 
 def composed(part: Part, pictures: NDArray[np.uint8], digits: NDArray[np.int64], seed: int) -> list[Sample]:
-    """Compose the scenes of a part from pictures of digits, `(n, 28, 28)`, and their classes, `(n,)`.
-
-    Each scene has its own random seed, so that a smaller `part.size` gives the first ones of the same scenes.
-    """
+    """Compose a part's scenes from digits, `(n, 28, 28)`, and their classes; a smaller `size` gives the first ones of them."""
     first, last = part.digits
     own = np.random.default_rng(seed).permutation(len(digits))[first:last]
     return [scene(pictures[own], digits[own], part.grounds, np.random.default_rng((seed, first, i))) for i in range(part.size)]

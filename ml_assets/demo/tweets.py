@@ -108,7 +108,7 @@ def unpack(package: Path) -> list[Tweet]:
     rows = csv.DictReader(lines, delimiter="\t")
     found = dict[str, Tweet]()
     for row in rows:
-        if row["Author"] in AUTHORS and row["Is retweet"] == "False":  # two lines below the header say what the columns are
+        if row["Author"] in AUTHORS and row["Is retweet"] == "False":  # skips two lines below the header, too
             tweet = {name: row[column] for name, (column, _) in PARTS.items()}
             found.setdefault(tweet["text"], tweet | {"author": AUTHORS[row["Author"]]})
     return list(found.values())

@@ -109,7 +109,7 @@ def serve(app: Application, service: str, **limits: Any) -> None:
         port=port(service),
         http=LimitedProtocol,
         log_level="warning",
-        # anybody can send a header that tells another client's address
+        # any client can send a header with another client's address
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=10,

@@ -61,7 +61,7 @@ def peer(client: Address, server: Address) -> int | None:
     for table in TABLES:
         text = table.read_text() if table.exists() else ""
         for ours, theirs in zip(_fields(client), _fields(server), strict=True):
-            # searched for as it stands there: a guard asks at each request, and there may be thousands of rows
+            # a text search, which is fast: the guard checks each request, and there may be thousands of rows
             place = text.find(f" {ours} {theirs} {ESTABLISHED} ")
             if place >= 0:
                 return int(text[place:].split(maxsplit=7)[6])

@@ -44,7 +44,7 @@ def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun, created: float
     if pid := run.tags.get("ml_assets/pid"):
         boot, _, began = run.tags.get("ml_assets/boot", "").rpartition(" ")
         return int(pid), created - float(began) if boot.replace("-", "") == processes.boot_id() else -math.inf
-    # a run that Dagster launched: its process says so itself
+    # a run that Dagster launched: its process logs its own id
     for entry in reversed(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)):
         event = entry.dagster_event
         number = event.engine_event_data.metadata.get("pid") if event else None
@@ -56,5 +56,5 @@ def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun, created: float
 def _alive(pid: int, since: float) -> bool:
     """Whether the process that had this id at that time (seconds since boot) still runs; ids are reused by others."""
     process = processes.living(pid)
-    # two seconds: the system knows when the run was noted no better
+    # two seconds: the times of the run's records are not more exact
     return process is not None and processes.began(process) < since + 2

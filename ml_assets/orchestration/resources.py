@@ -62,7 +62,7 @@ def _project_of(context: dg.InitResourceContext) -> str | None:
     run = context.run
     if run is None:
         return None
-    # what it writes says whose lock it needs; a tag says what whoever started the run wrote into it
+    # the assets that the run writes determine the lock; a tag can be set to anything by the user who starts the run
     keys = list(run.asset_selection or ()) + [check.asset_key for check in run.asset_check_selection or ()]
     return keys[0].path[0] if keys else run.tags.get("ml_assets/project")
 

@@ -103,8 +103,8 @@ def _label_studio() -> Server:
         if on_postgres:  # its migrations run there at the first start
             return
         if database.exists() and not (finished.exists() and database.stat().st_size):
-            # a first start that was cut short may have made the account without its token; nobody can have used it yet, nor one
-            # in which nothing stands
+            # an interrupted first start may have created the account without its token; nobody can have used that database yet,
+            # nor an empty one
             os.replace(database, database.with_suffix(".unfinished"))
         empty = program.parents[1] / "empty" / "label_studio.sqlite3"
         if not database.exists() and empty.exists():
@@ -125,7 +125,7 @@ def _label_studio() -> Server:
             "LABEL_STUDIO_USERNAME": str(account.email),
             "LABEL_STUDIO_PASSWORD": str(account.password),
             "LABEL_STUDIO_USER_TOKEN": account.api_key,
-            # its packages are its own; the folder holds the settings that it runs with, stricter than variables can say
+            # it has its own packages; this folder has its settings module, which is stricter than variables can be
             "DJANGO_SETTINGS_MODULE": "guard.settings",
             "PYTHONPATH": str(CHECKOUT / "label_studio"),
         }
@@ -133,7 +133,7 @@ def _label_studio() -> Server:
     return Server(
         name="label_studio",
         url=url("label_studio"),
-        # asked without the administrator's token: whoever holds the port would get it
+        # requested without the administrator's token, which another program at this port would receive
         ready_path="/health",
         expected="UP",
         # --internal-host binds, --host does not
@@ -191,7 +191,7 @@ def _was_cut_short(database: Path) -> bool:
             return bool(connection.execute("SELECT count(*) FROM experiments").fetchone() == (0,))
         except sqlite3.OperationalError as error:
             return "no such table" in str(error)
-        except sqlite3.DatabaseError:  # no database at all: MLflow says so
+        except sqlite3.DatabaseError:  # not a database: MLflow reports it
             return False
 
 

@@ -78,7 +78,7 @@ def _storage(settings: Path) -> dict[str, Any]:
         stands = yaml.safe_load(settings.read_text()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DagsterHomeError(f"{settings} is no YAML: {' '.join(str(error).split())}") from error
-    # anything but a mapping is for Dagster to complain of
+    # Dagster itself reports a file that is no mapping
     return {name: stands[name] for name in STORAGES if name in stands} if isinstance(stands, dict) else {}
 
 

@@ -57,9 +57,9 @@ def _all() -> None:
         try:
             started[CODE] = _start(sys.executable, "-m", "dagster", "code-server", "start", *_of_code(code))
             _wait(code, started)
-            told = ("--workspace", str(workspace))
-            started["the web server"] = _start(sys.executable, "-m", __spec__.name, "webserver", *told)
-            started["the daemon"] = _start(str(Path(sys.executable).with_name("dagster-daemon")), "run", *told)
+            options = ("--workspace", str(workspace))
+            started["the web server"] = _start(sys.executable, "-m", __spec__.name, "webserver", *options)
+            started["the daemon"] = _start(str(Path(sys.executable).with_name("dagster-daemon")), "run", *options)
             while True:
                 _refuse_ended(started)
                 time.sleep(1)

@@ -112,7 +112,7 @@ def application() -> Any:
     """Make the ASGI application of a worker: that of the Bento in `ML_ASSETS_BENTO`, else of the whole installation."""
     _log()
     raise_file_limit()
-    # a terminal's Ctrl-C reaches all of them; the watching process tells them when to end
+    # a terminal's Ctrl-C reaches all workers; the supervisor ends them
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import bentoml
 

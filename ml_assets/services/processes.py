@@ -43,7 +43,7 @@ def end(find: Callable[[], Iterable[psutil.Process]], seconds: float = 10) -> No
     Raises:
         TimeoutError: Processes still run 10 seconds after SIGKILL.
     """
-    told: set[tuple[int, float]] = set()
+    terminated: set[tuple[int, float]] = set()
     seen: set[psutil.Process] = set()
     began = time.monotonic()
     # one that is about to end can no longer be found by its environment, and still holds its port
@@ -57,9 +57,9 @@ def end(find: Callable[[], Iterable[psutil.Process]], seconds: float = 10) -> No
             identity = (process.pid, process.create_time())
             if elapsed > seconds:
                 _signal(process, signal.SIGKILL)
-            elif identity not in told:
+            elif identity not in terminated:
                 _signal(process, signal.SIGTERM)
-                told.add(identity)
+                terminated.add(identity)
         time.sleep(0.1)
 
 

@@ -80,11 +80,11 @@ class State:
 
 def settings(chosen: list[Server]) -> str:
     """A digest of the servers' command lines, URLs and environments, which shows whether any of them changed."""
-    told = [
+    described = [
         [server.name, server.url, server.command, sorted(server.environment().items())]
         for server in sorted(chosen, key=lambda s: s.name)
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def _path() -> Path:

@@ -110,7 +110,7 @@ def _status(server: Server, state: State | None) -> Status:
         return Status(server.url, (wrong := problem(server)) is None, problem=wrong)
     service = state.services.get(server.name) if state else None
     if service is None or not _is_ours(service.pid, server.name):
-        # whoever may answer at its port is not ours
+        # if anything answers at its port, it is not our server
         return Status(server.url, False, problem=(service and service.reason) or "not running")
     return Status(server.url, (wrong := problem(server, service.pid)) is None, service.pid, wrong)
 
@@ -156,7 +156,7 @@ def _start_supervisor(own: list[Server]) -> None:
 
 
 def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
-    began, told = time.monotonic(), dict[str, str]()
+    began, reported = time.monotonic(), dict[str, str]()
     wanted = settings(own)
     while True:
         elapsed = time.monotonic() - began
@@ -164,8 +164,8 @@ def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
         fresh = state if state and state.settings == wanted and state.supervisor() else None
         services = fresh.services if fresh else {}
         for name, service in services.items():
-            if told.get(name) != service.state:
-                told[name] = service.state
+            if reported.get(name) != service.state:
+                reported[name] = service.state
                 if service.state != "failed":
                     on_progress(name, service.state, elapsed)
         if fresh and (failed := _failed(fresh)):
@@ -178,7 +178,7 @@ def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
                 slow = [server.name for server, reason in zip(own, wrong, strict=True) if reason]
             if not slow:
                 return
-        if told and not fresh:
+        if reported and not fresh:
             raise ServiceError(
                 "the supervisor ended while the servers were starting: did `ml-assets down` run at the same time?"
             )

@@ -41,7 +41,7 @@ def main() -> None:
     keep_private()
     chosen = [server for name, server in servers().items() if name in sys.argv[1:]]
     spare_loopback()
-    # what the servers put there, such as sockets and pieces of data, is nobody else's business
+    # the servers put private files there, such as sockets and parts of data
     temporary = os.environ["TMPDIR"] = str(temporary_folder())
     try:
         asyncio.run(_watch(chosen))
@@ -60,7 +60,7 @@ async def _watch(chosen: list[Server]) -> None:
     watched = [_Watched(server, state) for server in chosen]
     arbiter = Arbiter(
         [each.watcher for each in watched],
-        # circus obeys whoever can reach these; inside the process nobody else can
+        # circus obeys anybody who can reach these endpoints; inside the process nobody else can
         endpoint="inproc://control",
         pubsub_endpoint="inproc://events",
         check_delay=0.5,
@@ -170,12 +170,12 @@ class _Watched:
         limit = STARTS if self.was_ready else FIRST_STARTS
         lately = [at for at in self.started if now - at < WITHIN]
         if len(lately) >= limit:
-            said = f"it ended {len(lately)} times within {now - lately[0]:.0f} s"
+            reason = f"it ended {len(lately)} times within {now - lately[0]:.0f} s"
             if self.was_ready:
                 pause = PAUSES[min(self.pauses, len(PAUSES) - 1)]
                 self.pauses, self.again_at = self.pauses + 1, now + pause
-                said += f": the next try is in {pause:g} s"
-            self._note("failed", said)
+                reason += f": the next try is in {pause:g} s"
+            self._note("failed", reason)
             return False
         self.started = [*lately, now]
         processes.end(lambda: processes.of_home(self.server.name))

@@ -43,13 +43,13 @@ def write(project: str, kind: str, lines: Sequence[Pushed]) -> Path:
     if not lines:
         raise InvalidValue(f"no {kind} to keep: give at least one")
     place = folder(project, kind)
-    # ASCII escapes keep every string writable, half surrogate pairs too; whoever reads it says what is wrong with them
+    # ASCII escapes make every string writable, even lone surrogates, which the reader rejects with a reason
     written = "".join(json.dumps(line) + "\n" for line in lines).encode()
     content = [json.dumps({k: v for k, v in line.items() if k != "received_at"}, sort_keys=True) for line in lines]
     digest = content_id(kind, *content)
     path = place / f"{_arrival(place.parent, digest):016d}-{digest}.jsonl"
     if path.exists():
-        sync(path.parent)  # whoever wrote it may not have come to this yet
+        sync(path.parent)  # the process that wrote it may not have synced the folder yet
     elif not (place / DONE / path.name).exists():
         write_whole(path, written)
     return path

@@ -54,7 +54,7 @@ class SegmentWriter:
             self._handle is None
             or day != self._day
             or (self._size and self._size + len(data) > self.max_bytes)
-            or os.fstat(self._handle).st_nlink == 0  # somebody deleted it: what follows would be lost with it
+            or os.fstat(self._handle).st_nlink == 0  # the file was deleted: further records would be lost with it
         ):
             self._open(day)
         assert self._handle is not None
@@ -74,7 +74,7 @@ class SegmentWriter:
         self._close()
         self.folder.mkdir(parents=True, exist_ok=True)
         start = self._start()
-        while (path := self.folder / f"{boot_id()[:8]}-{os.getpid()}-{start}.jsonl").exists():  # a clock that stands still
+        while (path := self.folder / f"{boot_id()[:8]}-{os.getpid()}-{start}.jsonl").exists():  # a clock that does not advance
             start += 1
         part = path.with_suffix(".part")
         handle = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)

@@ -58,7 +58,7 @@ def who_starts(service: str) -> str:
     """Advice for a server that does not answer, as the end of a sentence: whether `ml-assets up` can start it."""
     variable = EXISTING.get(service, "")
     ours = f"http://127.0.0.1:{port(service)}"
-    if (os.environ.get(variable) or ours).rstrip("/") != ours:  # MLflow sets its variable itself
+    if (os.environ.get(variable) or ours).rstrip("/") != ours:  # MLflow itself sets this variable, to our own server
         return f"it is the server that {variable} names, and not started from here"
     return "start it with `ml-assets up`"
 
@@ -73,8 +73,8 @@ def expand(path: str, written: Callable[[str], str] = str) -> str:
 
     def value(found: re.Match[str]) -> str:
         name = found[1].strip("{}")
-        said = str(home()) if name == "ML_ASSETS_HOME" else os.environ.get(name)
-        return found[0] if said is None else written(said)
+        replacement = str(home()) if name == "ML_ASSETS_HOME" else os.environ.get(name)
+        return found[0] if replacement is None else written(replacement)
 
     path = VARIABLE.sub(value, path)
     user, slash, rest = path.partition("/")

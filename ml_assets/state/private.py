@@ -68,7 +68,7 @@ def refuse_shared(folder: Path) -> None:
         if not parent.exists():
             continue
         found = parent.stat()
-        # where the sticky bit is set, as it is for /tmp, nobody can rename what is another's
+        # where the sticky bit is set, as for /tmp, nobody can rename another user's files
         strangers = found.st_uid not in (0, os.geteuid()) and os.geteuid() != 0  # root works in other users' folders on purpose
         if strangers or (_others_write(found) and not found.st_mode & stat.S_ISVTX):
             raise NotPrivate(
@@ -83,7 +83,7 @@ def close(folder: Path) -> None:
     for path, folders, files in os.walk(folder):
         for name in (*folders, *files):
             one = Path(path, name)
-            with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or made by another user
+            with suppress(FileNotFoundError, PermissionError):  # deleted meanwhile, or owned by another user
                 mode = one.lstat().st_mode
                 if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) & OTHERS:
                     one.chmod(stat.S_IMODE(mode) & ~OTHERS)

@@ -23,8 +23,8 @@ NEEDED = re.compile(
 
 def spare_loopback() -> None:
     """Set `no_proxy` so that this process and its children reach the servers of this machine without a proxy."""
-    said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in said.split(",") if host.strip()]
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in spared.split(",") if host.strip()]
     missing = [] if "*" in hosts else [host for host in LOOPBACK if host not in hosts]
     if missing and any(name.lower().endswith("_proxy") for name in os.environ):
         # some libraries read the one, some the other

@@ -34,16 +34,16 @@ def reached(uri: str) -> Iterator[None]:
     except foreseen as error:
         if isinstance(error, MLAssetsError):
             raise
-        said = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
-        if (damage := DAMAGE.search(said)) and "(os error" not in said and "was not found" not in said and "<Code>" not in said:
+        text = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
+        if (damage := DAMAGE.search(text)) and "(os error" not in text and "was not found" not in text and "<Code>" not in text:
             raise damaged(uri, damage[0].strip()[:80]) from error
         # a table or a tag that is not there passes, too
         if "://" not in uri or (
-            isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said)
+            isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", text)
         ):
             raise
-        known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", said)
-        short = (known[1] or known[2]) if known else said.rsplit(" - ", 1)[-1][:200]
+        known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", text)
+        short = (known[1] or known[2]) if known else text.rsplit(" - ", 1)[-1][:200]
         raise StoreUnavailable(
             f"the tables at {uri} cannot be reached ({short}): check ML_ASSETS_STORE, AWS_ENDPOINT_URL and the credentials"
         ) from error

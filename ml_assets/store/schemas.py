@@ -41,7 +41,7 @@ def _kind(hint: Any) -> str:
 
 
 SCHEMAS: dict[str, pa.Schema] = {
-    # collection: one row per accepted sample. id = hash of its content, which stands in `text` or, of pictures and sounds, in
+    # collection: one row per accepted sample. id = hash of its content, which is in `text` or, for pictures and sounds, in
     # `media`. `split_by`: "source" (fixed by it) or "hash".
     "samples": _of(Sample),
     # one row per record that was rejected, with the reason
@@ -58,7 +58,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "label_tasks": _schema(
         "id text, task_id int, ls_project int, priority float, reason text, predicted text, model text, pushed_at time"
     ),
-    # one row per annotation, whoever made it. `origin`: label_studio, given (came with the data) or pushed (through the API).
+    # one row per annotation, by a person or a program. `origin`: label_studio, given (came with the data) or pushed (API).
     # `deleted`: taken back. labeler_kind: person, program, published
     "annotations": _of(Annotation),
     # one row per labelled sample: the consensus of its annotations (ids and labelers as JSON lists)
@@ -101,7 +101,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     # one row per sample that the batch predicted: the newest prediction
     "batch_predictions": _schema("id text, model text, label text, confidence float, scores text, at time"),
     # monitoring: one row per prediction that the endpoint answered; id = the prediction id. `offsets`: where the characters of
-    # `text` stood in what the client sent (`ml_assets.texts.offsets`), null if at the same places
+    # `text` were in what the client sent (`ml_assets.texts.offsets`), null if at the same positions
     "inference_log": _of(Prediction),
     "feedback": _of(Feedback),
     # whylogs profiles, serialised; id = "<day>/<model>" for traffic, "reference/<model>" for the model's own data
@@ -113,7 +113,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "live_accuracy": _schema(
         "id text, model text, day text, feedback int, correct int, accuracy float, low float, high float, at time"
     ),
-    # one row per prediction that monitoring sent back to people; `sent` once it stands in the inbox
+    # one row per prediction that monitoring sent back to annotators; `sent` once it is in the inbox
     "picks": _schema("id text, sample_id text, day text, picked_at time, sent bool"),
 }
 

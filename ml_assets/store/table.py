@@ -16,8 +16,8 @@ from ml_assets.errors import MLAssetsError
 from ml_assets.store.reach import damaged, reached
 
 MAX_FRAGMENTS = 50
-os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is new
-if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # whoever names such an address means it
+os.environ.setdefault("LANCE_LOG", "error")  # otherwise it warns about every new table
+if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # an http address is given on purpose
     os.environ.setdefault("AWS_ALLOW_HTTP", "true")
 
 
@@ -51,7 +51,7 @@ class Table:
 
     def _grown(self, dataset: Any, tag: str | None) -> Any:
         """Add columns that are new in the schema to the dataset, as nulls, and return the dataset."""
-        if self.key not in dataset.schema.names:  # what Lance makes of a file of zeros
+        if self.key not in dataset.schema.names:  # how Lance reads a file of zeros
             raise damaged(self.uri, "it has no columns")
         new = [field for field in self.schema if field.name not in dataset.schema.names]
         if new and tag is None:

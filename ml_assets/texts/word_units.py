@@ -87,22 +87,14 @@ def _apart(character: str) -> bool:
 
 
 def word_ends(pieces: NDArray[Any], words: NDArray[np.int64]) -> NDArray[Any]:
-    """The end of each word, `(w,)`: the end of its last unit.
-
-    Args:
-        pieces: Units of `units_of`, `(u, ≥ 3)`.
-        words: The positions of the units that begin a word, `(w,)`.
-    """
+    """The end of each word, `(w,)`: that of its last unit; `words` are the positions of the units that begin one."""
     return np.maximum.reduceat(pieces[:, 2], words)
 
 
 def runs(labels: NDArray[np.int64], starts: NDArray[Any], ends: NDArray[Any]) -> list[tuple[int, int, int]]:
-    """Join the words of each span; returns its start, end and class (from 0).
+    """Join words to spans: start, end and class (from 0) of each.
 
-    Args:
-        labels: For each word 0 outside of spans, `2 * class + 1` at the beginning of one, `2 * class + 2` inside.
-        starts: The first character of each word.
-        ends: The end of each word.
+    The label of a word is 0 outside of spans, `2 * class + 1` at the beginning of one and `2 * class + 2` inside.
     """
     found: list[tuple[int, int, int]] = []
     before = 0

@@ -64,7 +64,7 @@ def items_of(
     coded = ("status", "value", "predicted", "split", "source", "model", "reason")
     return {
         # equal values have equal codes; people read words
-        "names": names | {"value": (said := [task.summary(v) for v in values]), "predicted": said, "class": classes},
+        "names": names | {"value": (summaries := [task.summary(v) for v in values]), "predicted": summaries, "class": classes},
         "items": {
             "id": rows["id"].to_pylist(),
             **{name: _codes(rows[name], names[name]) for name in coded},
@@ -94,7 +94,7 @@ def _contents(
     made: dict[str, dict[str, Any]] = {}
     for start in range(0, rows.num_rows, AT_ONCE):
         part = rows.slice(start, AT_ONCE)
-        # the label is drawn in; where there is none, what a model says
+        # the label is drawn onto the item or, if there is none, the prediction
         drawn = dict(zip(part["id"].to_pylist(), pc.coalesce(part["value"], part["predicted"]).to_pylist(), strict=True))
         for sample in store.table("samples").take(list(drawn), ["id", modality.column, *KEPT]).to_pylist():
             item, value = sample[modality.column], drawn[sample["id"]]

@@ -103,7 +103,7 @@ def collect(
             )
     rows = dataset_rows(store, task)
     annotations = store.table("annotations").read()
-    # everything stands inside the page, which has to load
+    # all items are inside the page, which must still load
     first = first_to_show(rows, settings.sample_limit)
     content = items_of(
         first, annotations, store, modality, task, settings.max_characters, round(settings.page_megabytes * 1_000_000)
