@@ -1,4 +1,4 @@
-"""The one look of all charts: colours, figures, legends, and pictures as PNG and Markdown."""
+"""The common style of all charts: colours, figures, legends, and export as PNG and Markdown."""
 
 import base64
 import io
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 # Eight colours that people with any colour vision tell apart: Okabe & Ito 2008, "Color Universal Design"; yellow and black,
 # which vanish on white and on dark pages, come last.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#595959")
-"""Colours of series, in the order in which they are used."""
+"""Colours of data series, in the order of use."""
 REST = "#9A9A9A"
-"""Colour of what has no colour of its own: all others, or what the series are compared with."""
+"""Colour of the group of all other series, or of the reference that series are compared with."""
 WARNING = "#c2410c"
-"""Colour of what people should look at."""
+"""Colour for values that need attention."""
 INK, SOFT, LINE = "#1b1b19", "#5c5b55", "#e3e2dd"
-"""Colours of words, of axes and of grids."""
+"""Colours of text, axes and grids."""
 WIDTH = 6.4
-"""Inches; a chart is this wide unless it says otherwise."""
+"""Default width of a chart in inches."""
 
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """The look of every chart, for the `with` block around it: quiet axes, no frame, colours of `PALETTE`.
+    """Context manager that sets the style of charts in its block: few axis lines, no frame, colours of `PALETTE`.
 
-    Figures are made and saved within the block, because some of it is read only then.
+    Figures must be created and saved within the block, because matplotlib reads some of the settings only then.
     """
     import matplotlib
     from cycler import cycler
@@ -67,7 +67,7 @@ def plot_style() -> Iterator[None]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> "Figure":
-    """An empty figure of this size in inches, drawn with Agg and known to nothing but its caller (pyplot would keep it)."""
+    """Make an empty figure of this size in inches, with the Agg backend and without pyplot, which would keep it in memory."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -82,13 +82,13 @@ def legend_below(figure: "Figure") -> None:
 
 
 def as_png(figure: "Figure") -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """Render the figure as a PNG file; returns its bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
 def markdown(png: bytes, alt: str) -> str:
-    """The picture as a Markdown image that holds its data; `alt` says in words what it shows."""
+    """Make a Markdown image with the PNG embedded as a data URL, and the alternative text `alt`."""
     words = " ".join(alt.replace("[", "(").replace("]", ")").replace("\\", "/").split())
     return f"![{words}](data:image/png;base64,{base64.b64encode(png).decode()})"

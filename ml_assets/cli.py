@@ -1,4 +1,4 @@
-"""The commands of `ml-assets`. Each prints for people; with `--json` it prints one JSON object. Logs go to standard error."""
+"""The command line `ml-assets`: its commands print text or, with `--json`, one JSON object; logs go to standard error."""
 
 import gc
 import json
@@ -29,15 +29,15 @@ app.add_typer(keys_app, name="keys")
 
 console = Console(stderr=True)
 INTERRUPTED = 130
-"""Exit code of what Ctrl-C ended, as shells have it."""
+"""Exit code after Ctrl-C, as shells use it."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Project = Annotated[str, typer.Argument(help="Name of the project: its folder in ml_assets/defs/.", show_default=False)]
 
 
 def main() -> None:
-    """The entry point: every expected error is one sentence on standard error and exit code 1.
+    """The entry point: an expected error is printed as one sentence on standard error, with exit code 1.
 
-    Any other is a mistake in the program, and whoever mends it needs its traceback.
+    Any other error is a bug in the program and keeps its traceback.
     """
     interrupts.unignore()
     spare_loopback()
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _expected(error: Exception) -> bool:
-    """Whether the error's message was written for people: ours are, those of the operating system and of databases."""
+    """Whether only the error's message is printed: errors of our own, of the operating system, and of databases."""
     return isinstance(error, MLAssetsError | OSError) or type(error).__module__.partition(".")[0] == "sqlalchemy"
 
 
@@ -113,7 +113,7 @@ def down() -> None:
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """What runs, and how each project stands."""
+    """Show the state of the servers and of each project."""
     from ml_assets.commands import status as standing
 
     found = standing.collect()
@@ -161,7 +161,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run what is stale, level by level. What did not change does not run."""
+    """Run the stale assets, level by level; assets whose inputs did not change do not run."""
     try:
         with interrupts.heard():
             from ml_assets.commands.run import follow  # takes seconds, in which people may press Ctrl-C
@@ -187,7 +187,7 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the endpoint, as an application would."""
+    """Request predictions from the endpoint, as an application would."""
     from ml_assets import settings
     from ml_assets.commands.predict import content, table
     from ml_assets.commands.predict import predict as ask
@@ -209,7 +209,7 @@ def rejects(
     every: Annotated[bool, typer.Option("--all", help="Each of them, and not only the reasons.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What was set aside of what came in, and why: records, labels, answers in Label Studio."""
+    """List rejected records, labels and answers in Label Studio, with the reasons."""
     from ml_assets.commands import rejects as set_aside
 
     found = set_aside.collect(project)
@@ -224,7 +224,7 @@ def trace(
     prediction_id: Annotated[str, typer.Argument(help="The id that came with the prediction.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """The way down from a prediction: model, run, dataset, annotations and annotators, raw items."""
+    """Trace a prediction back to its model, run, dataset, annotations, annotators and raw items."""
     from ml_assets.commands.trace import find
 
     found = find(prediction_id)
@@ -251,7 +251,7 @@ def add_key(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key and print it, once."""
+    """Make an API key and print it, only this once."""
     from ml_assets import settings
     from ml_assets.deployment import keys
     from ml_assets.state.clock import now
@@ -265,13 +265,13 @@ def add_key(
 def list_keys(
     project: Annotated[str | None, typer.Argument(help="Only of this project.")] = None, as_json: Json = False
 ) -> None:
-    """The keys, without their secrets."""
+    """List the API keys, without their secrets."""
     from ml_assets import settings
     from ml_assets.deployment import keys
 
     found = keys.list_keys(project)
     if project and not found:
-        settings.load(project)  # keys of a project that is gone are shown, a name that never was one is a mistake
+        settings.load(project)  # keys of a deleted project are shown; a name that was never a project is an error
     if as_json:
         names = ("id", "project", "name", "scopes", "speaks_for")
         _print_json([{name: getattr(k, name) for name in names} | {"scopes": sorted(k.scopes)} for k in found])
@@ -284,7 +284,7 @@ def list_keys(
 
 @keys_app.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id, as `keys list` shows it.", show_default=False)]) -> None:
-    """Make a key invalid at once."""
+    """Revoke an API key with immediate effect."""
     from ml_assets.deployment import keys
 
     gone = keys.revoke(key_id)

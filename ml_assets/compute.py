@@ -1,4 +1,4 @@
-"""Where torch computes, and how it uses the processor or the GPU."""
+"""Chooses torch's device and number of threads, and runs networks in batches on it."""
 
 import os
 import platform
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
-"""The files of which one is there where a driver of GPUs is."""
+"""Device files of GPU drivers; one exists if a driver is installed."""
 ON_A_GPU = 8
-"""A batch on a GPU has so many times as many samples as on a processor, as long as its memory suffices."""
+"""How many times larger a batch on a GPU is than on a processor, if its memory suffices."""
 
 
 def limit_threads() -> None:
-    """Give torch `ML_ASSETS_TORCH_THREADS` threads, one by default.
+    """Set torch's number of threads to `ML_ASSETS_TORCH_THREADS`, one by default. Raises `InvalidValue`.
 
-    Several threads wait for each other and collapse on a busy machine; one does the same work per core and never does.
+    Several threads wait for each other and become very slow on a busy machine; one does the same work per core.
     """
     import torch
 
@@ -33,7 +33,7 @@ def limit_threads() -> None:
 
 
 def threads() -> int:
-    """Threads of each process: `ML_ASSETS_TORCH_THREADS`, one by default. Raises `InvalidValue`."""
+    """The number of torch threads per process: `ML_ASSETS_TORCH_THREADS`, one by default. Raises `InvalidValue`."""
     value = os.environ.get("ML_ASSETS_TORCH_THREADS") or "1"
     if not value.isdigit() or not 0 < int(value) < 1000:
         raise InvalidValue(f"ML_ASSETS_TORCH_THREADS is {value!r}: give a number of threads, such as 1")
@@ -41,12 +41,12 @@ def threads() -> int:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device() -> "torch.device":
-    """Where networks compute: `ML_ASSETS_DEVICE`, which is `auto`, `cpu`, `cuda` or `cuda:1`. Raises `InvalidValue`.
+    """The torch device for networks, from `ML_ASSETS_DEVICE`: `auto`, `cpu`, `cuda` or `cuda:1`. Raises `InvalidValue`.
 
     `auto`, the default, takes the first GPU if torch sees one.
     """
@@ -65,7 +65,7 @@ def device() -> "torch.device":
 
 
 def on_a_gpu() -> bool:
-    """Whether `device` is a GPU. Where there is no driver of one, torch is not imported to know it. Raises `InvalidValue`."""
+    """Whether networks run on a GPU; does not import torch if no GPU driver is installed. Raises `InvalidValue`."""
     asked = _asked()
     if asked == "cpu" or (asked == "auto" and not any(map(os.path.exists, DRIVERS))):
         return False
@@ -80,20 +80,20 @@ def _asked() -> str:
 
 
 def placed(where: "torch.device") -> AbstractContextManager[Any]:
-    """What networks and losses create within it, such as masks and chances, lies on that device."""
+    """Context manager in which torch creates new tensors, such as masks, on this device."""
     return nullcontext() if where.type == "cpu" else where
 
 
 def outputs(
     network: Any, arrays: Callable[[Any], NDArray[Any]], items: Sequence[Any] | NDArray[Any], size: int
 ) -> NDArray[np.float32]:
-    """`(n, …) float32` what a network makes of at least one item, in their order, where `device` says.
+    """Run a network on items in batches, on the device of `device()`; returns its outputs in order, `(n, …) float32`.
 
     Args:
-        network: From `(batch, …)` arrays to `(batch, …)`, in evaluation mode.
-        arrays: Makes the array of a batch of items.
-        items: What it is asked about.
-        size: Items of a batch on a processor. On a GPU there are `ON_A_GPU` times as many, and half as many each time that its
+        network: Maps `(batch, …)` tensors to `(batch, …)`, in evaluation mode.
+        arrays: Makes the input array of a batch of items.
+        items: At least one item.
+        size: Items of a batch on a processor. On a GPU a batch is `ON_A_GPU` times as large, and is halved each time that the
             memory does not suffice.
     """
     import torch
@@ -117,9 +117,9 @@ def outputs(
 
 
 def has_bfloat16(where: "torch.device | None" = None) -> bool:
-    """Whether large networks are computed faster in bfloat16 than in float32 there; by default on this processor.
+    """Whether large networks run faster in bfloat16 than in float32 on a device, by default the processor.
 
-    On x86 that takes AMX tiles, with which it is several times faster: with AVX-512 alone it is slower (torch 2.13.0, where
+    On x86 this needs AMX tiles, with which it is several times faster: with AVX-512 alone it is slower (torch 2.13.0, where
     products of 4096 x 384 by 384 x 1536 reach 68 GFLOP/s on one core in bfloat16 and 111 in float32).
     """
     import torch
@@ -132,7 +132,7 @@ def has_bfloat16(where: "torch.device | None" = None) -> bool:
 
 
 def has_tiles() -> bool:
-    """Whether the processor multiplies matrices in tiles (AMX), and so is several times faster in bfloat16."""
+    """Whether the processor has AMX tiles, which make bfloat16 several times faster; does not import torch."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             return any("amx_bf16" in line.split() for line in lines if line.startswith("flags"))

@@ -1,19 +1,19 @@
-"""The root of all errors whose message is one sentence for people. Anything else that is raised is a mistake in the program."""
+"""The base classes of expected errors, whose message is one sentence for people; any other error is a bug."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class MLAssetsError(Exception):
-    """An error that was foreseen: the command prints its message, and no traceback."""
+    """Base class of expected errors, for which commands print the message without a traceback."""
 
     def __str__(self) -> str:
-        """The sentence as it was given; `KeyError` alone would show it in quotes."""
+        """The message as it was given, without the quotes that `KeyError` would add."""
         return " ".join(map(str, self.args))
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
-    """The sentence for a name that is none of the choices, with the one that was probably meant."""
+    """Make the message for a name that is not one of the choices, with a suggestion if one is similar."""
     known = list(choices)
     alike = difflib.get_close_matches(name, known, 1)
     meant = f"; did you mean {alike[0]!r}?" if alike else ""
@@ -21,12 +21,12 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
 
 
 class InvalidValue(MLAssetsError, ValueError):
-    """A value that somebody gave cannot be used; the message names it and the choices."""
+    """A given value is invalid; the message names it and, where possible, the choices."""
 
 
 class Missing(MLAssetsError, LookupError):
-    """Something that is needed is not there; the message says what makes it."""
+    """Something that is needed does not exist; the message says how to create it."""
 
 
 class Failed(MLAssetsError, RuntimeError):
-    """Something could not be done; the message says why."""
+    """An operation failed; the message says why."""

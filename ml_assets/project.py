@@ -1,4 +1,4 @@
-"""`MLProject`: one YAML file, seven stages. This is the table of contents."""
+"""`MLProject`, the Dagster component that turns a project's YAML into the definitions of its seven stages."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -28,22 +28,22 @@ class ProjectScaffolder(dg.Scaffolder):
     """Writes a `defs.yaml` with every stage; `dg scaffold defs ml_assets.project.MLProject NAME` and `ml-assets new` use it."""
 
     def scaffold(self, request: dg.ScaffoldRequest) -> None:
-        """Write the file, whole."""
+        """Write the `defs.yaml` into the folder of the new project."""
         settings.write_new(request.target_path)
 
 
 @dg.scaffold_with(ProjectScaffolder)
 class MLProject(dg.Component):
-    """A machine-learning project. Its name is that of the folder that holds its `defs.yaml`."""
+    """A machine-learning project, named after the folder of its `defs.yaml`."""
 
     def __init__(self, name: str, settings: ProjectSettings):
         self.name, self.settings = named(name), settings
 
     @classmethod
     def declared(cls, name: str) -> tuple[Self, dg.Definitions]:
-        """The project that is declared under this name, with its definitions.
+        """Load the declared project of this name; return it with its definitions.
 
-        Raises `ProjectError`, also for what is wrong in Dagster's eyes alone, such as a cron text with an hour 99.
+        Raises `ProjectError`, also for values that only Dagster rejects, such as a cron schedule with an hour 99.
         """
         made = cls(name, settings.load(name))
         try:
@@ -54,18 +54,18 @@ class MLProject(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The schema of the YAML's attributes, which `dg` and editors check against."""
+        """The model of the YAML's attributes, against which `dg` and editors validate it."""
         return ProjectSettings
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """The project of a `defs.yaml`."""
+        """Make the project from the attributes and the folder of a `defs.yaml`; Dagster calls this."""
         assert isinstance(attributes, ProjectSettings)
         return cls(context.path.name, attributes)
 
     @cached_property
     def stages(self) -> list[Stage]:
-        """The seven stages, in the order of the data."""
+        """The definitions of the seven stages, in the order of the data flow."""
         name, s = self.name, self.settings
         modality, task = s.collection.modality, s.labeling.task
         return [
@@ -79,7 +79,7 @@ class MLProject(dg.Component):
         ]
 
     def build_defs(self, context: dg.ComponentLoadContext | None = None) -> dg.Definitions:
-        """All assets, checks, sensors, schedules and jobs of the project."""
+        """Make the Dagster definitions of all assets, checks, sensors, schedules and jobs of the project."""
         automation = dg.AutomationConditionSensorDefinition(
             f"{self.name}_automation",
             target=dg.AssetSelection.groups(self.name),
@@ -89,7 +89,7 @@ class MLProject(dg.Component):
         return dg.Definitions.merge(*(stage.definitions for stage in self.stages), dg.Definitions(sensors=[automation]))
 
     def vectors(self, store: ProjectStore, ids: Sequence[str]) -> NDArray[np.float32]:
-        """`(n, d) float32` embeddings of these samples, as the label queue needs them."""
+        """Read the embeddings of samples for the label queue, `(n, d) float32`."""
         modality = self.settings.collection.modality
         encoder = modality.encoder(self.settings.features.encoder or modality.default_encoder)
         return vectors_of(table_of(store, encoder), ids)

@@ -1,7 +1,7 @@
-"""Plug-ins by name: settings with a `type`, listed in their folder's `__init__.py`, chosen in YAML.
+"""Registries of plug-ins: classes of settings that are chosen by their `type` in the YAML.
 
-A plug-in is a `Plugin` subclass in a file named as its `type`; its typed fields are the YAML options, its methods the
-behaviour. A contract test runs over all that are registered.
+A plug-in is a `Plugin` subclass in a file named as its `type`, listed in its folder's `__init__.py`; its typed fields are the
+YAML options, its methods the behaviour. A contract test runs over all that are registered.
 """
 
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
@@ -14,19 +14,19 @@ from ml_assets.errors import unknown as sentence
 
 
 class Settings(BaseModel):
-    """Typed options of a part, as they stand in the YAML. Unknown options are errors."""
+    """Base class of typed options in the YAML; unknown options are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Plugin(Settings):
-    """Something that can be chosen by its `type`."""
+    """Base class of the settings that the YAML chooses by their `type`."""
 
     name_in_yaml: ClassVar[str]
 
     @property
     def type(self) -> str:
-        """The word that chooses it in the YAML."""
+        """The name that chooses this plug-in in the YAML."""
         return self.name_in_yaml
 
 
@@ -34,11 +34,11 @@ P = TypeVar("P", bound=Plugin)
 
 
 class Registry(Generic[P]):
-    """The plug-ins of one kind.
+    """The plug-ins of one kind, by name.
 
     Args:
-        kind: What they are called in messages, such as `source`.
-        classes: All of them.
+        kind: The name of the kind in messages, such as `source`.
+        classes: The classes of all plug-ins.
     """
 
     def __init__(self, kind: str, *classes: type[P]):
@@ -54,7 +54,7 @@ class Registry(Generic[P]):
         return self.classes[name]
 
     def parse(self, value: Any) -> P:
-        """A plug-in from what stands in the YAML: `name`, or a mapping with `type: name` and options."""
+        """Make a plug-in from its YAML value: a name, or a mapping with `type: name` and options. Raises `InvalidValue`."""
         if isinstance(value, tuple(self.classes.values())):
             return cast(P, value)
         if isinstance(value, str):
@@ -70,7 +70,7 @@ class Registry(Generic[P]):
         return cls.model_validate(options)
 
     def field(self, base: type[P]) -> Any:
-        """The annotation of a settings field that holds one plug-in of this kind."""
+        """The pydantic annotation for a settings field that holds one plug-in of this kind."""
         options = [
             {
                 **(schema := cls.model_json_schema()),

@@ -1,4 +1,4 @@
-"""One project's YAML as typed settings: seven attributes, the seven stages. No Dagster in here."""
+"""Reads and validates a project's YAML as typed settings with one attribute per stage; does not import Dagster."""
 
 import json
 import os
@@ -36,7 +36,7 @@ MEANT = {
     "dict_type": "a mapping, such as {name: value}",
     "string_type": "text: put it into quotes",
 }
-"""What pydantic calls by the names of Python's types, as it stands in a YAML."""
+"""Words for types in messages, by the error types of pydantic, which names Python's types."""
 
 
 class ProjectError(MLAssetsError, ValueError):
@@ -44,7 +44,7 @@ class ProjectError(MLAssetsError, ValueError):
 
 
 class _Mistake(InvalidValue):
-    """What does not fit together, with the place in the YAML where it stands."""
+    """Options that contradict each other, with their place in the YAML, such as `labeling.task`."""
 
     def __init__(self, place: str, sentence: str):
         super().__init__(sentence)
@@ -52,22 +52,22 @@ class _Mistake(InvalidValue):
 
 
 class ProjectSettings(Settings):
-    """A machine-learning project: its attributes are the seven stages, in the order in which data passes them."""
+    """The settings of a machine-learning project: one attribute for each of the seven stages, in the order of the data flow."""
 
     collection: CollectionSettings
-    """Where samples come from, and which are accepted."""
+    """The sources of samples, and which samples are accepted."""
     labeling: LabelingSettings
-    """What is asked of annotators, and which samples they see."""
+    """The label task for annotators, and which samples they see."""
     visualization: VisualizationSettings = VisualizationSettings()
-    """What the report shows."""
+    """The content of the dataset report."""
     features: FeaturesSettings = FeaturesSettings()
-    """What the model sees of each sample, and which classes it tells apart."""
+    """The inputs of the model from each sample, and the classes that it distinguishes."""
     training: TrainingSettings = TrainingSettings()
-    """How models are made, and what one must reach before it may serve."""
+    """How models are trained, and the scores that a model must reach before it may serve."""
     deployment: DeploymentSettings = DeploymentSettings()
     """How the model is served."""
     monitoring: MonitoringSettings = MonitoringSettings()
-    """What is watched while it serves."""
+    """What is monitored while the model serves."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> "ProjectSettings":
@@ -116,20 +116,20 @@ class ProjectSettings(Settings):
 
 
 def reads(architecture: Architecture | type[Architecture], modality: Modality, task: Task) -> bool:
-    """Whether the architecture reads such samples and answers such a task."""
+    """Whether the architecture supports the modality and the task."""
     answers = task.type in architecture.tasks if architecture.tasks else isinstance(task, ClassificationTask)
     return answers and (not architecture.modalities or modality.type in architecture.modalities)
 
 
 def project_names() -> list[str]:
-    """Names of people's own projects, the folders of `DEFS` with a `defs.yaml`, and of the examples that this home uses."""
+    """The sorted names of the user's own projects (folders of `DEFS` with a `defs.yaml`) and of the examples in use."""
     known = _declared()
     unused = set(examples.NAMES) - set(examples.in_use())
     return sorted(name for name, path in known.items() if name not in unused or path.parents[1] != examples.FOLDER)
 
 
 def file_of(name: str) -> Path:
-    """The `defs.yaml` of a project of people's own, or of any example. Raises `ProjectError` if there is none of that name."""
+    """The path of the `defs.yaml` of a project or example. Raises `ProjectError` if there is none of that name."""
     known = _declared()
     if name not in known:
         choices = list(known) if DEFS == examples.FOLDER else project_names()
@@ -139,24 +139,24 @@ def file_of(name: str) -> Path:
 
 
 def _declared() -> dict[str, Path]:
-    """The `defs.yaml` of each project by its name: the examples, and people's own in `DEFS`, which may lie elsewhere."""
+    """The path of each `defs.yaml` by project name: all examples, and the user's own projects in `DEFS`."""
     found = {name: examples.FOLDER / name / "defs.yaml" for name in examples.NAMES}
     found |= {path.parent.name: path for path in DEFS.glob("*/defs.yaml")}
     return dict(sorted(found.items()))
 
 
 def load(name: str) -> ProjectSettings:
-    """The settings of a declared project. Raises `ProjectError`."""
+    """Read the settings of a declared project by its name. Raises `ProjectError`."""
     return read(file_of(name))
 
 
 def short(path: Path) -> str:
-    """A `defs.yaml` as messages name it: its folder, that folder's folder, and itself."""
+    """The last three parts of the path of a `defs.yaml`, as messages show it."""
     return "/".join(path.parts[-3:])
 
 
 def read(path: Path) -> ProjectSettings:
-    """The settings in a `defs.yaml`. Raises `ProjectError` with the line of the first mistake."""
+    """Read and validate a `defs.yaml`. Raises `ProjectError` with the line of the first mistake."""
     shown = short(path)
     if not PROJECT_NAME.fullmatch(path.parent.name):
         raise ProjectError(f"{shown}: the folder's name {path.parent.name!r} is the project's: use a-z, 0-9 and _")
@@ -188,14 +188,14 @@ def read(path: Path) -> ProjectSettings:
         return ProjectSettings.model_validate(content.get("attributes") or {})
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt stage is also a missing one
-        told = first.get("ctx", {}).get("error")
-        place = told.place if isinstance(told, _Mistake) else [str(part) for part in first["loc"]]
+        cause = first.get("ctx", {}).get("error")
+        place = cause.place if isinstance(cause, _Mistake) else [str(part) for part in first["loc"]]
         line = _line_of(tree, ["attributes", *place])
         raise ProjectError(f"{shown}:{line}: {'.'.join(place) or 'attributes'}: {_sentence(first)}") from error
 
 
 def write_new(folder: Path) -> Path:
-    """Write a `defs.yaml` with every stage, to fill in, into the folder of a new project; whole or not at all."""
+    """Write a `defs.yaml` with every stage, to fill in, into the folder of a new project, atomically; return its path."""
     text = TEMPLATE.read_text(encoding="utf-8").replace("PROJECT", folder.name)
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / ".defs.yaml.part"
@@ -220,7 +220,7 @@ def _sentence(error: Any) -> str:
 
 
 def _choices(place: tuple[Any, ...]) -> list[str]:
-    """The options of a stage or of a named part of it, for a mistake directly in there."""
+    """The names of the options that are allowed at a place in the YAML."""
     model: Any = ProjectSettings
     for part in place:
         if get_origin(model) is dict:  # named parts, all of one kind
@@ -233,7 +233,7 @@ def _choices(place: tuple[Any, ...]) -> list[str]:
 
 
 def _nodes(tree: Any) -> Iterator[Any]:
-    """Every node of the YAML once; an alias does not lead in circles."""
+    """Iterate over every node of the YAML once, even if aliases form a cycle."""
     waiting, seen = [tree], set[int]()
     while waiting:
         node = waiting.pop()
@@ -247,7 +247,7 @@ def _nodes(tree: Any) -> Iterator[Any]:
 
 
 def _twice(tree: Any) -> Any:
-    """The first key that repeats another one of its mapping: YAML would silently keep the last."""
+    """The first key that occurs twice in its mapping, of which YAML would silently keep the last; None if there is none."""
     for node in _nodes(tree):
         if isinstance(node, yaml.MappingNode):
             seen = set()
@@ -260,7 +260,7 @@ def _twice(tree: Any) -> Any:
 
 
 def _line_of_bad_value(text: str) -> int:
-    """The line, from 1, of the first value that cannot be made into what it looks like."""
+    """The line, from 1, of the first value that YAML cannot convert, such as an impossible date."""
     try:
         scalars = [n for n in _nodes(yaml.compose(text, Loader=yaml.SafeLoader)) if isinstance(n, yaml.ScalarNode)]
     except RecursionError:
@@ -274,7 +274,7 @@ def _line_of_bad_value(text: str) -> int:
 
 
 def _line_of(tree: Any, place: list[str]) -> int:
-    """The line, from 1, of the deepest part of the place that stands in the YAML."""
+    """The line, from 1, of the deepest part of the place that exists in the YAML."""
     node, line = tree, 1
     for part in place:
         if isinstance(node, yaml.MappingNode):

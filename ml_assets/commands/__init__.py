@@ -1,1 +1,1 @@
-"""What the commands of `ml-assets` do, one file each; `cli.py` only reads their arguments."""
+"""The implementation of the `ml-assets` commands, one file each; `cli.py` only parses their arguments."""

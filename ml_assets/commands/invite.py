@@ -1,4 +1,4 @@
-"""`ml-assets invite`: how somebody becomes an annotator, by a link to make the account oneself or with one that is made."""
+"""`ml-assets invite`: invites an annotator to Label Studio, with a sign-up link or a new account."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,13 +12,13 @@ from ml_assets.store import ProjectStore
 
 @dataclass(frozen=True)
 class Invitation:
-    """What to pass on to the annotator.
+    """What the annotator needs to log in to Label Studio.
 
     Args:
         url: The page of the project in Label Studio.
-        link: Where the annotator makes an account; None where one was made.
-        email: Of the account that was made.
-        password: Of the account that was made; nobody can ask for it again.
+        link: The sign-up link; None if an account was created.
+        email: The log-in of the new account; None with a link.
+        password: The password of the new account, which is shown only once; None with a link.
     """
 
     url: str
@@ -27,11 +27,11 @@ class Invitation:
     password: str | None = None
 
     def as_json(self) -> dict[str, str]:
-        """What is known, by name."""
+        """The fields that are not None, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def sentences(self) -> str:
-        """The same for people."""
+        """The invitation as text for people."""
         if self.link is not None:
             whoever = "Whoever has the link can make an account: give it to annotators alone."
             until = "It is good until `ml-assets invite` is called again, which ends it: do so once they are in."
@@ -40,12 +40,12 @@ class Invitation:
 
 
 def invite(project: str, email: str | None = None) -> Invitation:
-    """A new invitation link or, with an e-mail address, a new account; links from before are good for nothing any more.
+    """Create a sign-up link, which invalidates earlier links, or, with an e-mail address, a new account.
 
     Raises:
         ProjectError: There is no such project.
         LabelStudioUnavailable: Label Studio does not answer.
-        LabelStudioRefused: The address has an account already, or is none.
+        LabelStudioRefused: The address has an account already, or is not valid.
     """
     settings.load(project)
     client = connect()
@@ -56,6 +56,6 @@ def invite(project: str, email: str | None = None) -> Invitation:
 
 
 def _page(project: str) -> str:
-    """Where the project's tasks are; the server's first page as long as it has none."""
+    """The URL of the project's tasks in Label Studio, or of the server's first page if it has no tasks yet."""
     ls_project = ls_project_of(ProjectStore(project))
     return url("label_studio") + ("" if ls_project is None else f"/projects/{ls_project}/data")

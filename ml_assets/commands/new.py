@@ -1,4 +1,4 @@
-"""`ml-assets new`: a project's YAML with every stage, to fill in, made by Dagster's own scaffolder."""
+"""`ml-assets new`: creates a project's YAML with every stage, to fill in, through Dagster's scaffolder `dg`."""
 
 import os
 import subprocess
@@ -14,18 +14,18 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class ProjectExists(MLAssetsError, ValueError):
-    """There is a project of that name already."""
+    """A project or example of that name exists already."""
 
 
 class ScaffoldFailed(MLAssetsError, RuntimeError):
-    """`dg` could not make the project; the message is its last line."""
+    """`dg` could not create the project; the message contains its last line of output."""
 
 
 def scaffold(name: str) -> Path:
-    """Make the folder and its `defs.yaml`; return its path.
+    """Create the project's folder with its `defs.yaml`, and return the path of that file.
 
     Raises:
-        ProjectExists: There is one of that name; it is left as it is.
+        ProjectExists: There is one of that name; it is not changed.
         ValueError: The name cannot be a project's.
     """
     if not PROJECT_NAME.fullmatch(name):

@@ -1,4 +1,4 @@
-"""What a person reads of an error that the system or a library raised: one line, without their internals."""
+"""Rewrites messages of system and library errors as one plain line for people."""
 
 import re
 
@@ -12,22 +12,22 @@ CAUSE = re.compile(r"(?:.*operation on (?P<path>\S+): |.*: )?(?P<why>[\w -]+) \(
 
 
 def plain(message: str) -> str:
-    """The message in plain words, if it is the operating system's or the tables'; else as it is."""
+    """Rewrite a message of the operating system, Lance or a database in plain words; return others unchanged."""
     message = " ".join(PLACE.sub("", message.strip()).split())
     if found := SYSTEM.fullmatch(message):
-        return _told(found["path"], found["why"])
+        return _unusable(found["path"], found["why"])
     if found := LANCE.fullmatch(message):
         cause = CAUSE.fullmatch(found["why"])
-        return _told(cause["path"] or "the tables", cause["why"]) if cause else f"the tables cannot be used: {found['why']}"
+        return _unusable(cause["path"] or "the tables", cause["why"]) if cause else f"the tables cannot be used: {found['why']}"
     if found := DATABASE.fullmatch(message):
         return f"a database cannot be used: {found['why']}"
     return message
 
 
-def _told(path: str | None, why: str) -> str:
+def _unusable(path: str | None, why: str) -> str:
     why = why.strip()
     why = why[0].lower() + why[1:]
     if path is None:
         return why
-    # who cannot write to the home may have meant another
+    # a user who cannot write to the home may have meant another
     return f"{path} cannot be used: {why}" + ("; ML_ASSETS_HOME names another folder" if path.startswith(str(home())) else "")

@@ -1,4 +1,4 @@
-"""`ml-assets predict`: asks the endpoint as an application would, with a key of its own."""
+"""`ml-assets predict`: sends requests to the endpoint as an application would, with its own API key."""
 
 import json
 import os
@@ -18,15 +18,15 @@ from ml_assets.state.clock import now
 from ml_assets.state.home import home, url
 
 TIMEOUT = 40.0
-"""Seconds; the endpoint itself gives a request 30."""
+"""Time limit of a request in seconds; the endpoint's own is 30."""
 
 
 class EndpointError(MLAssetsError, RuntimeError):
-    """The endpoint does not answer, or answers no; the message is its own sentence."""
+    """The endpoint does not answer or refuses the request; the message is one sentence, with the endpoint's own reason."""
 
 
 def predict(project: str, samples: Sequence[str | bytes | Mapping[str, Any]], client: httpx.Client | None = None) -> Any:
-    """The endpoint's answer for texts, for the contents of files, or for objects. Raises `EndpointError`."""
+    """Request predictions for texts, contents of files, or objects; return the JSON of the answer. Raises `EndpointError`."""
     files = [sample for sample in samples if isinstance(sample, bytes)]
     return call(project, "predict", {"samples": samples}, key(project), client, files)
 
@@ -34,7 +34,7 @@ def predict(project: str, samples: Sequence[str | bytes | Mapping[str, Any]], cl
 def call(
     project: str, route: str, body: Any, secret: str, client: httpx.Client | None = None, files: Sequence[bytes] = ()
 ) -> Any:
-    """POST a body, or these files, to a project's route and return the JSON of the answer. Raises `EndpointError`."""
+    """POST a JSON body, or files, to a project's route and return the JSON of the answer. Raises `EndpointError`."""
     sent: dict[str, Any] = (
         {"files": [("files", (f"{i}", content)) for i, content in enumerate(files)]} if files else {"json": body}
     )
@@ -61,7 +61,7 @@ def call(
 
 
 def content(path: str) -> bytes:
-    """What is in the file. Raises `InvalidValue` if it cannot be read."""
+    """Read the bytes of a file. Raises `InvalidValue` if it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -69,7 +69,7 @@ def content(path: str) -> bytes:
 
 
 def table(what: str, asked: Sequence[str], answer: Any) -> Table:
-    """The predictions beside what was asked, for the terminal."""
+    """Make a table for the terminal with the samples `asked`, under the heading `what`, and the predictions in `answer`."""
     made = Table(what, "label", "confidence", Column("id", no_wrap=True), title=str(answer["model"]), box=None)
     for text, found in zip(asked, answer["predictions"], strict=True):
         label = found["label"] if isinstance(found["label"], str) else json.dumps(found["label"], ensure_ascii=False)
@@ -78,7 +78,7 @@ def table(what: str, asked: Sequence[str], answer: Any) -> Table:
 
 
 def key(project: str) -> str:
-    """The key of this home's own commands: `ML_ASSETS_API_KEY`, or one made at first use and kept private."""
+    """The API key for commands: `ML_ASSETS_API_KEY`, or a key of this home that is created at first use."""
     if secret := os.environ.get("ML_ASSETS_API_KEY"):
         if not (secret.isascii() and secret.isprintable()):
             raise EndpointError("ML_ASSETS_API_KEY is no key: copy the one that `ml-assets keys add` printed")

@@ -1,4 +1,4 @@
-"""`ml-assets rejects`: what was set aside, and why."""
+"""`ml-assets rejects`: lists the rejected records, labels and answers of a project, with the reasons."""
 
 from collections import Counter
 from typing import Any
@@ -12,11 +12,11 @@ from ml_assets.labeling.pull import read_mark
 from ml_assets.store import ProjectStore
 
 REASONS = 20
-"""Reasons that are shown where not every record is asked for, the most frequent ones."""
+"""Number of the most frequent reasons that are shown without `--all`."""
 
 
 def collect(project: str) -> list[dict[str, Any]]:
-    """Records and labels that were set aside, and answers in Label Studio that are no labels. Raises `ProjectError`."""
+    """List the rejected records and labels, and answers in Label Studio that are not valid labels. Raises `ProjectError`."""
     settings.load(project)
     store = ProjectStore(project)
     rows = store.table("rejects").read().sort_by([("source", "ascending"), ("origin", "ascending")]).to_pylist()
@@ -30,7 +30,7 @@ def collect(project: str) -> list[dict[str, Any]]:
 
 
 def show(found: list[dict[str, Any]], every: bool, console: Console) -> None:
-    """A table of the reasons, each with how often it was met and where first; or of all that was set aside."""
+    """Print a table of the reasons with their counts and first places or, with `every`, of all rejected records."""
     if not found:
         console.print("nothing was set aside")
         return
@@ -51,5 +51,5 @@ def show(found: list[dict[str, Any]], every: bool, console: Console) -> None:
 
 
 def _visible(text: str) -> str:
-    """The text in one line, without what a terminal would obey: strangers may have written it."""
+    """Replace control characters by spaces, because the text may come from anybody and a terminal would obey them."""
     return "".join(character if character.isprintable() else " " for character in text)

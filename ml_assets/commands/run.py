@@ -1,4 +1,4 @@
-"""`ml-assets run`: shows a run while it goes on, one line per asset: what it made and how long it took."""
+"""`ml-assets run`: shows the progress of a run, with one line per finished asset: its main figures and the time it took."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ STAGES = ("collection", "labeling", "visualization", "features", "training", "de
 
 
 class UnknownStage(MLAssetsError, ValueError):
-    """The name is no stage's."""
+    """There is no stage of this name."""
 
 
 def follow(
@@ -40,9 +40,9 @@ def follow(
     wait_seconds: float = 0,
     log: bool = False,
 ) -> Outcome:
-    """Run what is stale and tell it on the console, with the log of the steps if `log`.
+    """Run the stale assets and print the progress and outcome, with the steps' log if `log`.
 
-    Raises `Busy`, `ProjectError`, `UnknownStage`, and `KeyboardInterrupt` if Ctrl-C was pressed, whoever swallowed it.
+    Raises `Busy`, `ProjectError`, `UnknownStage`, and `KeyboardInterrupt` if Ctrl-C was pressed.
     """
     for stage in stages:
         if stage not in STAGES:
@@ -63,10 +63,10 @@ def _followed(
         from ml_assets.commands.runner import runner
 
         def start(assets: Sequence[str], why: str) -> None:
-            said = f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})"
-            title(said)
+            description = f"{', '.join(name.split('/', 1)[1] for name in assets)} ({why})"
+            title(description)
             if not console.is_terminal:  # where no bar moves
-                console.print(f"  … {said}", highlight=False, soft_wrap=True)
+                console.print(f"  … {description}", highlight=False, soft_wrap=True)
 
         def step(made: Step) -> None:
             line(console, made.stage, f"{made.asset.split('/', 1)[1]:<22} {brief(made.metadata)}", made.seconds)
@@ -80,12 +80,12 @@ def _followed(
 
 
 def line(console: Console, stage: str, what: str, seconds: float) -> None:
-    """One thing that is done."""
+    """Print a line about a finished piece of work: its stage, the seconds it took, and a description."""
     console.print(f"  [green]✓[/green] {stage:<14}{seconds:6.1f} s  {escape(what)}", highlight=False, soft_wrap=True)
 
 
 def tell(outcome: Outcome, console: Console) -> None:
-    """What came of a run."""
+    """Print the outcome of a run: failures, failed checks, blocked assets, and counts."""
     for name, why in outcome.failed.items():
         console.print(f"  [red]✗[/red] {name}: {escape(why)}", highlight=False, soft_wrap=True)
     for name, why in outcome.failed_checks.items():
@@ -101,7 +101,7 @@ def tell(outcome: Outcome, console: Console) -> None:
 
 
 def brief(metadata: Mapping[str, Any]) -> str:
-    """The short figures of an asset's metadata, on one line."""
+    """Format the first four short values of an asset's metadata on one line."""
     parts = []
     for name, value in metadata.items():
         if isinstance(value, bool) or not isinstance(value, int | float | str) or name.startswith("dagster"):
@@ -113,7 +113,7 @@ def brief(metadata: Mapping[str, Any]) -> str:
 
 
 class _Rate(ProgressColumn):
-    """How many per second."""
+    """Progress column that shows the speed per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.0f}/s" if task.speed else "")
@@ -121,7 +121,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def bar(console: Console, text: str) -> Iterator[tuple[Listener, Any]]:
-    """A line that shows what goes on, how far it is, how fast and how long it will take; two functions that change it."""
+    """Context manager that shows a progress bar; yields a function for its progress and one for its title."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

@@ -1,7 +1,7 @@
-"""`ml-assets run`: runs what is stale, level by level, in this process, through the shared Dagster instance.
+"""Runs the stale assets of a project level by level, in this process, on the installation's Dagster instance.
 
-Dagster's own staleness is one level deep and never sees the outside world. Here each root says whether something new waits for
-it (its probe), what is stale runs, and then the question is asked again: an asset whose inputs came out unchanged does not run.
+Dagster's own staleness is one level deep and ignores data outside of Dagster. Here the probe of each root reports new data,
+stale assets run, and then staleness is evaluated again: an asset whose inputs came out unchanged does not run.
 """
 
 import os
@@ -25,25 +25,28 @@ from ml_assets.state.home import home
 from ml_assets.state.lock import project_lock
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Dagster's log goes to its UI; on the terminal it would drown what people read."""
+"""Run configuration that keeps Dagster's log off the terminal; it is in Dagster's UI."""
 
 
 class InstanceError(MLAssetsError, RuntimeError):
-    """Dagster's `dagster.yaml` is wrong; the message is Dagster's own first line."""
+    """`dagster.yaml` cannot be used; the message contains the first line of Dagster's own."""
 
 
 class Busy(MLAssetsError, RuntimeError):
-    """Another run of the project is writing."""
+    """Another run of the project holds its lock."""
 
 
 class Runner:
     """Runs the assets of one project.
 
     Args:
-        project: Its name.
+        project: The project's name.
         definitions: Its definitions, with resources.
-        probes: For assets that look at the outside world: what is new there.
-        partitions: For partitioned assets: the partitions that must run.
+        instance: The Dagster instance that records the runs.
+        probes: For each asset (by name) that is made from data outside of Dagster, a function that reports new data.
+        partitions: For each partitioned asset (by name), a function that lists the partitions that must run.
+        on_start: Called before each batch with its assets and the reason why they run.
+        on_step: Called after each asset that was made.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Runner:
         self.steps = {each.op.name: key for each in made for key in [*each.check_keys, *each.keys]}
 
     def run(self, stages: Sequence[str] = (), only: Collection[str] = (), wait_seconds: float = 0) -> Outcome:
-        """Run what is stale in the stages, or of the named assets; everything by default.
+        """Run the stale assets, by default of the whole project, or only those of the stages or with the names in `only`.
 
         Raises `Busy` if another run holds the project's lock for longer than `wait_seconds`, `KeyboardInterrupt` on Ctrl-C.
         """
@@ -101,7 +104,7 @@ class Runner:
             done |= set(ready)
             bad = (bad - set(ready)) | self._execute(ready, reasons, outcome)
         outcome.blocked = sorted(_name(key) for key in blocked)
-        for check, why in before.items():  # said again as long as it holds something up
+        for check, why in before.items():  # reported again as long as it blocks something
             if (
                 check.asset_key in bad
                 and check.asset_key not in done
@@ -113,7 +116,7 @@ class Runner:
         return outcome
 
     def _execute(self, keys: list[dg.AssetKey], reasons: Mapping[dg.AssetKey, str], outcome: Outcome) -> set[dg.AssetKey]:
-        """Run the assets with their checks in one Dagster run (one per partition); the assets that block what follows."""
+        """Run the assets with their checks in one Dagster run (one per partition); return those that block others."""
         bad: set[dg.AssetKey] = set()
         plain = [key for key in keys if key.path[-1] not in self.partitions]
         batches: list[tuple[list[dg.AssetKey], str | None]] = [(plain, None)] if plain else []
@@ -133,11 +136,11 @@ class Runner:
             interrupts.check()
             bad |= self._record(result, batch, outcome)
             if any(was_interrupted(event.step_failure_data) for event in result.get_step_failure_events()):
-                raise KeyboardInterrupt  # Dagster makes a failed step of it: what comes after it would still run
+                raise KeyboardInterrupt  # Dagster turns it into a failed step: the next ones would still run
         return bad
 
     def _record(self, result: Any, batch: list[dg.AssetKey], outcome: Outcome) -> set[dg.AssetKey]:
-        """Tell what the run made; the assets that failed or whose blocking check failed."""
+        """Add the results of a Dagster run to the outcome; return the assets that failed or whose blocking check failed."""
         bad: set[dg.AssetKey] = set()
         seconds = {s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in self.instance.get_run_step_stats(result.run_id)}
         there = set()
@@ -150,7 +153,7 @@ class Runner:
             self.on_step(Step(_name(made.asset_key), stage, seconds.get(event.step_key, 0.0), values))
         raised = {self.steps[e.step_key]: sentence_of(e.step_failure_data) for e in result.get_step_failure_events()}
         for key in batch:
-            if key not in there:  # without a sentence of its own, the run failed before it came to it
+            if key not in there:  # without an error of its own, the run failed before this asset
                 bad.add(key)
                 outcome.failed[_name(key)] = raised.get(key) or _run_failure(result)
         wrong = {c.asset_check_key: c.description or "failed" for c in result.get_asset_check_evaluations() if not c.passed}
@@ -165,11 +168,11 @@ class Runner:
         return bad
 
     def _ancestors(self, key: dg.AssetKey) -> set[dg.AssetKey]:
-        """All that the asset is made from, directly or not."""
+        """All direct and indirect inputs of the asset."""
         return self._reached(key, lambda spec: [dep.asset_key for dep in spec.deps])
 
     def _needed(self, key: dg.AssetKey) -> set[dg.AssetKey]:
-        """All without which the asset cannot be made."""
+        """All direct and indirect inputs of the asset, except optional ones."""
         return self._reached(key, needed)
 
     def _reached(self, key: dg.AssetKey, parents: Callable[[dg.AssetSpec], list[dg.AssetKey]]) -> set[dg.AssetKey]:
@@ -183,7 +186,7 @@ class Runner:
         return found
 
     def _checks_from_before(self) -> tuple[dict[dg.AssetCheckKey, str], dict[dg.AssetKey, str]]:
-        """The blocking checks that failed when last evaluated; the assets whose check came to no verdict. With why."""
+        """The blocking checks that failed in their last evaluation, and the assets with an unevaluated one; with reasons."""
         bad: dict[dg.AssetCheckKey, str] = {}
         unevaluated: dict[dg.AssetKey, str] = {}
         for check in self.blocking:
@@ -203,7 +206,7 @@ class Runner:
         return bad, unevaluated
 
     def _stale(self, key: dg.AssetKey) -> str | None:
-        """Why the asset must run, or None."""
+        """Why the asset is stale and must run; None if it is up to date."""
         noun = key.path[-1]
         if noun in self.partitions:
             days = self.partitions[noun]()
@@ -227,7 +230,7 @@ class Runner:
         return self._news(noun) if noun in self.probes else None
 
     def _news(self, noun: str) -> str | None:
-        """What the asset's probe says. One that cannot ask lets the asset run: it fails by itself, and the others go on."""
+        """The result of the asset's probe; if that fails, its error message, so that the asset runs and fails by itself."""
         try:
             return self.probes[noun]()
         except (MLAssetsError, OSError, RuntimeError, ValueError) as error:
@@ -241,7 +244,7 @@ class Runner:
 
 
 def runner(project: str, **callbacks: Any) -> Runner:
-    """The runner of a declared project, on the installation's Dagster instance. Raises `ProjectError`."""
+    """Make the runner of a declared project, on the installation's Dagster instance. Raises `ProjectError`, `InstanceError`."""
     from ml_assets.definitions import shared
     from ml_assets.project import MLProject
     from ml_assets.services import dagster_home
@@ -255,8 +258,8 @@ def runner(project: str, **callbacks: Any) -> Runner:
         with FileLock(home() / "dagster.lock"):  # of two first runs at once, one makes the database
             instance = dg.DagsterInstance.get()
     except (yaml.YAMLError, TypeError, dg.DagsterError) as error:  # what Dagster makes of a file that is people's own
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InstanceError(f"{os.environ['DAGSTER_HOME']}/dagster.yaml cannot be used: {said}") from error
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InstanceError(f"{os.environ['DAGSTER_HOME']}/dagster.yaml cannot be used: {first_line}") from error
     probes = {noun: probe for stage in made.stages for noun, probe in stage.probes.items()}
     partitions = {noun: find for stage in made.stages for noun, find in stage.partitions.items()}
     return Runner(project, whole, instance, probes, partitions, **callbacks)
@@ -273,6 +276,6 @@ def _name(key: dg.AssetKey) -> str:
 
 
 def _run_failure(result: Any) -> str:
-    """Why the run failed, where no step says it: it could not even start."""
+    """The error of a run that failed without a failed step, for example because it could not start."""
     errors = [e.event_specific_data.error for e in result.all_events if e.event_type == dg.DagsterEventType.RUN_FAILURE]
     return message_of(errors[-1] if errors else None)

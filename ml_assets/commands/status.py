@@ -1,4 +1,4 @@
-"""`ml-assets status`: what runs, and how each project stands."""
+"""`ml-assets status`: shows the state of the servers and of each project."""
 
 import json
 from collections import Counter
@@ -20,17 +20,17 @@ from ml_assets.store import ProjectStore, ledger, quote
 from ml_assets.tasks import Task
 
 SHORT = 24
-"""Characters of a problem that fit into a table."""
+"""Most characters of a problem that is shown in a table."""
 
 
 def collect() -> dict[str, Any]:
-    """Services and projects. A broken project says what is wrong and does not hide the others."""
+    """Collect the state of all servers and projects; a broken project has an entry `broken` with the reason."""
     services = {name: {"url": s.url, "ready": s.ready, "problem": s.problem} for name, s in supervisor.status().items()}
     return {"home": str(home()), "services": services, "projects": {name: _project(name) for name in settings.project_names()}}
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """Two tables; what is wrong stands below them, where a line may be as long as it is."""
+    """Print a table of the servers and one of the projects, with long error messages below them."""
     wrong: dict[str, str] = {}
     console.print(f"home {escape(found['home'])}", highlight=False, soft_wrap=True)
     services = Table("service", "address", "state", box=None)
@@ -67,7 +67,7 @@ def _project(name: str) -> dict[str, Any]:
         return {"broken": str(error)}
     try:
         return _standing(ProjectStore(name), task)
-    except (MLAssetsError, OSError, ValueError) as error:  # the servers and the other projects are told all the same
+    except (MLAssetsError, OSError, ValueError) as error:  # the servers and the other projects are still shown
         return {"broken": plain(str(error))}
 
 
@@ -97,7 +97,7 @@ def _serving(store: ProjectStore) -> dict[str, Any] | None:
 
 
 def _last_day(store: ProjectStore, task: Task, model: str | None) -> dict[str, Any]:
-    """The last 24 hours: all predictions, and how good those of the model that serves were; its newest measure of drift."""
+    """Figures of the last 24 hours: count of predictions, and of the serving model the feedback, accuracy and newest drift."""
     until = now()
     since = until - timedelta(days=1)
     where = f"at >= timestamp '{since:%Y-%m-%d %H:%M:%S.%f}' AND at <= timestamp '{until:%Y-%m-%d %H:%M:%S.%f}'"

@@ -1,4 +1,4 @@
-"""`ml-assets trace`: finds the project of a prediction and traces it."""
+"""`ml-assets trace`: finds a prediction in all projects and traces it back to its data."""
 
 from ml_assets import settings
 from ml_assets.monitoring.trace import Trace, UnknownPrediction, trace
@@ -8,9 +8,9 @@ from ml_assets.store.records import is_text
 
 
 def find(prediction_id: str) -> Trace:
-    """The trace, whichever project the prediction belongs to. Raises `UnknownPrediction`.
+    """Find the project of a prediction and return the prediction's trace. Raises `UnknownPrediction`.
 
-    A project whose tables are damaged is passed over, and named if no other one has the prediction.
+    Projects with damaged tables are skipped; the error names them if no other project has the prediction.
     """
     names = [name for name in settings.project_names() if name in projects()]
     unread: list[str] = []

@@ -1,4 +1,4 @@
-"""A trace as a tree that the terminal shows."""
+"""Formats the trace of a prediction as a tree for the terminal."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ EXCERPT = 90
 
 
 def tree(trace: "Trace") -> Tree:
-    """The prediction at the root; below it its input, the model with all that it came from, and the nearest samples."""
+    """Make a tree: the prediction at the root; below it, its input, its model with its origin, and the nearest samples."""
     p = trace.prediction
     root = Tree(f"prediction [bold]{_show(p['id'])}[/]: [bold green]{_show(p['label'])}[/] ({p['confidence']:.3f})")
     root.add(f"at {_show(p['at'])}, asked by {_show(p['client'])}")

@@ -1,4 +1,4 @@
-"""`ml-assets up`: starts the servers, shows how they get on, stays until Ctrl-C."""
+"""`ml-assets up`: starts the servers, shows their progress, and runs until Ctrl-C."""
 
 import signal
 import threading
@@ -20,7 +20,7 @@ WHO = {
 
 
 def start(console: Console) -> dict[str, Status]:
-    """Start what does not run yet, and print the pages."""
+    """Start the servers that do not run yet, and print the addresses of their pages."""
     began: dict[str, float] = {}
     with console.status("starting the servers") as line:
 
@@ -36,7 +36,7 @@ def start(console: Console) -> dict[str, Status]:
 
 
 def pages(found: dict[str, Status]) -> str:
-    """The pages, who uses which, and how to log in."""
+    """Text with the address of each server, its users, and Label Studio's administrator log-in."""
     account = credentials.label_studio()
     lines = [f"  {name.replace('_', ' '):<14}{status.url:<24}{WHO[name]}" for name, status in found.items()]
     if account.password:

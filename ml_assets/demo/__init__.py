@@ -1,4 +1,4 @@
-"""The examples: where their data come from, and the show that runs the loop on one. A new one is one file and its name here."""
+"""The example projects: one file per example, listed here, that fetches its data; `show` runs the whole loop on one."""
 
 from ml_assets.demo.addresses import Addresses
 from ml_assets.demo.digits import Digits

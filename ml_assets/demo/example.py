@@ -1,4 +1,4 @@
-"""What an example is: a project's data, what its demo annotators answer, and the traffic that comes later."""
+"""The base class of the examples: a project's data, the answers of its demo annotators, and later traffic."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ class NoData(MLAssetsError, RuntimeError):
 
 @dataclass(frozen=True)
 class Request:
-    """What an application asks about: a text, a file's content or an object of parts; what people said of it, if known."""
+    """One sample that an application sends (a text, a file's bytes or an object of parts), with its label if known."""
 
     content: str | bytes | Mapping[str, Any]
     label: Any
@@ -22,12 +22,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Wave:
-    """Traffic that arrives together.
+    """A series of requests to the endpoint that arrive together.
 
     Args:
-        about: What it is, for the screen.
-        requests: One prediction each; those with a class get feedback.
-        strange: Whether monitoring must notice it, or must keep quiet.
+        about: What it is, for the terminal.
+        requests: The requests, one prediction each; those with a label get feedback.
+        strange: Whether monitoring must report drift; otherwise it must not.
     """
 
     about: str
@@ -36,27 +36,27 @@ class Wave:
 
 
 class Example(ABC):
-    """Real data on which the whole loop can be shown."""
+    """A project with real data on which the demo runs the whole loop."""
 
     project: ClassVar[str]
-    """The project, declared in `ml_assets/defs`."""
+    """The project's name, as declared in `ml_assets/defs`."""
     about: ClassVar[str]
     """What the data are, in a few words."""
     annotators: ClassVar[str]
-    """What the demo annotators know, to follow "demo annotators"."""
+    """What the demo annotators know, as a clause after "demo annotators"."""
     metric: ClassVar[str]
-    """The figure of the evaluation that says how good the model is."""
+    """The name of the evaluation's main metric."""
     test: ClassVar[str]
-    """What that figure is measured on."""
+    """What the metric is measured on."""
 
     @abstractmethod
     def fetch(self) -> dict[str, int]:
-        """Bring the data, once; how many texts each file holds. Raises `NoData` if they cannot be had."""
+        """Fetch the data if they are missing; return the number of samples in each file. Raises `NoData`."""
 
     @abstractmethod
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """What each demo annotator (e-mail address) answers, by sample id."""
+        """The answers of each demo annotator (by e-mail address), by sample id."""
 
     @abstractmethod
     def waves(self, seed: int) -> Sequence[Wave]:
-        """The traffic, in the order in which it arrives."""
+        """The waves of traffic, in the order in which they arrive, drawn with the random seed."""

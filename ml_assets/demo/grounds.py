@@ -1,4 +1,4 @@
-"""Textures to put things on: each a family of patterns whose parameters are drawn, so that no two are alike."""
+"""Random background textures in several families of patterns, each with random parameters."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])
-"""Of red, green and blue (ITU-R BT.601)."""
+"""Weights of red, green and blue in the brightness (ITU-R BT.601)."""
 
 Pattern = NDArray[np.float64]
 
 
 def ground(family: str, side: int, generator: np.random.Generator) -> tuple[NDArray[np.float64], float, float]:
-    """`(side, side, 3)` colours of one family, 0 to 1, with some grain; and their lowest and highest brightness without it."""
+    """Draw a texture, `(side, side, 3)` colours of 0 to 1 with grain; and its lowest and highest brightness without grain."""
     middle, reach = generator.uniform(0.15, 0.85), generator.uniform(0.03, 0.15)
     low, high = max(middle - reach, 0.0), min(middle + reach, 1.0)
     pattern = FAMILIES[family](side, generator)[:, :, None]
@@ -21,32 +21,32 @@ def ground(family: str, side: int, generator: np.random.Generator) -> tuple[NDAr
 
 
 def colour(brightness: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Red, green and blue of about that brightness."""
+    """Draw a colour of about this brightness: red, green and blue, `(3,)`, 0 to 1."""
     hue = generator.normal(0, 0.15, 3)
     return np.asarray((brightness + hue - hue @ BRIGHTNESS).clip(0, 1))
 
 
 def stripes(side: int, generator: np.random.Generator) -> Pattern:
-    """Straight bands across the picture."""
+    """Draw straight stripes, `(side, side)`, 0 to 1."""
     across, _ = _turned(side, generator)
     return _where((across * generator.uniform(2, 14) + generator.random()) % 1 < generator.uniform(0.3, 0.7))
 
 
 def checks(side: int, generator: np.random.Generator) -> Pattern:
-    """A chessboard."""
+    """Draw a chessboard, `(side, side)`, 0 to 1."""
     across, along = _turned(side, generator)
     often = generator.uniform(2, 12)
     return _where((np.floor(across * often) + np.floor(along * often)) % 2 == 0)
 
 
 def gradient(side: int, generator: np.random.Generator) -> Pattern:
-    """From one end to the other."""
+    """Draw a linear gradient, `(side, side)`, 0 to 1."""
     across, _ = _turned(side, generator)
     return np.asarray((across - across.min()) / np.ptp(across))
 
 
 def clouds(side: int, generator: np.random.Generator) -> Pattern:
-    """Soft noise, coarse or fine."""
+    """Draw smooth noise, coarse or fine, `(side, side)`, 0 to 1."""
     from PIL import Image
 
     cells = int(2 ** generator.uniform(1, 5))
@@ -55,18 +55,18 @@ def clouds(side: int, generator: np.random.Generator) -> Pattern:
 
 
 def blobs(side: int, generator: np.random.Generator) -> Pattern:
-    """Spots with hard edges."""
+    """Draw irregular spots with hard edges, `(side, side)`, 0 to 1."""
     return _where(clouds(side, generator) > generator.uniform(0.4, 0.6))
 
 
 def rings(side: int, generator: np.random.Generator) -> Pattern:
-    """Circles around a point."""
+    """Draw concentric rings, `(side, side)`, 0 to 1."""
     (across, along), (x, y) = _turned(side, generator), generator.uniform(-0.6, 0.6, 2)
     return np.asarray(0.5 + 0.5 * np.sin(np.hypot(across - x, along - y) * generator.uniform(15, 70)))
 
 
 def bricks(side: int, generator: np.random.Generator) -> Pattern:
-    """A wall with joints."""
+    """Draw a brick wall, `(side, side)`, 0 to 1."""
     across, along = _turned(side, generator)
     often, joint = generator.uniform(3, 10), generator.uniform(0.08, 0.25)
     row = np.floor(along * often)
@@ -74,14 +74,14 @@ def bricks(side: int, generator: np.random.Generator) -> Pattern:
 
 
 def dots(side: int, generator: np.random.Generator) -> Pattern:
-    """Discs in rows."""
+    """Draw rows of discs, `(side, side)`, 0 to 1."""
     across, along = _turned(side, generator)
     often = generator.uniform(4, 14)
     return _where(np.hypot(across * often % 1 - 0.5, along * often % 1 - 0.5) < generator.uniform(0.2, 0.45))
 
 
 def cells(side: int, generator: np.random.Generator) -> Pattern:
-    """Fields, each of one shade, around points (Voronoi 1908)."""
+    """Draw Voronoi cells, each of one shade, `(side, side)`, 0 to 1."""
     points = generator.random((int(generator.integers(6, 60)), 2)) * side
     y, x = np.mgrid[:side, :side]
     nearest = ((x[:, :, None] - points[:, 0]) ** 2 + (y[:, :, None] - points[:, 1]) ** 2).argmin(2)
@@ -89,7 +89,7 @@ def cells(side: int, generator: np.random.Generator) -> Pattern:
 
 
 def waves(side: int, generator: np.random.Generator) -> Pattern:
-    """Bands that bend."""
+    """Draw wavy bands, `(side, side)`, 0 to 1."""
     across, along = _turned(side, generator)
     bend = generator.uniform(0.03, 0.12) * np.sin(along * generator.uniform(6, 25))
     return np.asarray(0.5 + 0.5 * np.sin((across + bend) * generator.uniform(15, 80)))
@@ -101,7 +101,7 @@ FAMILIES: dict[str, Callable[[int, np.random.Generator], Pattern]] = {
 
 
 def _turned(side: int, generator: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each pixel's place along two axes at right angles that were turned together; a picture is 1 wide, 0 is its middle."""
+    """Coordinates of each pixel on randomly rotated axes; the picture is 1 wide with 0 at its centre."""
     y, x = (np.mgrid[:side, :side] + 0.5) / side - 0.5
     angle = generator.uniform(0, 2 * np.pi)
     return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)

@@ -1,4 +1,4 @@
-"""Spoken prompts of a telephone exchange in five languages (Asterisk's core sounds, CC-BY-SA), fetched from Debian's packages.
+"""Example `languages`: telephone prompts in five languages (Asterisk's core sounds, CC-BY-SA), from Debian's packages.
 
 One speaker says all prompts of a language, so a model may learn voices as well as languages. A prompt is in one split only, in
 all languages.
@@ -28,14 +28,14 @@ PACKAGE = "asterisk-core-sounds-{}-gsm"
 INSIDE = "usr/share/asterisk/sounds"
 RATE = 8000
 SHORTEST = 400
-"""Samples: what is shorter than a twentieth of a second says nothing."""
+"""Least number of samples (a twentieth of a second); shorter sounds are left out."""
 SHARES = {"train": 0.55, "test": 0.85, "later": 1.0}
-"""Up to which place, from 0 to 1, a prompt's hash puts it into each file."""
+"""The upper bound of each file's share of the prompts' hashes, which are scaled to 0 to 1."""
 REQUESTS = 150
 
 
 class Languages(Example):
-    """Which language is spoken?"""
+    """The example that classifies the language of speech."""
 
     project: ClassVar[str] = "languages"
     about: ClassVar[str] = "telephone prompts in five languages, one speaker each, from Debian's packages"
@@ -44,7 +44,7 @@ class Languages(Example):
     test: ClassVar[str] = "prompts that no training sample says in any language"
 
     def fetch(self) -> dict[str, int]:
-        """Sounds in `train`, `test` and `later`."""
+        """Fetch the data; return the number of sounds in `train`, `test` and `later`."""
         if not all((folder() / f"{name}.parquet").exists() for name in SHARES):
             with tempfile.TemporaryDirectory() as scratch:
                 sounds = [sound for language in LANGUAGES for sound in unpack(language, Path(scratch))]
@@ -53,12 +53,12 @@ class Languages(Example):
         return {name: len(read(folder() / f"{name}.parquet")) for name in SHARES}
 
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """The language of each sound, known to one of the annotators."""
+        """The language of each training sound, assigned to one of the annotators each."""
         audio = Audio()
         return annotators.shared_out({audio.sample_id(s.content): s.label for s in read(folder() / "train.parquet")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
-        """More of the same; then the same over a bad line."""
+        """Two waves: similar prompts, then prompts with noise, as over a bad line."""
         chosen = random.Random(seed).sample(read(folder() / "later.parquet"), 2 * REQUESTS)
         same, other = chosen[:REQUESTS], chosen[REQUESTS:]
         return [
@@ -68,12 +68,12 @@ class Languages(Example):
 
 
 def folder() -> Path:
-    """Where the files are, as the project's YAML names it."""
+    """The folder of the example's files, which the project's YAML refers to."""
     return home() / "data" / "languages"
 
 
 def unpack(language: str, scratch: Path) -> list[Sample]:
-    """The prompts of a language as FLAC files; their group is what is said. Raises `NoData` without the package."""
+    """Download the prompts of a language, as FLAC samples grouped by prompt. Raises `NoData` if that fails."""
     import soundfile
 
     files, found = _downloaded(PACKAGE.format(language), scratch / language) / INSIDE, []
@@ -87,13 +87,13 @@ def unpack(language: str, scratch: Path) -> list[Sample]:
 
 
 def part_of(prompt: str) -> str:
-    """The file that holds the prompt in all languages."""
+    """The file (`train`, `test` or `later`) that a prompt belongs to, the same in all languages."""
     place = int(content_id("prompt", prompt)[:12], 16) / 16**12
     return next(name for name, end in SHARES.items() if place < end)
 
 
 def flac(wave: NDArray[np.int16]) -> bytes:
-    """The sound as a file."""
+    """Encode a sound, `(samples,) int16`, as a FLAC file."""
     import soundfile
 
     buffer = io.BytesIO()
@@ -102,7 +102,7 @@ def flac(wave: NDArray[np.int16]) -> bytes:
 
 
 def noisy(content: bytes, seed: int) -> bytes:
-    """The sound with as much noise as it is loud."""
+    """Add white noise as loud as the sound itself; returns a FLAC file."""
     import soundfile
 
     wave, _ = soundfile.read(io.BytesIO(content), dtype="float64")
@@ -111,7 +111,7 @@ def noisy(content: bytes, seed: int) -> bytes:
 
 
 def _downloaded(package: str, place: Path) -> Path:
-    """The folder with the unpacked files of a Debian package; nothing is installed."""
+    """Download and unpack a Debian package, without installing it; return the folder with its files. Raises `NoData`."""
     place.mkdir()
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise NoData(
@@ -120,7 +120,7 @@ def _downloaded(package: str, place: Path) -> Path:
     done = subprocess.run(["apt-get", "download", "-q", package], cwd=place, capture_output=True, text=True)
     found = list(place.glob("*.deb"))
     if done.returncode or not found:
-        said = (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
-        raise NoData(f"the package {package} cannot be downloaded ({said}): `sudo apt-get update` may help")
+        last_line = (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
+        raise NoData(f"the package {package} cannot be downloaded ({last_line}): `sudo apt-get update` may help")
     subprocess.run(["dpkg-deb", "-x", str(found[0]), str(place / "files")], check=True)
     return place / "files"

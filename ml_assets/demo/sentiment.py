@@ -1,4 +1,4 @@
-"""Review snippets, tweets and editorials with the ratings of many people each, fetched from a package that carries them.
+"""Example `sentiment`: review snippets, tweets and editorials with many people's ratings, from a Python package.
 
 Hutto & Gilbert 2014, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text" (ICWSM): 15 to 99
 people rated each text from -4 (extremely negative) to 4 (extremely positive). Here a text is positive or negative by the sign
@@ -34,7 +34,7 @@ DOMAINS = {
     "editorials": "nytEditorialSnippets",
 }
 TRAIN, TEST = 4000, 2500
-"""Movie snippets that may be labelled, and those that are held back for the test; the others come later, as traffic."""
+"""Number of movie snippets that may be labelled, and that are held back for the test; the others are later traffic."""
 FILES = ("movies_train.csv", "movies_test.csv", "movies_later.csv", "products.csv", "tweets.csv", "editorials.csv")
 REQUESTS = 300
 POSITIVE, NEGATIVE = "positive", "negative"
@@ -42,12 +42,12 @@ POSITIVE, NEGATIVE = "positive", "negative"
 
 @dataclass(frozen=True)
 class Snippet:
-    """One text that people rated.
+    """A text with its ratings.
 
     Args:
-        text: What they read.
-        sentiment: `positive` or `negative`, by the sign of the mean.
-        ratings: Of the single raters, from -4 to 4. Which rating is whose is not known across texts.
+        text: The text.
+        sentiment: `positive` or `negative`, by the sign of the mean rating.
+        ratings: The single ratings, from -4 to 4. The data do not identify raters across texts.
     """
 
     text: str
@@ -56,7 +56,7 @@ class Snippet:
 
 
 class Sentiment(Example):
-    """Does a movie reviewer like the movie?"""
+    """The example that classifies movie reviews as positive or negative."""
 
     project: ClassVar[str] = "sentiment"
     about: ClassVar[str] = "movie-review snippets, product reviews, tweets and editorials with people's ratings, from a package"
@@ -65,16 +65,16 @@ class Sentiment(Example):
     test: ClassVar[str] = "the held-back movie snippets"
 
     def fetch(self) -> dict[str, int]:
-        """Texts in each file."""
+        """Fetch the data; return the number of texts in each file."""
         fetch()
         return {name.split(".")[0]: len(read(name)) for name in FILES}
 
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """Single raters' answers; each snippet is known to all annotators."""
+        """The answers of single raters, up to three for each training snippet, one for each annotator."""
         return answers()
 
     def waves(self, seed: int) -> Sequence[Wave]:
-        """First more of the same, then the domains that the model never saw."""
+        """Two waves: similar movie reviews, then texts from the domains that the model never saw."""
         chooser = random.Random(seed)
 
         def drawn(name: str, size: int) -> list[Request]:
@@ -88,14 +88,14 @@ class Sentiment(Example):
 
 
 def folder() -> Path:
-    """Where the files are, as the project's YAML names it."""
+    """The folder of the example's files, which the project's YAML refers to."""
     return home() / "data" / "sentiment"
 
 
 def fetch() -> Path:
-    """Bring the movie snippets in three parts, the product reviews, the tweets and the editorials, once.
+    """Fetch the movie snippets in three parts, the product reviews, the tweets and the editorials, if missing.
 
-    Raises `NoData` if the package cannot be had.
+    Returns their folder. Raises `NoData` if the package cannot be downloaded.
     """
     if all((folder() / name).exists() for name in FILES):
         return folder()
@@ -106,7 +106,7 @@ def fetch() -> Path:
 
 
 def unpack(package: Path) -> None:
-    """Write the files from the downloaded source package."""
+    """Extract the texts from the downloaded source package and write the files."""
     found = {domain: snippets(*_members(package, name)) for domain, name in DOMAINS.items()}
     # the order of the hashes is as good as any shuffle, and the same everywhere
     movies = sorted(found.pop("movies"), key=lambda snippet: content_id(snippet.text))
@@ -117,7 +117,7 @@ def unpack(package: Path) -> None:
 
 
 def snippets(truth: str, ratings: str) -> list[Snippet]:
-    """The texts that are positive or negative, each once.
+    """Parse the texts whose mean rating is not 0, without duplicates.
 
     Args:
         truth: Lines of id, mean rating and text, with tabs between them.
@@ -133,23 +133,23 @@ def snippets(truth: str, ratings: str) -> list[Snippet]:
 
 
 def read(name: str) -> list[Snippet]:
-    """The snippets of a fetched file."""
+    """Read the snippets of a fetched file."""
     with (folder() / name).open(encoding="utf-8", newline="") as file:
         return [Snippet(r["text"], r["sentiment"], tuple(json.loads(r["ratings"]))) for r in csv.DictReader(file)]
 
 
 def replayed(snippet: Snippet) -> list[str]:
-    """What three of the snippet's raters said, each another one: `positive` or `negative` by the sign of a single rating.
+    """The answers of three different raters of a snippet: `positive` or `negative`, by the sign of their ratings.
 
-    Raters who said 0 have no answer to a question with two choices and are not replayed; with fewer than three others there
-    are fewer answers.
+    Ratings of 0 have no answer to a question with two choices and are left out; with fewer than three others there are fewer
+    answers.
     """
     signs = [POSITIVE if rating > 0 else NEGATIVE for rating in snippet.ratings if rating]
     return random.Random(snippet.text).sample(signs, min(len(annotators.EMAILS), len(signs)))
 
 
 def answers() -> dict[str, dict[str, str]]:
-    """What each demo annotator answers, by sample id: the answers of single raters, who disagree as people do."""
+    """The answers of each demo annotator, by sample id, taken from single raters, who may disagree."""
     text = Text()
     found: dict[str, dict[str, str]] = {email: {} for email in annotators.EMAILS}
     for snippet in read("movies_train.csv"):
@@ -164,7 +164,7 @@ def _lines(content: str) -> list[str]:
 
 
 def _members(package: Path, name: str) -> tuple[str, str]:
-    """The two files of a domain: texts with their mean, and single ratings."""
+    """Read the two files of a domain from the package: texts with their mean rating, and single ratings."""
     with tarfile.open(package) as outer:
         inner = outer.extractfile(INSIDE)
         content = inner.read() if inner else b""

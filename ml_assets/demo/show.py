@@ -1,4 +1,4 @@
-"""`ml-assets demo`: the whole loop on an example, told as it goes on."""
+"""`ml-assets demo`: runs the whole loop on an example and prints the progress."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,15 +28,15 @@ LOCK_SECONDS = 180.0
 
 
 class DemoFailed(MLAssetsError, RuntimeError):
-    """A part of the loop did not do what it is there for; the message says which."""
+    """A part of the loop failed or had the wrong result; the message says which."""
 
 
 class UnknownExample(MLAssetsError, ValueError):
-    """The name is no example's."""
+    """There is no example of this name."""
 
 
 def show(name: str, once: bool, console: Console) -> None:
-    """Run the loop on the example of that name; afterwards stay up until Ctrl-C, or end everything if `once`.
+    """Run the loop on an example; afterwards keep the servers running until Ctrl-C, or end them at once if `once`.
 
     Raises `UnknownExample` and `DemoFailed`.
     """
@@ -95,9 +95,9 @@ def _loop(example: Example, console: Console) -> None:
 
 
 def _judge(project: str, wave: Wave, first_time: bool) -> None:
-    """Raise `DemoFailed` if monitoring did not notice strange traffic, or warned of what had not changed.
+    """Raise `DemoFailed` if monitoring missed the drift in strange traffic, or reported drift in unchanged traffic.
 
-    Where the demo ran before, strange traffic of that time may still be in the window, and a warning is right.
+    If the demo ran before, its strange traffic may still be in the window, and a report of drift is right.
     """
     noticed = ProjectStore(project).table("drift").count("drifted = true") > 0
     if wave.strange and not noticed:
@@ -115,7 +115,7 @@ def _run(project: str, console: Console, only: tuple[str, ...] = ()) -> Outcome:
 
 
 def _results(example: Example, console: Console, prediction: str) -> None:
-    """What came out, where to look, and how to go on."""
+    """Print the results, the trace of a prediction, the addresses of the servers, and the log-ins."""
     from ml_assets.commands.trace import find
     from ml_assets.commands.trace_tree import tree
 
@@ -148,7 +148,7 @@ def _heading(console: Console, text: str) -> None:
 
 @contextmanager
 def _step(console: Console, name: str, what: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A part of the loop that is no asset: a line when it is done."""
+    """Time a part of the loop that is no asset, and print a line at its end; yields a function that adds figures to it."""
     began, made = time.monotonic(), dict[str, Any]()
     yield made.update
     figures = ", ".join(f"{k} {v}" for k, v in made.items())

@@ -1,4 +1,4 @@
-"""Tables of an example's pictures or sounds: Parquet, one row per sample, with the content inside."""
+"""Reads and writes an example's pictures or sounds as Parquet files, one row per sample with its content."""
 
 import os
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Sample:
-    """One row.
+    """A picture or sound of an example, with its label: one row of a file.
 
     Args:
         content: The file's bytes.
-        label: What was published of it, as the label task's value.
+        label: The published label, as a value of the label task.
         group: Samples of one group share a split.
     """
 
@@ -22,7 +22,7 @@ class Sample:
 
 
 def write(path: Path, samples: Sequence[Sample]) -> None:
-    """Write the file whole or not at all."""
+    """Write the samples to a Parquet file, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -34,7 +34,7 @@ def write(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def read(path: Path) -> list[Sample]:
-    """The samples of a file."""
+    """Read the samples of a Parquet file."""
     import pyarrow.parquet as pq
 
     return [Sample(**row) for row in pq.read_table(path).to_pylist()]

@@ -1,4 +1,4 @@
-"""Demo traffic: an application that asks the endpoint, and says how it was where it knows."""
+"""Demo traffic: requests predictions from the endpoint, and sends feedback where the right answer is known."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ LIMIT = 100_000
 
 
 def send(project: str, requests: Sequence[Request], on_progress: Callable[[int, int], None]) -> list[str]:
-    """Ask once per sample and give feedback where the answer is known; return the prediction ids in the same order."""
+    """Send one request per sample, and feedback where the label is known; return the prediction ids in the same order."""
     text, secret, done = Text(), key(project), 0
 
     with httpx.Client(limits=httpx.Limits(max_connections=CLIENTS)) as client:

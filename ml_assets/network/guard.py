@@ -1,4 +1,4 @@
-"""Who may ask the servers that have no log-in of their own: Dagster, MLflow and the explorer.
+"""Access control for the servers that have no log-in of their own: Dagster, MLflow and the explorer.
 
 They listen on 127.0.0.1, which every user of the machine and every page in a browser of it can reach. The guard stands before
 them and lets in this user's own programs, and the servers' own pages.
@@ -20,20 +20,20 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 HOSTS = "ML_ASSETS_HOSTS"
-"""Names under which the pages are reached beside 127.0.0.1 and localhost, such as `ml.example.org` or `localhost:9000`."""
+"""Variable with further host names of the pages, such as `ml.example.org`, beside 127.0.0.1 and localhost."""
 READING = ("GET", "HEAD", "OPTIONS")
 FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 """Content types that a browser sends to another site without asking that site first (Fetch, CORS-safelisted)."""
 
 
 class Guard:
-    """ASGI middleware that answers 403 and one sentence to whoever has no business there.
+    """ASGI middleware that refuses requests of other users and of other sites' pages with status 403 and one sentence.
 
     Args:
-        app: What it guards.
+        app: The application that it guards.
         service: Name of the server, whose port is part of its own address.
-        json_only: Whether what changes something must be JSON. Otherwise it only must not be what a form sends.
-        no_query: Paths that answer a query when they are read, which is refused; a page there is shown.
+        json_only: Whether requests that change something must send JSON. Otherwise only the content types of forms are refused.
+        no_query: Paths where GET is refused unless it asks for HTML, because it would run a query.
     """
 
     def __init__(self, app: Application, service: str, json_only: bool = False, no_query: tuple[str, ...] = ()):
@@ -43,7 +43,7 @@ class Guard:
         self.shared = os.environ.get(SHARED) == "1"
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Pass the request on to the application, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
         elif (reason := self._stranger(scope) or self._foreign(scope)) is None:
@@ -55,7 +55,7 @@ class Guard:
             await _refuse(send, reason)
 
     def _stranger(self, scope: Message) -> str | None:
-        """Why the program that asks is not let in, whatever it says."""
+        """Why the request is refused for the user that its program runs as; None if it is not."""
         client, server = scope.get("client"), scope.get("server")
         if self.shared or not client or not server or not ip_address(client[0]).is_loopback or not listeners.known():
             return None
@@ -66,7 +66,7 @@ class Guard:
         return f"this server answers the user who started it, not {who}: {SHARED}=1 lets everybody in who reaches it"
 
     def _foreign(self, scope: Message) -> str | None:
-        """Why the page that asks is not let in."""
+        """Why the request is refused for its headers (host, origin, content type); None if it is not."""
         headers = _headers(scope)
         host = headers.get("host", "").lower()
         if host not in self.hosts:
@@ -92,12 +92,12 @@ class Guard:
 
 
 def given_hosts() -> list[str]:
-    """The names of the servers that the environment gives them, in small letters, with a port where one was given."""
+    """The host names in `ML_ASSETS_HOSTS`, in lower case, with their port if they have one."""
     return [name.strip().lower() for name in os.environ.get(HOSTS, "").split(",") if name.strip()]
 
 
 def serve(app: Application, service: str, **limits: Any) -> None:
-    """Serve the application at the service's port, on this machine and behind the guard, until SIGTERM."""
+    """Serve the application on 127.0.0.1 at the service's port, behind the guard, until SIGTERM."""
     import uvicorn
 
     from ml_assets.network.http_limits import LimitedProtocol, raise_file_limit
@@ -109,7 +109,7 @@ def serve(app: Application, service: str, **limits: Any) -> None:
         port=port(service),
         http=LimitedProtocol,
         log_level="warning",
-        # anybody can send a header that tells another client's address
+        # any client can send a header with another client's address
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=10,
@@ -117,7 +117,7 @@ def serve(app: Application, service: str, **limits: Any) -> None:
 
 
 def _headers(scope: Message) -> dict[str, str]:
-    """The headers by name. Of one that came twice all values, which then are none that is let in."""
+    """The headers by name; the values of a repeated header are joined, so that no check accepts them."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -126,7 +126,7 @@ def _headers(scope: Message) -> dict[str, str]:
 
 
 def _framed(send: Send) -> Send:
-    """Say with each answer that pages of other sites may not show it inside them."""
+    """Add `X-Frame-Options: SAMEORIGIN` to each response, so that pages of other sites cannot embed it."""
 
     async def framed(message: Message) -> None:
         if message["type"] == "http.response.start":

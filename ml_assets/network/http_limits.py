@@ -1,4 +1,4 @@
-"""The HTTP protocol of our servers: uvicorn's, with limits on what comes before an application is asked.
+"""uvicorn's HTTP protocol with limits on connections, headers and bodies, for all our servers.
 
 uvicorn itself keeps headers of any length and number, and waits for them for ever. A few connections that never end their
 headers took gigabytes, and slow ones held every place.
@@ -13,41 +13,41 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_BYTES = 32_768
-"""Of a request's line and headers together, and of what comes between two pieces of its body."""
+"""Most bytes of a request's line and headers together, and between two pieces of its body."""
 HEADERS = 100
 HEAD_SECONDS = 10.0
-"""From the connection, or from a later request's first byte, until its headers are complete."""
+"""Most seconds from the connection, or from a later request's first byte, until its headers are complete."""
 REST_SECONDS = 2.0
-"""For the rest of a body that was answered before it had come."""
+"""Most seconds for the rest of a body whose request was answered before it was complete."""
 REST_BYTES, REST_PIECES = 16_000_000, 1_000
-"""Of such a rest; so much is read because a client may look at its answer only when it has sent all."""
+"""Most bytes and pieces of such a rest; it is read because a client may read its answer only after it has sent all."""
 PIECES = 20_000
-"""Pieces (chunks) of a body, besides one for each 256 bytes of it: each costs about as much as a kilobyte."""
+"""Most pieces (chunks) of a body, besides one for each 256 bytes of it: each costs about as much as a kilobyte."""
 FRAMING = 65_536
-"""Bytes that frame the chunks of a body, besides eight for each byte of it."""
+"""Most bytes that frame the chunks of a body, besides eight for each byte of it."""
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 KEEP_ALIVE_SECONDS = 5
 PIPELINED = 8
-"""Requests of one connection that may wait for the answer of the one before."""
+"""Most requests of one connection that may wait for the answer of the one before."""
 CONNECTIONS = min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
-"""Open ones of one process, whatever they do; half of the files that it may open at most."""
+"""Most open connections of one process; at most half of the files that it may open."""
 PER_ADDRESS = 256
-"""Connections of one client address that have sent no complete headers."""
+"""Most connections of one client address that have not sent complete headers."""
 YOUNG_SECONDS = 1.0
-"""A connection that is younger is not closed for another: its headers may have come already, and only not been read."""
+"""A connection younger than this is not closed for another: its headers may have arrived without being read yet."""
 
 
 def raise_file_limit() -> None:
-    """Let this process open so many connections beside its own files, where the shell's limit is lower than the system's."""
+    """Raise this process's limit of open files, as far as the system allows, to four times `CONNECTIONS`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4 * CONNECTIONS), hard), hard))
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection, which is answered with 431, 408 or 503, or closed, when it asks for more than the limits."""
+    """One HTTP connection that is answered with 400, 408, 431 or 503, or closed, when it exceeds a limit."""
 
     heads: ClassVar[dict["LimitedProtocol", float]] = {}
-    """Connections of this process that wait for complete headers, oldest first, each with the time since when."""
+    """Connections of this process that wait for complete headers, oldest first, each with the time when it began to wait."""
     idle: ClassVar[dict["LimitedProtocol", None]] = {}
     """Connections whose last request was answered and that have sent nothing since, oldest first."""
     addresses: ClassVar[Counter[str]] = Counter()
@@ -64,7 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal = (400, "this is no HTTP request")
 
     def connection_made(self, transport: Any) -> None:
-        """Take the connection, closing one that waits for its headers the longest where there are too many."""
+        """Accept the connection; if there are too many, close the one that has waited longest for its headers."""
         super().connection_made(transport)
         self._await_head()
         address = self._address()
@@ -74,12 +74,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self.refuse(503, "too many connections are open: try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Remove the connection from the lists of open ones."""
         self._forget()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless what came since the last headers or piece of a body is more than the limit."""
+        """Parse the data; refuse the request if too much came since the last headers or the last piece of a body."""
         if self.transport.is_closing():
             return
         if not self._in_body and self not in self.heads and (self.cycle is None or self.cycle.response_complete):
@@ -93,24 +93,24 @@ class LimitedProtocol(HttpToolsProtocol):
             self.refuse(400, "the body is hardly more than the frames of its chunks")
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Begin a request: reset the count of its header bytes."""
         super().on_message_begin()
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the address."""
+        """Count and keep a piece of the request's URL."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a line that follows a body."""
+        """Count and keep a header, or a trailer that follows a body."""
         self._count(len(name) + len(value) + 4)
         if len(self.headers) >= HEADERS:
             self._fail(431, f"there are more than {HEADERS} headers")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Give the request to the application."""
+        """Check the method and URL, and pass the request to the application."""
         if self.parser.get_method() not in METHODS or not self.url.startswith((b"/", b"http://", b"https://")):
             self._fail(400, f"this server knows no such request: send one of {', '.join(sorted(m.decode() for m in METHODS))}")
         self._forget()
@@ -121,7 +121,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._fail(503, f"more than {PIPELINED} requests wait for the answer of the one before")
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
+        """Check a piece of a body against the limits, and pass it to the application."""
         self._unread = 0
         self._pieces, self._body = self._pieces + 1, self._body + len(body)
         if self._pieces > PIECES + self._body // 256:
@@ -133,7 +133,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request; what comes next is another one's headers."""
+        """End a request: the next data are the headers of another one."""
         super().on_message_complete()
         self._in_body, self._unread = False, 0
         self._forget()
@@ -141,7 +141,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.idle[self] = None
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, and for the rest of this one not long."""
+        """Wait for the next request; if the body of this one is incomplete, only for a short time."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -152,11 +152,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self.idle[self] = None
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read, or was refused while it was read."""
+        """Answer a request that cannot be parsed or was refused during parsing."""
         self.refuse(*self._refusal)
 
     def refuse(self, status: int, sentence: str) -> None:
-        """Answer in the shape of the endpoint's refusals, and close. An answer that has begun is cut off instead."""
+        """Send an error as JSON, as the endpoint does, and close; a response that has begun is aborted instead."""
         self._forget()
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
@@ -175,7 +175,7 @@ class LimitedProtocol(HttpToolsProtocol):
         )
 
     def _forget(self) -> None:
-        """Take the connection from the lists, and stop its timer."""
+        """Remove the connection from `heads` and `idle`, and stop its timer."""
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
@@ -187,7 +187,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 del self.addresses[address]
 
     def _make_room(self, address: str | None) -> bool:
-        """Close the connection that waits the longest for its headers, or else one that is idle; whether there was one."""
+        """Close the connection that waits longest for its headers, or else an idle one; return whether there was one."""
         oldest = next((other for other in self.heads if address in (None, other._address())), None)
         if oldest is None or self.loop.time() - self.heads[oldest] < YOUNG_SECONDS:
             oldest = None if address else next(iter(self.idle), None)
@@ -206,6 +206,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self._fail(431, f"the headers are longer than {HEAD_BYTES} bytes")
 
     def _fail(self, status: int, sentence: str) -> None:
-        """Stop reading: the parser calls nothing more, and `send_400_response` answers."""
+        """Stop the parser with an error; `send_400_response` then answers with this status and sentence."""
         self._refusal = (status, sentence)
         raise httptools.HttpParserError(sentence)

@@ -1,7 +1,7 @@
-"""Which user holds a TCP port of this machine, and which user is at the other end of a connection, as the kernel tells it.
+"""Finds in the kernel's tables which user listens at a TCP port, and which user is at the other end of a connection.
 
-Servers on 127.0.0.1 can be reached, and their ports taken, by every user of the machine. What is secret goes to a port only
-after it was seen that this user, or root, holds it.
+Servers on 127.0.0.1 can be reached, and their ports taken, by every user of the machine. Secrets are sent to a port only
+after a check that this user, or root, holds it.
 """
 
 import os
@@ -18,15 +18,15 @@ TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """Linux's tables of TCP sockets (proc(5)): addresses in hexadecimal, the state, the user."""
 ESTABLISHED, LISTENING = "01", "0A"
 Address = tuple[str, int]
-"""An address without brackets, and a port."""
+"""An IP address without brackets, and a port."""
 
 
 class StrangerListens(MLAssetsError, OSError):
-    """A port that should be ours is held by another user of the machine; the message says what to do."""
+    """The port of one of our services is held by another user of the machine; the message says what to do."""
 
 
 class Socket(NamedTuple):
-    """One row of the kernel's tables."""
+    """One TCP socket: its two addresses, its state (two hexadecimal digits) and the user id of its owner."""
 
     local: Address
     remote: Address
@@ -35,7 +35,7 @@ class Socket(NamedTuple):
 
 
 def sockets() -> Iterator[Socket]:
-    """The TCP sockets of this machine (of this network namespace)."""
+    """All TCP sockets of this machine (of this network namespace), as the kernel lists them."""
     for table in TABLES:
         for line in table.read_text().splitlines()[1:] if table.exists() else ():
             fields = line.split()
@@ -43,25 +43,25 @@ def sockets() -> Iterator[Socket]:
 
 
 def known() -> bool:
-    """Whether this system tells whose sockets are whose; where it does not, nobody can be told apart."""
+    """Whether this system has the tables that show the owners of sockets."""
     return any(table.exists() for table in TABLES)
 
 
 def holder(number: int) -> int | None:
-    """The user id that listens for connections to 127.0.0.1 at this port; None if nobody does."""
+    """The id of the user who listens for connections to 127.0.0.1 at this port; None if nobody does."""
     found = {s.local[0]: s.user for s in sockets() if s.state == LISTENING and s.local[1] == number}
     return next((found[ip] for ip in ("127.0.0.1", "0.0.0.0", "::") if ip in found), None)
 
 
 def peer(client: Address, server: Address) -> int | None:
-    """The user id whose process opened the connection from `client` to `server`; None if it is gone, or of another machine.
+    """The id of the user whose process opened the connection from `client` to `server`; None if it is closed or remote.
 
-    A socket that its process has closed tells no user any more, so that only an open connection counts.
+    The tables no longer show the owner of a socket that its process has closed, so that only an open connection counts.
     """
     for table in TABLES:
         text = table.read_text() if table.exists() else ""
         for ours, theirs in zip(_fields(client), _fields(server), strict=True):
-            # searched for as it stands there: a guard asks at each request, and there may be thousands of rows
+            # a text search, which is fast: the guard checks each request, and there may be thousands of rows
             place = text.find(f" {ours} {theirs} {ESTABLISHED} ")
             if place >= 0:
                 return int(text[place:].split(maxsplit=7)[6])
@@ -69,15 +69,15 @@ def peer(client: Address, server: Address) -> int | None:
 
 
 def trusted(user: int | None) -> bool:
-    """Whether the user id is that of this process, or root's, who could read everything anyway."""
+    """Whether the user id is that of this process or of root, who can read everything anyway."""
     return user is not None and user in (0, os.geteuid())
 
 
 def refuse_stranger(service: str) -> None:
-    """Refuse a service's port that another user of the machine holds. A server that the environment names is not looked at.
+    """Check that no other user of the machine holds a service's port; servers that the environment names are not checked.
 
     Raises:
-        StrangerListens: Another user holds it.
+        StrangerListens: Another user holds the port.
     """
     if url(service) != f"http://127.0.0.1:{port(service)}":
         return
@@ -87,10 +87,10 @@ def refuse_stranger(service: str) -> None:
 
 
 def watched(service: str) -> Callable[[str, Mapping[str, Any]], None]:
-    """A `trace` of httpx by which each new connection to a service is looked at before anything is sent through it.
+    """Make an httpx `trace` function that checks each new connection to a service before anything is sent through it.
 
-    The look before a request cannot see that a server dies right after it and another user takes its port. Here whoever listens
-    is looked at once more, and then whoever holds the connection's other end.
+    A check before the request cannot see that a server dies right after it and another user takes its port. So the listening
+    user is checked once more, and then the user at the connection's other end. The function raises `StrangerListens`.
     """
 
     def look(event: str, info: Mapping[str, Any]) -> None:
@@ -123,14 +123,14 @@ def _stranger(service: str, user: int) -> StrangerListens:
 
 
 def _address(field: str) -> Address:
-    """An address as the kernel writes it: each group of four bytes in the order of the processor."""
+    """Parse an address of the kernel's tables: each group of four bytes is in the processor's byte order."""
     host, _, number = field.partition(":")
     words = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]
     return _normal((str(ip_address(b"".join(words))), int(number, 16)))
 
 
 def _fields(address: Address) -> list[str]:
-    """An address as the kernel may write it in either table: an IPv4 address by itself, and mapped into IPv6."""
+    """Format an address as it may appear in the kernel's tables: an IPv4 address as it is, and mapped into IPv6."""
     host, number = ip_address(_normal(address)[0]), f"{address[1]:04X}"
     bytes_of = [host.packed] + ([b"\0" * 10 + b"\xff\xff" + host.packed] if host.version == 4 else [b""])
     return [
@@ -139,7 +139,7 @@ def _fields(address: Address) -> list[str]:
 
 
 def _normal(address: Address) -> Address:
-    """The address with an IPv4 address that is mapped into IPv6 as what it is."""
+    """The address, with an IPv4 address that is mapped into IPv6 turned back into IPv4."""
     host = ip_address(address[0])
     mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
     return (str(mapped or host), address[1])

@@ -1,1 +1,1 @@
-"""What the stages share of Dagster: how assets are named, versioned and requested."""
+"""The code for Dagster that all stages share: how assets are named, versioned, requested and locked."""

@@ -1,6 +1,6 @@
-"""Runs that Dagster holds for going on though their process died: marked as failed, or they would hold up others for ever.
+"""Marks Dagster runs whose process died as failed, because they would otherwise block other runs for ever.
 
-Dagster itself notices a dead run only as long as the code server lives that started it.
+Dagster itself detects a dead run only as long as the code server that started it still runs.
 """
 
 import math
@@ -19,15 +19,15 @@ GOING = [
 
 
 def boot_id() -> str:
-    """Which start of the machine this is, and when that was by its clock: a pid from before it is known as dead.
+    """The id and the time of the machine's current boot, as text; process ids from an earlier boot are known to be dead.
 
-    The time that the kernel tells for its start moves when the clock is set, and with it the start times of all processes.
+    The kernel's boot time changes when the clock is set, and with it the start times of all processes.
     """
     return f"{processes.boot_id()} {psutil.boot_time():.0f}"
 
 
 def fail_runs_of_dead_processes(instance: dg.DagsterInstance, project: str) -> list[str]:
-    """Mark runs of the project as failed whose process died, whoever started them; return their ids."""
+    """Mark the project's runs whose process died as failed, and return their ids."""
     filters = dg.RunsFilter(tags={"ml_assets/project": project}, statuses=GOING)
     failed = []
     for record in instance.get_run_records(filters=filters):
@@ -40,11 +40,11 @@ def fail_runs_of_dead_processes(instance: dg.DagsterInstance, project: str) -> l
 
 
 def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun, created: float) -> tuple[int, float]:
-    """The number of the process that executes the run, 0 if none is known; and when it had it, in seconds since the boot."""
+    """The id of the process that executes the run, 0 if unknown, and a time at which it ran, in seconds since boot."""
     if pid := run.tags.get("ml_assets/pid"):
         boot, _, began = run.tags.get("ml_assets/boot", "").rpartition(" ")
         return int(pid), created - float(began) if boot.replace("-", "") == processes.boot_id() else -math.inf
-    # a run that Dagster launched: its process says so itself
+    # a run that Dagster launched: its process logs its own id
     for entry in reversed(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)):
         event = entry.dagster_event
         number = event.engine_event_data.metadata.get("pid") if event else None
@@ -54,7 +54,7 @@ def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun, created: float
 
 
 def _alive(pid: int, since: float) -> bool:
-    """Whether the process that had this number then (seconds since boot) still runs; numbers are given out again."""
+    """Whether the process that had this id at that time (seconds since boot) still runs; ids are reused by others."""
     process = processes.living(pid)
-    # two seconds: the system knows when the run was noted no better
+    # two seconds: the times of the run's records are not more exact
     return process is not None and processes.began(process) < since + 2

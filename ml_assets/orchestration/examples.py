@@ -1,16 +1,16 @@
-"""The examples that come along: which there are, and which a home uses. Dagster and `status` show no others."""
+"""The example projects that come with the package, and which of them a home uses: Dagster and `status` show only those."""
 
 from pathlib import Path
 
 from ml_assets.state.home import home
 
 FOLDER = Path(__file__).parents[1] / "defs"
-"""Where their YAML lies; in a checkout also people's own projects."""
+"""The folder with the examples' YAML; in a checkout also that of the user's own projects."""
 NAMES = ("newsgroups", "sentiment", "digits", "languages", "tweets", "addresses", "scenes")
 
 
 def use(name: str) -> None:
-    """Note that this home uses the example. A project that is none is left alone."""
+    """Record that this home uses the example; do nothing for a project that is not an example."""
     if name in NAMES:
         mark = home() / "examples" / name
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -18,7 +18,7 @@ def use(name: str) -> None:
 
 
 def in_use() -> list[str]:
-    """The examples that this home uses: those that were run in it, also by a version that noted nothing."""
+    """The names of the examples that were run in this home, including those run by versions that did not record it."""
     from ml_assets.store import StoreUnavailable, projects
 
     marked = {path.name for path in (home() / "examples").glob("*")}

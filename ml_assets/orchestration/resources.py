@@ -1,4 +1,4 @@
-"""What every asset shares: how it is named and versioned, and the workspace that it writes to."""
+"""Definitions that every asset uses: its key, its code version, when it runs, and the workspace that it writes to."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +21,11 @@ LOCK_NOTICE_SECONDS = 30.0
 
 
 class Workspace(dg.ConfigurableResource[Any]):
-    """Tables and folders. Holds the project's lock for as long as a run lasts, so that two runs never write at once."""
+    """Gives a run the tables and folders of its project, and holds the project's lock, so that no two runs write at once."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Workspace"]:
-        """Wait for the project's lock, and say so now and then."""
+        """Wait for the project's lock, with a log message every 30 seconds, and hold it during the run."""
         project = _project_of(context)
         if project is None:  # a resource made by hand, outside a run
             yield self
@@ -44,12 +44,12 @@ class Workspace(dg.ConfigurableResource[Any]):
             lock.release()
 
     def store(self, project: str) -> ProjectStore:
-        """The tables of the project; whatever begins after Ctrl-C was pressed ends here."""
+        """The tables of the project. Raises `KeyboardInterrupt` if Ctrl-C was pressed before."""
         interrupts.check()
         return ProjectStore(project)
 
     def folder(self, kind: str, project: str) -> Any:
-        """The project's folder of that kind in the home (`Path`). Raises `UnknownProject`."""
+        """The folder `<home>/<kind>/<project>` (`Path`). Raises `UnknownProject`."""
         return home() / kind / named(project)
 
     @property
@@ -62,7 +62,7 @@ def _project_of(context: dg.InitResourceContext) -> str | None:
     run = context.run
     if run is None:
         return None
-    # what it writes says whose lock it needs; a tag says what whoever started the run wrote into it
+    # the assets that the run writes determine the lock; a tag can be set to anything by the user who starts the run
     keys = list(run.asset_selection or ()) + [check.asset_key for check in run.asset_check_selection or ()]
     return keys[0].path[0] if keys else run.tags.get("ml_assets/project")
 
@@ -84,10 +84,10 @@ def stage_asset(
     settings: Sequence[BaseModel] = (),
     **more: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """An asset of a stage. Its code version moves with `version` and with the settings it depends on.
+    """Decorator for an asset of a stage; its code version changes with `version` and the settings that it depends on.
 
-    `optional` are inputs that it uses where they are there: it runs after them, and again when they change, but one that is
-    missing or failed does not hold it up.
+    `optional` are inputs that it uses if they exist: it runs after them, and again when they change, but one that is missing
+    or failed does not block it.
     """
     digest = content_id(*(s.model_dump_json() for s in settings))[:8]
     made: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
@@ -104,18 +104,18 @@ def stage_asset(
 
 
 OPTIONAL = "ml_assets/optional"
-"""Metadata of an asset: the nouns of the inputs that it can do without."""
+"""Metadata key of an asset: the names of its inputs that may be missing."""
 
 
 def needed(spec: dg.AssetSpec) -> list[dg.AssetKey]:
-    """The inputs without which the asset cannot be made."""
+    """The keys of the asset's inputs that are not optional."""
     without = spec.metadata.get(OPTIONAL, [])
     names = list((without.value if isinstance(without, dg.JsonMetadataValue) else without) or ())
     return [dep.asset_key for dep in spec.deps if dep.asset_key.path[-1] not in names]
 
 
 def log_to(context: dg.AssetExecutionContext) -> Callable[[str], None]:
-    """A function that writes a line of a step's log: on the run's page, and for whoever follows the run in a terminal."""
+    """Make a function that logs a line to the Dagster run and to the terminal of a command that follows the run."""
 
     def log(line: str) -> None:
         context.log.info(line)
@@ -128,7 +128,7 @@ RETRY_SECONDS = 300
 
 
 def request(context: dg.SensorEvaluationContext, project: str, news: str) -> dg.RunRequest | dg.SkipReason:
-    """One run for this news; asked for again only when five minutes later it is still news, because the run failed."""
+    """Request a run for new data (`news` describes it); repeated at most every five minutes, in case that run failed."""
     waiting = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
     filters = dg.RunsFilter(tags={"dagster/sensor_name": context.sensor_name}, statuses=waiting)
     if context.instance.get_runs(filters=filters, limit=1):
@@ -142,9 +142,9 @@ def request(context: dg.SensorEvaluationContext, project: str, news: str) -> dg.
 
 
 def changed(*, or_missing: bool = True, optional: Sequence[dg.AssetKey] = ()) -> dg.AutomationCondition[Any]:
-    """Runs an asset once for each new data version of what it is made from, never for an unchanged one.
+    """Automation condition that runs an asset once for each new data version of its inputs, never for an unchanged one.
 
-    It waits until all of that is there but for what is `optional`.
+    It waits until all inputs exist, except for those that are `optional`.
     """
     condition = dg.AutomationCondition
     new = condition.any_deps_match(condition.data_version_changed()).since(
@@ -158,7 +158,7 @@ def changed(*, or_missing: bool = True, optional: Sequence[dg.AssetKey] = ()) ->
 
 
 def result(version: str, /, **metadata: Any) -> dg.MaterializeResult[Any]:
-    """The materialisation of content with this digest."""
+    """Make a materialization with this data version; underscores in the names of its metadata become spaces."""
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version), metadata={k.replace("_", " "): v for k, v in metadata.items()}
     )

@@ -1,4 +1,4 @@
-"""All that one stage has in a project; each stage's `definitions` makes one."""
+"""`Stage`, the Dagster definitions of one stage of a project, which each stage's `definitions` function returns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 Probe = Callable[[], str | None]
-"""Asks the outside world what is new for an asset: a few words, or None."""
+"""Function that looks for new data outside of Dagster: returns a few words about it, or None."""
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class Stage:
     """The definitions of one stage in one project.
 
     Args:
-        assets: What it makes.
-        checks: What must hold of it.
-        sensors: What sees that something new waits.
-        schedules: What runs by the clock.
-        jobs: What is started by hand.
-        probes: Of assets that are made from the outside world, by noun: what is new there.
-        partitions: Of partitioned assets, by noun: the partitions whose data changed.
+        assets: The assets of the stage.
+        checks: Checks of these assets.
+        sensors: Sensors that request runs when there is new data.
+        schedules: Schedules that request runs at fixed times.
+        jobs: Jobs that are started by hand.
+        probes: For each asset (by name) that is made from data outside of Dagster, a function that reports new data.
+        partitions: For each partitioned asset (by name), a function that lists the partitions whose data changed.
     """
 
     assets: Sequence[dg.AssetsDefinition]
@@ -34,7 +34,7 @@ class Stage:
 
     @property
     def definitions(self) -> dg.Definitions:
-        """What Dagster loads of it."""
+        """The stage as one `Definitions` object for Dagster."""
         return dg.Definitions(
             assets=[*self.assets],
             asset_checks=[*self.checks],

@@ -1,1 +1,1 @@
-"""Starts and watches the servers: `catalogue` says which, `supervisor` has `up`, `down` and `status`."""
+"""Starts and supervises the servers: `catalogue` describes them, `supervisor` has `up`, `down` and `status`."""

@@ -1,4 +1,4 @@
-"""Each server: its command line, its environment, how one sees that it is ready, and which others it needs first."""
+"""Describes each server: its command line, its environment, its readiness check, and the servers that it needs first."""
 
 import os
 import shutil
@@ -28,25 +28,25 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONUNBUFFERED": "1",
 }
-"""What every server is told unless the environment says otherwise: send nothing, download nothing, hold no log line back."""
+"""Default variables of every server: no telemetry, no downloads, unbuffered logs. The environment overrides them."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server of the installation.
+    """The description of one server of the installation.
 
     Args:
-        name: Its name in `status`, in the port variables and of its log file.
+        name: Its name, which `status`, the port variable and the log file use.
         url: Its base address.
         ready_path: Path that answers 200 with `expected` in the body once it is ready.
-        expected: Text that tells this server from any other that might answer there.
-        command: What starts it; empty for a server that is somebody else's and only asked.
-        environment: Variables of its own, over those of the process that starts it. A function, because some are secrets that
-            are made at the first start, not when somebody looks at the list.
+        expected: Text that distinguishes this server from others that might answer there.
+        command: The command line that starts it; empty for an existing server that is only checked.
+        environment: Variables that override those of the process that starts it. A function, because some are secrets that
+            are created at the first start, not when the servers are listed.
         needs: Servers that must be ready before it starts.
-        prepare: Makes its folders and files, before each start.
-        first_ready: Called when it was ready for the first time in this run.
-        parts: Words of the command lines of those of its processes without which it is of no use, though it still answers.
+        prepare: Creates its folders and files, before each start.
+        first_ready: Called when it first becomes ready.
+        parts: Words in the command lines of its child processes that must run, though it still answers without them.
         runs_projects: Whether it runs the projects' code, whose files may name any variable of the environment.
     """
 
@@ -64,7 +64,7 @@ class Server:
 
 
 def servers() -> dict[str, Server]:
-    """All servers by name, in the order in which people think of them. Reads home, ports and addresses now."""
+    """All servers by name, in the order in which they are shown, with home, ports and URLs of the current environment."""
     parts = (_dagster, _label_studio, _mlflow, _endpoint, _explorer)
     return {server.name: server for server in (part() for part in parts)}
 
@@ -103,8 +103,8 @@ def _label_studio() -> Server:
         if on_postgres:  # its migrations run there at the first start
             return
         if database.exists() and not (finished.exists() and database.stat().st_size):
-            # a first start that was cut short may have made the account without its token; nobody can have used it yet, nor one
-            # in which nothing stands
+            # an interrupted first start may have created the account without its token; nobody can have used that database yet,
+            # nor an empty one
             os.replace(database, database.with_suffix(".unfinished"))
         empty = program.parents[1] / "empty" / "label_studio.sqlite3"
         if not database.exists() and empty.exists():
@@ -125,7 +125,7 @@ def _label_studio() -> Server:
             "LABEL_STUDIO_USERNAME": str(account.email),
             "LABEL_STUDIO_PASSWORD": str(account.password),
             "LABEL_STUDIO_USER_TOKEN": account.api_key,
-            # its packages are its own; the folder holds the settings that it runs with, stricter than variables can say
+            # it has its own packages; this folder has its settings module, which is stricter than variables can be
             "DJANGO_SETTINGS_MODULE": "guard.settings",
             "PYTHONPATH": str(CHECKOUT / "label_studio"),
         }
@@ -133,7 +133,7 @@ def _label_studio() -> Server:
     return Server(
         name="label_studio",
         url=url("label_studio"),
-        # asked without the administrator's token: whoever holds the port would get it
+        # requested without the administrator's token, which another program at this port would receive
         ready_path="/health",
         expected="UP",
         # --internal-host binds, --host does not
@@ -145,7 +145,7 @@ def _label_studio() -> Server:
 
 
 def _settings(path: Path) -> dict[str, str]:
-    """`NAME=value` lines of a file; `#` begins a comment line."""
+    """Read the `NAME=value` lines of a file; `#` begins a comment line."""
     lines = (line.strip() for line in path.read_text().splitlines()) if path.exists() else ()
     return {name: value for name, _, value in (line.partition("=") for line in lines if line and not line.startswith("#"))}
 
@@ -182,16 +182,16 @@ def _mlflow() -> Server:
 
 
 def _was_cut_short(database: Path) -> bool:
-    """Whether MLflow's first start did not come to its end, the experiment `Default`; nothing can be in the database yet.
+    """Whether MLflow's first start was interrupted before it created the experiment `Default`; the database has no data then.
 
-    Its migrations are no transaction: a half of one makes every later start fail (3.17.2).
+    MLflow's migrations are no transaction: an incomplete one makes every later start fail (3.17.2).
     """
     with closing(sqlite3.connect(database)) as connection:
         try:
             return bool(connection.execute("SELECT count(*) FROM experiments").fetchone() == (0,))
         except sqlite3.OperationalError as error:
             return "no such table" in str(error)
-        except sqlite3.DatabaseError:  # no database at all: MLflow says so
+        except sqlite3.DatabaseError:  # not a database: MLflow reports it
             return False
 
 
@@ -228,7 +228,7 @@ def _explorer() -> Server:
 
 
 def _guard() -> dict[str, str]:
-    """The guard's variables, so that `up` starts the servers again when one of them changed."""
+    """The variables that the guard reads; as part of the environment, a change in them makes `up` restart the servers."""
     return {name: os.environ[name] for name in (guard.HOSTS, SHARED) if name in os.environ}
 
 

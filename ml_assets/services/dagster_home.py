@@ -1,4 +1,4 @@
-"""Dagster's home: its `dagster.yaml`, and the database that holds runs, events and schedules."""
+"""Prepares Dagster's home: its `dagster.yaml`, and the database for runs, events and schedules."""
 
 import os
 import shutil
@@ -21,14 +21,14 @@ CONNECT_SECONDS = 10
 
 
 class DagsterHomeError(MLAssetsError, OSError):
-    """Dagster's home or its database cannot be used; the message is one sentence without the password."""
+    """Dagster's home or its database cannot be used; the message is one sentence and does not show the password."""
 
 
 def prepare_dagster_home() -> Path:
-    """`<home>/dagster` with a `dagster.yaml`; one that exists is the user's, and only a storage is added where it is asked for.
+    """Create `<home>/dagster` with a `dagster.yaml` if missing, add a PostgreSQL storage if configured; return the folder.
 
     Raises:
-        DagsterHomeError: The database cannot be reached, the variable and the file do not fit together, or it is no YAML.
+        DagsterHomeError: The database cannot be reached, the variable and the file contradict each other, or it is no YAML.
     """
     folder = home() / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def prepare_dagster_home() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """The variables with which every process of Dagster finds its home and its database."""
+    """The environment variables with which every Dagster process finds its home and its database."""
     variables = {"DAGSTER_HOME": str(home() / "dagster")}
     if url := os.environ.get(POSTGRES):
         variables[POSTGRES] = with_driver(url)
@@ -62,28 +62,28 @@ def environment() -> dict[str, str]:
 
 
 def with_driver(url: str) -> str:
-    """A PostgreSQL address with its driver, as SQLAlchemy wants it.
+    """Add the driver psycopg2 to a PostgreSQL URL that names none; other URLs stay unchanged.
 
-    Without one SQLAlchemy 2.1 takes psycopg 3; dagster-postgres and MLflow are written for psycopg2.
+    Without a driver SQLAlchemy 2.1 uses psycopg 3; dagster-postgres and MLflow are written for psycopg2.
     """
     scheme, separator, rest = url.partition("://")
     return f"postgresql+psycopg2://{rest}" if separator and scheme in ("postgres", "postgresql") else url
 
 
 def _storage(settings: Path) -> dict[str, Any]:
-    """What the file says of storage."""
+    """The storage sections of a `dagster.yaml`. Raises `DagsterHomeError` if it is no YAML."""
     import yaml
 
     try:
         stands = yaml.safe_load(settings.read_text()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DagsterHomeError(f"{settings} is no YAML: {' '.join(str(error).split())}") from error
-    # anything but a mapping is for Dagster to complain of
+    # Dagster itself reports a file that is no mapping
     return {name: stands[name] for name in STORAGES if name in stands} if isinstance(stands, dict) else {}
 
 
 def _ask(url: str) -> None:
-    """Connect once: Dagster itself would try for long, and then show a traceback."""
+    """Check the connection to the database once; Dagster itself would retry for long and then show a traceback."""
     import psycopg2
 
     try:

@@ -1,10 +1,10 @@
-"""Dagster: the process that holds the projects' code, its web server behind our guard, and its daemon.
+"""Runs Dagster: the code server with the projects' code, the web server behind our guard, and the daemon.
 
     python -m ml_assets.services.dagster_server              all three, until one of them ends
     python -m ml_assets.services.dagster_server webserver …  the guarded web server, with the options of `dagster-webserver`
 
-`dagster dev` does the same without the guard. The code is served to the other two over a Unix socket in a folder that only its
-owner can enter: whoever reaches that server runs code.
+`dagster dev` does the same without the guard. The other two reach the code server over a Unix socket in a folder that only its
+owner can enter, because anybody who reaches that server can run code.
 """
 
 import os
@@ -28,15 +28,15 @@ MODULE, LOCATION = "ml_assets.definitions", "ml_assets"
 CODE = "the process that holds the code"
 CODE_SECONDS = 180.0
 END_SECONDS = 12.0
-"""For each to end by itself; circus gives all together 15."""
+"""Time for the processes to end after SIGTERM; circus allows 15 seconds for all together."""
 
 
 class DagsterEnded(MLAssetsError, RuntimeError):
-    """One of Dagster's processes ended by itself; the message says which."""
+    """One of Dagster's processes ended unexpectedly or did not start; the message says which."""
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run all three processes, or only the web server if the first argument is `webserver`."""
     keep_private()
     if sys.argv[1:2] == ["webserver"]:
         _webserver(sys.argv[2:])
@@ -57,9 +57,9 @@ def _all() -> None:
         try:
             started[CODE] = _start(sys.executable, "-m", "dagster", "code-server", "start", *_of_code(code))
             _wait(code, started)
-            told = ("--workspace", str(workspace))
-            started["the web server"] = _start(sys.executable, "-m", __spec__.name, "webserver", *told)
-            started["the daemon"] = _start(str(Path(sys.executable).with_name("dagster-daemon")), "run", *told)
+            options = ("--workspace", str(workspace))
+            started["the web server"] = _start(sys.executable, "-m", __spec__.name, "webserver", *options)
+            started["the daemon"] = _start(str(Path(sys.executable).with_name("dagster-daemon")), "run", *options)
             while True:
                 _refuse_ended(started)
                 time.sleep(1)
@@ -70,7 +70,7 @@ def _all() -> None:
 
 
 def _of_code(at: Path) -> tuple[str, ...]:
-    """What the code server is told; it starts a process of its own that imports the code, anew at each reload in the UI."""
+    """The arguments of the code server, which imports the code in a child process, a new one at each reload in the UI."""
     return (
         *("--socket", str(at), "--module-name", MODULE, "--location-name", LOCATION),
         *("--working-directory", str(CHECKOUT), "--use-python-environment-entry-point"),
@@ -83,7 +83,7 @@ def _start(*command: str) -> subprocess.Popen[bytes]:
 
 
 def _wait(code: Path, started: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Wait until the code server takes connections."""
+    """Wait until the code server accepts connections. Raises `DagsterEnded`."""
     began = time.monotonic()
     while True:
         _refuse_ended(started)
@@ -115,7 +115,7 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def _webserver(arguments: list[str]) -> None:
-    """Dagster's own web server, whose one call of uvicorn is ours: behind the guard, at our port."""
+    """Run Dagster's own web server with its call of `uvicorn.run` replaced by ours: behind the guard, at our port."""
     from dagster_webserver import cli
 
     from ml_assets.network.guard import serve

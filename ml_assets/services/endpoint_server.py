@@ -1,9 +1,9 @@
-"""The endpoint's processes: one that watches, and workers that each serve the BentoML service over one socket.
+"""Runs the endpoint: a supervising process, and worker processes that serve the BentoML service over one socket.
 
     python -m ml_assets.services.endpoint_server [BENTO] [--host HOST] [--port PORT] [--workers N]
 
-`bentoml serve` would start a process manager that runs whatever program anybody asks it to who reaches its TCP port. Here the
-workers are watched by uvicorn's own supervisor, which hears signals and nothing else.
+`bentoml serve` would start a process manager that runs any program for anybody who reaches its TCP port. Here uvicorn's own
+supervisor watches the workers; it reacts to signals only.
 """
 
 import argparse
@@ -29,11 +29,11 @@ METRICS = "PROMETHEUS_MULTIPROC_DIR"
 SERVICE = Path(__file__).resolve().parents[2] / "bento"
 GRACE_SECONDS = 10
 SILENT_SECONDS = 60
-"""A worker that does not answer the watching process for so long is replaced; loading a model can silence it for seconds."""
+"""A worker that does not answer the supervisor for so long is replaced; loading a model can block it for seconds."""
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Serve the endpoint until SIGTERM; the exit code is 1 if no worker ever served."""
     keep_private()
     given = _arguments(sys.argv[1:])
     if given.bento:
@@ -68,9 +68,9 @@ def main() -> None:
 
 
 class Workers(Multiprocess):
-    """The worker processes: one that ends or falls silent is replaced, as long as any of them has ever served.
+    """Supervisor of the worker processes, which replaces one that ended or does not respond.
 
-    uvicorn's own way ends all of them when a new one fails to start, and waits for each one's answer, deaf to signals.
+    uvicorn's own supervisor ends all of them when a new one fails to start, and ignores signals while it waits for an answer.
     """
 
     def __init__(self, config: Config, sockets: list[Any]):
@@ -80,7 +80,7 @@ class Workers(Multiprocess):
         self.asked: set[Process] = set()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace those that ended or are silent; end where none has ever served and one failed, so that it is told."""
+        """Replace workers that ended or do not respond; stop if one failed before any has served, so that the error is seen."""
         for index, worker in enumerate(self.processes):
             if self.should_exit.is_set() or (worker.process.is_alive() and not self._silent(worker)):
                 continue
@@ -109,10 +109,10 @@ class Workers(Multiprocess):
 
 
 def application() -> Any:
-    """The BentoML service as an ASGI application, in a worker: of the whole installation, or of the Bento that was named."""
+    """Make the ASGI application of a worker: that of the Bento in `ML_ASSETS_BENTO`, else of the whole installation."""
     _log()
     raise_file_limit()
-    # a terminal's Ctrl-C reaches all of them; the watching process tells them when to end
+    # a terminal's Ctrl-C reaches all workers; the supervisor ends them
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import bentoml
 

@@ -1,8 +1,8 @@
-"""MLflow's tracking server behind our guard, in one process.
+"""Runs MLflow's tracking server behind our guard, in one process.
 
     python -m ml_assets.services.mlflow_server
 
-`mlflow server` starts the same application without the guard. Its settings are MLflow's own variables.
+`mlflow server` starts the same application without the guard. It is configured by MLflow's own variables.
 """
 
 import os
@@ -12,7 +12,7 @@ from ml_assets.state.private import keep_private
 
 
 def main() -> None:
-    """Bring the database up to date, then serve until SIGTERM."""
+    """Migrate the database to the current schema, then serve until SIGTERM."""
     keep_private()
     backend, registry = os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ.get("MLFLOW_REGISTRY_STORE_URI")
     import uvicorn  # noqa: F401  MLflow's own guard is only there where it finds uvicorn imported

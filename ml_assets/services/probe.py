@@ -1,4 +1,4 @@
-"""Whether a server answers as it should, asked with a time limit and without anything secret."""
+"""Readiness checks of servers, with a time limit and without sending secrets."""
 
 import psutil
 
@@ -8,12 +8,12 @@ from ml_assets.state.home import port
 
 
 def problem(server: Server, pid: int = 0, seconds: float = 2) -> str | None:
-    """What is wrong with the server, in a few words; None when it is ready. Returns within about `seconds`.
+    """Check a server; return what is wrong with it, in a few words, or None if it is ready.
 
     Args:
-        server: One of ours, or an existing one.
-        pid: The main process of one of ours, which must be what listens: another program may answer in the same words.
-        seconds: Time limit.
+        server: The server, one that we start or an existing one.
+        pid: The main process of one that we start; it or a child must listen, as another program could answer the same.
+        seconds: Approximate time limit.
     """
     import httpx
 
@@ -39,7 +39,7 @@ def problem(server: Server, pid: int = 0, seconds: float = 2) -> str | None:
 
 
 def listens(pid: int, number: int) -> bool:
-    """Whether the process or one that it started listens at this port of this machine."""
+    """Whether the process or one of its descendants listens at this TCP port."""
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)] if pid else []
@@ -49,7 +49,7 @@ def listens(pid: int, number: int) -> bool:
 
 
 def ports(process: psutil.Process) -> set[int]:
-    """The TCP ports at which a process listens; none if it is gone or another user's."""
+    """The TCP ports at which a process listens; none if it has ended or belongs to another user."""
     try:
         found = process.net_connections("tcp")
     except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The processes of one home: found by a mark in their environment, so that also those are ended whose supervisor was killed."""
+"""Finds and ends the processes of one home by a mark in their environment, even if their supervisor was killed."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ SERVICE = "ML_ASSETS_SERVICE"
 
 
 def mark(service: str) -> dict[str, str]:
-    """Variables that tell whose a process is; its children inherit them."""
+    """The environment variables that mark a process as part of this home's service; its children inherit them."""
     return {HOME: str(home().resolve()), SERVICE: service}
 
 
 def of_home(service: str | None = None, folder: Path | None = None) -> list[psutil.Process]:
-    """Living processes of this home's servers (of one of them), except the one that asks."""
+    """The running processes of this home's servers, or of one of them, except the calling process."""
     whose = str((folder or home()).resolve())
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
@@ -36,14 +36,14 @@ def of_home(service: str | None = None, folder: Path | None = None) -> list[psut
 
 
 def end(find: Callable[[], Iterable[psutil.Process]], seconds: float = 10) -> None:
-    """End what `find` returns: SIGTERM, after `seconds` SIGKILL, and again until it returns nothing.
+    """End the processes that `find` returns: by SIGTERM, after `seconds` by SIGKILL, until it returns none.
 
-    Asks again each time, because a process may have started another one just before it ended.
+    `find` is called repeatedly, because a process may have started another one just before it ended.
 
     Raises:
-        TimeoutError: Processes that outlive SIGKILL.
+        TimeoutError: Processes still run 10 seconds after SIGKILL.
     """
-    told: set[tuple[int, float]] = set()
+    terminated: set[tuple[int, float]] = set()
     seen: set[psutil.Process] = set()
     began = time.monotonic()
     # one that is about to end can no longer be found by its environment, and still holds its port
@@ -57,14 +57,14 @@ def end(find: Callable[[], Iterable[psutil.Process]], seconds: float = 10) -> No
             identity = (process.pid, process.create_time())
             if elapsed > seconds:
                 _signal(process, signal.SIGKILL)
-            elif identity not in told:
+            elif identity not in terminated:
                 _signal(process, signal.SIGTERM)
-                told.add(identity)
+                terminated.add(identity)
         time.sleep(0.1)
 
 
 def environment(process: psutil.Process) -> dict[str, str]:
-    """The variables with which it started; empty if it has gone or belongs to somebody else."""
+    """The environment variables with which the process started; empty if it has ended or belongs to another user."""
     try:
         return dict(process.environ())
     except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):

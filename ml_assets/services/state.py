@@ -1,4 +1,4 @@
-"""What the supervisor writes down for everybody else: `<home>/supervisor.json`."""
+"""The supervisor's state file, `<home>/supervisor.json`, which other commands read."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ from ml_assets.state.processes import began, living
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One server as its supervisor sees it.
+    """The state of one server, as its supervisor sees it.
 
     Args:
-        state: `waiting` (for those that it needs), `starting`, `ready` (it was, once) or `failed`.
+        state: `waiting` (for servers that it needs), `starting`, `ready` (it was, at least once) or `failed`.
         pid: Its main process, 0 before the first start.
-        starts: How often it was started.
+        starts: Number of starts.
         reason: Why it failed.
     """
 
@@ -34,7 +34,7 @@ class ServiceState:
 
 @dataclass
 class State:
-    """The supervisor and its servers."""
+    """The content of the state file: the supervisor's process, the digest of its settings, and the state of each server."""
 
     pid: int
     created: float
@@ -43,7 +43,7 @@ class State:
 
     @classmethod
     def begin(cls, chosen: list[Server]) -> Self:
-        """The state of this process as supervisor, written down."""
+        """Write and return the initial state, with this process as the supervisor."""
         me = psutil.Process()
         state = cls(me.pid, round(began(me), 2), settings(chosen), {server.name: ServiceState() for server in chosen})
         state.write()
@@ -51,7 +51,7 @@ class State:
 
     @classmethod
     def read(cls) -> Self | None:
-        """What is written down; None if nothing is, or nothing that the supervisor wrote."""
+        """Read the state file; None if it is missing or invalid."""
         from pydantic import TypeAdapter
 
         try:
@@ -60,18 +60,18 @@ class State:
             return None
 
     def write(self) -> None:
-        """Write it whole."""
+        """Write the state file atomically."""
         temporary = _path().with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(asdict(self), indent=1))
         os.replace(temporary, _path())
 
     def restore(self) -> None:
-        """Write it again where the file is gone or damaged: without it `status` would say that nothing runs."""
+        """Write the state file again if it is missing or damaged, because `status` needs it to find the servers."""
         if State.read() is None:
             self.write()
 
     def supervisor(self) -> psutil.Process | None:
-        """The supervisor's process if it lives; a number that has gone to another process does not count."""
+        """The supervisor's process; None if it has ended, even if another process has its id now."""
         process = living(self.pid)
         if process is None or round(began(process), 2) != self.created:
             return None
@@ -79,12 +79,12 @@ class State:
 
 
 def settings(chosen: list[Server]) -> str:
-    """Digest of what the servers are told: another port or another setting is another digest."""
-    told = [
+    """A digest of the servers' command lines, URLs and environments, which shows whether any of them changed."""
+    described = [
         [server.name, server.url, server.command, sorted(server.environment().items())]
         for server in sorted(chosen, key=lambda s: s.name)
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def _path() -> Path:

@@ -1,4 +1,4 @@
-"""`up`, `down` and `status` of the servers of this home."""
+"""Starts, stops and checks the servers of this home: `up`, `down` and `status`."""
 
 import os
 import re
@@ -23,21 +23,21 @@ from ml_assets.state.home import home, port
 from ml_assets.state.private import make_private_home
 
 Progress = Callable[[str, str, float], None]
-"""Called as (service, `waiting` | `starting` | `ready`, seconds since the beginning) whenever a server gets on."""
+"""Called as (service, `waiting` | `starting` | `ready`, seconds since the beginning) whenever a server's state changes."""
 
 
 class ServiceError(MLAssetsError, RuntimeError):
-    """A server that cannot start or does not answer; the message is one sentence."""
+    """A server cannot start or does not answer; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One server.
+    """The current status of one server.
 
     Args:
         url: Its base address.
         ready: Whether it answers now.
-        pid: Its main process; None if it does not run, or is somebody else's.
+        pid: Its main process; None if it does not run or is an existing server.
         problem: What is wrong, in a few words, when it is not ready.
     """
 
@@ -48,10 +48,10 @@ class Status:
 
 
 def up(on_progress: Progress | None = None, only: Collection[str] | None = None, seconds: float = 300) -> dict[str, Status]:
-    """Start the servers and wait until all are ready; at once if they are already.
+    """Start the servers and wait until all are ready; those that run with unchanged settings are not restarted.
 
     Args:
-        on_progress: Told how each server gets on.
+        on_progress: Called whenever a server's state changes.
         only: Names of the servers to start, by default all.
         seconds: Time limit. When it passes, or a server fails, everything that was started is ended.
 
@@ -84,13 +84,13 @@ def up(on_progress: Progress | None = None, only: Collection[str] | None = None,
 
 
 def refuse_taken_ports() -> None:
-    """Raise `ServiceError` if `up` could not start the servers because their ports are somebody else's."""
+    """Raise `ServiceError` if `up` could not start the servers because another program uses one of their ports."""
     if not processes.of_home():
         _refuse_taken_ports([server for server in servers().values() if server.command])
 
 
 def down() -> None:
-    """End every process of this home's servers, whether or not their supervisor still lives. Touches no other process."""
+    """End every process of this home's servers, and no other, even if their supervisor has died."""
     state = State.read()
     if state and (supervisor := state.supervisor()):
         # it ends its servers in good order; what it leaves behind is ended below
@@ -99,7 +99,7 @@ def down() -> None:
 
 
 def status() -> dict[str, Status]:
-    """How each server is now, asked in parallel; takes about 2 seconds at most."""
+    """Check all servers in parallel, in about 2 seconds at most; return the status of each by name."""
     catalogue, state = servers(), State.read()
     with ThreadPoolExecutor(len(catalogue)) as pool:
         return dict(zip(catalogue, pool.map(lambda server: _status(server, state), catalogue.values()), strict=True))
@@ -110,7 +110,7 @@ def _status(server: Server, state: State | None) -> Status:
         return Status(server.url, (wrong := problem(server)) is None, problem=wrong)
     service = state.services.get(server.name) if state else None
     if service is None or not _is_ours(service.pid, server.name):
-        # whoever may answer at its port is not ours
+        # if anything answers at its port, it is not our server
         return Status(server.url, False, problem=(service and service.reason) or "not running")
     return Status(server.url, (wrong := problem(server, service.pid)) is None, service.pid, wrong)
 
@@ -156,7 +156,7 @@ def _start_supervisor(own: list[Server]) -> None:
 
 
 def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
-    began, told = time.monotonic(), dict[str, str]()
+    began, reported = time.monotonic(), dict[str, str]()
     wanted = settings(own)
     while True:
         elapsed = time.monotonic() - began
@@ -164,8 +164,8 @@ def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
         fresh = state if state and state.settings == wanted and state.supervisor() else None
         services = fresh.services if fresh else {}
         for name, service in services.items():
-            if told.get(name) != service.state:
-                told[name] = service.state
+            if reported.get(name) != service.state:
+                reported[name] = service.state
                 if service.state != "failed":
                     on_progress(name, service.state, elapsed)
         if fresh and (failed := _failed(fresh)):
@@ -178,7 +178,7 @@ def _wait(own: list[Server], on_progress: Progress, seconds: float) -> None:
                 slow = [server.name for server, reason in zip(own, wrong, strict=True) if reason]
             if not slow:
                 return
-        if told and not fresh:
+        if reported and not fresh:
             raise ServiceError(
                 "the supervisor ended while the servers were starting: did `ml-assets down` run at the same time?"
             )
@@ -199,7 +199,7 @@ def _sentence(service: str, reason: str) -> str:
 
 
 def _last_words(log: Path) -> str:
-    """The last line that names an error, else the last line; at most 300 characters."""
+    """The last line of a log that names an error, or else the last line, cut to 300 characters."""
     if not log.exists():
         return ""
     with log.open("rb") as file:

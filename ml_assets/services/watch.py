@@ -1,4 +1,4 @@
-"""The supervisor process: starts the servers in order, keeps their logs, starts again what dies.
+"""The supervisor process, which starts the servers in order, writes and rotates their logs, and restarts those that die.
 
 Runs as `python -m ml_assets.services.watch SERVICE…`, detached from any terminal; `supervisor.up` starts it, SIGTERM ends it.
 """
@@ -24,16 +24,16 @@ from ml_assets.state.private import keep_private, temporary_folder
 from ml_assets.state.surroundings import inherited, spare_loopback
 
 STARTS, WITHIN = 5, 300.0
-"""A server that had to be started this often within so many seconds is left alone for a while."""
+"""A server that was started this often within so many seconds is not restarted for a while."""
 PAUSES = (20.0, 60.0, 120.0, 300.0)
-"""How long: the first time, the second, and so on. What it needs may be back by then, and at night nobody starts it."""
+"""Seconds of this pause: the first, the second, and so on. Afterwards it is tried again, as the cause may be gone."""
 FIRST_STARTS = 2
-"""One that has never been ready is given up, and sooner: what fails at the start mostly fails again, and somebody waits."""
+"""Starts after which a server that was never ready is given up: it would probably fail again, and the user waits."""
 LOOK_SECONDS, MISSED = 2.0, 2
-"""How often the parts of a server are looked for, and how many times one must be missing: two, as one look may come between two
-processes that replace each other."""
+"""Seconds between checks of a server's parts, and how many checks in a row must miss one: two, as one check may come
+between two processes that replace each other."""
 FULL, KEPT = 10_000_000, 3
-"""A log of this many bytes is moved aside; so many older ones are kept."""
+"""A log of this many bytes is rotated; so many older ones are kept."""
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     keep_private()
     chosen = [server for name, server in servers().items() if name in sys.argv[1:]]
     spare_loopback()
-    # what the servers put there, such as sockets and pieces of data, is nobody else's business
+    # the servers put private files there, such as sockets and parts of data
     temporary = os.environ["TMPDIR"] = str(temporary_folder())
     try:
         asyncio.run(_watch(chosen))
@@ -60,7 +60,7 @@ async def _watch(chosen: list[Server]) -> None:
     watched = [_Watched(server, state) for server in chosen]
     arbiter = Arbiter(
         [each.watcher for each in watched],
-        # circus obeys whoever can reach these; inside the process nobody else can
+        # circus obeys anybody who can reach these endpoints; inside the process nobody else can
         endpoint="inproc://control",
         pubsub_endpoint="inproc://events",
         check_delay=0.5,
@@ -85,7 +85,7 @@ async def _watch(chosen: list[Server]) -> None:
 
 
 class _Watched:
-    """One server under circus: its watcher, its log, and what the state file says of it."""
+    """One server that circus runs: its watcher, its log, and its entry in the state file."""
 
     def __init__(self, server: Server, state: State):
         from circus.watcher import Watcher
@@ -116,7 +116,7 @@ class _Watched:
         )
 
     async def start(self, arbiter: Any, ready: dict[str, asyncio.Event]) -> None:
-        """Start it after those that it needs, and wait until it is ready."""
+        """Start the server after those that it needs, and wait until it is ready."""
         for name in self.server.needs:
             if name in ready:
                 await ready[name].wait()
@@ -140,14 +140,14 @@ class _Watched:
             await asyncio.sleep(0.2)
 
     def is_due(self) -> bool:
-        """Whether its pause is over, after which it is started anew; true once."""
+        """Whether the pause after too many starts has just ended; returns True only once, and resets the count of starts."""
         if time.monotonic() < self.again_at:
             return False
         self.started, self.again_at = [], math.inf
         return True
 
     def mend(self) -> None:
-        """End the server, so that it is started again, when one of its parts is missing and it goes on without it."""
+        """Kill the server, so that circus restarts it, if one of its child processes (`parts`) is missing."""
         now = time.monotonic()
         if not self.server.parts or not self.was_ready or now - self.looked < LOOK_SECONDS:
             return
@@ -165,17 +165,17 @@ class _Watched:
                 process.kill()
 
     def _may_start(self, **_: Any) -> bool:
-        """Before each start: end what is left of the last one; False when it has died too often."""
+        """Prepare a start: end processes left by the last one; return False if it died too often or cannot start."""
         now = time.monotonic()
         limit = STARTS if self.was_ready else FIRST_STARTS
         lately = [at for at in self.started if now - at < WITHIN]
         if len(lately) >= limit:
-            said = f"it ended {len(lately)} times within {now - lately[0]:.0f} s"
+            reason = f"it ended {len(lately)} times within {now - lately[0]:.0f} s"
             if self.was_ready:
                 pause = PAUSES[min(self.pauses, len(PAUSES) - 1)]
                 self.pauses, self.again_at = self.pauses + 1, now + pause
-                said += f": the next try is in {pause:g} s"
-            self._note("failed", said)
+                reason += f": the next try is in {pause:g} s"
+            self._note("failed", reason)
             return False
         self.started = [*lately, now]
         processes.end(lambda: processes.of_home(self.server.name))
@@ -204,7 +204,7 @@ class _Watched:
 
 
 def rotate(log: Path, full: int = FULL) -> None:
-    """Move a full log aside to `<name>.1` … `<name>.3`. Its server keeps it open, so it is copied and emptied, not renamed."""
+    """Rotate a full log to `<name>.1` … `<name>.3`; it is copied and truncated, not renamed, as its server keeps it open."""
     if not log.exists() or log.stat().st_size < full:
         return
     for number in range(KEPT, 1, -1):

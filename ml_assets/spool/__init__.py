@@ -1,1 +1,1 @@
-"""What the endpoint hands to the stages: predictions and feedback in segments, pushed samples and labels in the inbox."""
+"""Files by which the endpoint passes data to the stages: segments (predictions, feedback) and the inbox (pushed data)."""

@@ -1,4 +1,4 @@
-"""From the segments that the endpoint's workers write into the tables `inference_log` and `feedback`.
+"""Copies the segments that the endpoint's workers write into the tables `inference_log` and `feedback`.
 
 Rows go in by their id, so that adopting a segment again, after a kill or beside another reader, changes nothing. A segment is
 deleted only when it is closed and all its rows are in the tables; until then it is read on from where the last reading ended.
@@ -21,17 +21,17 @@ from ml_assets.store.schemas import rows
 
 BATCH = 4096
 MEMORY = "adopted.json"
-"""Beside the segments: how far each was read, and its size then. If it is lost, only work is repeated."""
+"""File beside the segments: how far each was read, and its size then. If it is lost, the segments are read again."""
 
 
 @dataclass(frozen=True)
 class AdoptResult:
-    """What one call of `adopt` did.
+    """The counts of one call of `adopt`.
 
     Args:
         predictions: Rows that were new in `inference_log`.
-        feedback: Rows that were new in `feedback`, or newer than what stood there.
-        bad_lines: Lines that are neither; those of closed segments are kept in `<segment>.bad`.
+        feedback: Rows that were new in `feedback`, or newer than the stored ones.
+        bad_lines: Lines that are neither; those of closed segments are saved in `<segment>.bad`.
     """
 
     predictions: int
@@ -41,11 +41,11 @@ class AdoptResult:
 
 @dataclass(frozen=True)
 class _Mark:
-    """How far a segment was read.
+    """How far a segment was read, and how large it was then.
 
     Args:
         read: Bytes whose rows are in the tables: up to the end of the last whole line.
-        size: Bytes that the segment had.
+        size: Size of the segment in bytes.
     """
 
     read: int
@@ -53,7 +53,7 @@ class _Mark:
 
 
 def adopt(store: ProjectStore, folder: Path, at: datetime) -> AdoptResult:
-    """Bring what the workers wrote into the tables. May be killed at any moment and called again."""
+    """Copy what the workers wrote into the tables; safe to interrupt at any moment and to call again."""
     before, marks = _remembered(store, folder), dict[str, _Mark]()
     predictions = feedback = bad_lines = 0
     for segment in segments(folder):
@@ -81,7 +81,7 @@ def adopt(store: ProjectStore, folder: Path, at: datetime) -> AdoptResult:
 
 
 def pending(store: ProjectStore, folder: Path, at: datetime) -> bool:
-    """Whether there is anything that was not adopted. Looks at names and sizes only."""
+    """Whether there is data that was not adopted yet, judged by the names and sizes of the segments."""
     known = _remembered(store, folder)
     for segment in segments(folder):
         mark = known.get(segment.path.name, _Mark(0, 0))
@@ -96,7 +96,7 @@ def pending(store: ProjectStore, folder: Path, at: datetime) -> bool:
 
 
 def find(folder: Path, prediction_id: str) -> dict[str, Any] | None:
-    """The row of a prediction that still stands in a segment, or None."""
+    """The row of a prediction that is still in a segment; None if there is none with this id."""
     wanted = json.dumps(prediction_id, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
     for segment in segments(folder):
         try:
@@ -111,9 +111,9 @@ def find(folder: Path, prediction_id: str) -> dict[str, Any] | None:
 
 
 def _keep_newest(store: ProjectStore, given: list[dict[str, Any]]) -> int:
-    """Bring in the feedback, of equal ids the newest, whatever the order in which they are read.
+    """Store the feedback rows that are newer than stored ones with the same id; return how many.
 
-    The same answer by the same client has the same id, so one who changes to another answer and back gives it again.
+    The same answer by the same client has the same id, so a client that changes its answer and changes it back repeats an id.
     """
     newest = {row["id"]: row for row in sorted(given, key=lambda row: row["at"])}
     stored = store.table("feedback").take(list(newest), ["id", "at"]).to_pydict()
@@ -123,7 +123,7 @@ def _keep_newest(store: ProjectStore, given: list[dict[str, Any]]) -> int:
 
 
 class _Reading:
-    """One pass over a segment from `mark.read` on."""
+    """One pass over a segment, from the byte `mark.read` on."""
 
     def __init__(self, segment: Segment, mark: _Mark, closed: bool):
         self.path, self.closed = segment.path, closed
@@ -132,7 +132,7 @@ class _Reading:
         self.bad: list[bytes] = []
 
     def batches(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-        """Predictions and feedback, at most `BATCH` together."""
+        """Iterate over pairs (predictions, feedback) of rows, at most `BATCH` together; other lines go to `bad`."""
         made, given = list[dict[str, Any]](), list[dict[str, Any]]()
         for line in self._lines():
             found = from_line(line)

@@ -1,9 +1,9 @@
-"""What was pushed to a project and waits to be collected: one file per accepted request, durable before it is acknowledged.
+"""The inbox of samples and labels that were pushed to a project and wait to be collected: one file per accepted request.
 
-`<home>/inbox/<project>/<kind>/<arrival>-<hash>.jsonl`, one JSON object per line. Arrivals count all pushes of a project, so
-that the order in which they came outlives restarts and clocks that jump. Files of earlier versions are named by their hash
-alone; they came before all others. The hash follows from the content: a push that is sent again, because its answer was lost,
-is the same file.
+`<home>/inbox/<project>/<kind>/<arrival>-<hash>.jsonl`, one JSON object per line, durable before the request is acknowledged.
+Arrivals count all pushes of a project, so that their order survives restarts and changes of the clock. Files of earlier
+versions are named by their hash alone and count as older than all others. The hash follows from the content: a push that is
+sent again, because its answer was lost, is the same file.
 """
 
 import fcntl
@@ -23,51 +23,51 @@ from ml_assets.store.records import Pushed
 
 KINDS = ("samples", "labels")
 DONE = "done"
-"""Folder beside the labels that were collected."""
+"""Subfolder for files of labels that were collected."""
 NAME = re.compile(r"(?P<arrival>[0-9]{16})-(?P<hash>[0-9a-f]{32})\.jsonl")
 COUNTER = re.compile(rb"(?P<arrival>[0-9]{16}) (?P<hash>[0-9a-f]{32})\n")
 
 
 def folder(project: str, kind: str) -> Path:
-    """Where the project's pushes of that kind (`samples` or `labels`) wait. Raises `UnknownProject`."""
+    """The folder with the project's waiting pushes of a kind, `samples` or `labels`. Raises `UnknownProject`."""
     if kind not in KINDS:
         raise InvalidValue(f"unknown kind of push {kind!r}: choose one of {', '.join(KINDS)}")
     return home() / "inbox" / named(project) / kind
 
 
 def write(project: str, kind: str, lines: Sequence[Pushed]) -> Path:
-    """Keep the records; once it returns they survive a loss of power. `received_at` does not count as content.
+    """Write the records to a file of the inbox, durably, and return its path.
 
-    The same push again, with no other in between, is the same file.
+    The same push again, with no other in between, gives the same file; `received_at` does not count as a difference.
     """
     if not lines:
         raise InvalidValue(f"no {kind} to keep: give at least one")
     place = folder(project, kind)
-    # ASCII escapes keep every string writable, half surrogate pairs too; whoever reads it says what is wrong with them
+    # ASCII escapes make every string writable, even lone surrogates, which the reader rejects with a reason
     written = "".join(json.dumps(line) + "\n" for line in lines).encode()
     content = [json.dumps({k: v for k, v in line.items() if k != "received_at"}, sort_keys=True) for line in lines]
     digest = content_id(kind, *content)
     path = place / f"{_arrival(place.parent, digest):016d}-{digest}.jsonl"
     if path.exists():
-        sync(path.parent)  # whoever wrote it may not have come to this yet
+        sync(path.parent)  # the process that wrote it may not have synced the folder yet
     elif not (place / DONE / path.name).exists():
         write_whole(path, written)
     return path
 
 
 def arrival_of(name: str) -> int | None:
-    """The place of a push in the order of all pushes, from the name of its file; None of one from an earlier version."""
+    """The number of a push in the order of all pushes, from its file's name; None for a file of an earlier version."""
     found = NAME.fullmatch(name.rsplit("/", 1)[-1])
     return int(found["arrival"]) if found else None
 
 
 def in_order(paths: Iterator[Path]) -> list[Path]:
-    """The files in the order in which they came."""
+    """Sort files of the inbox in the order in which they arrived."""
     return sorted(paths, key=lambda path: (arrival_of(path.name) or 0, path.name))
 
 
 def read(project: str, kind: str) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    """Each waiting file with its records, in order. A file that another reader took meanwhile is left out."""
+    """Iterate over the waiting files with their records, in order; a file that another reader took meanwhile is skipped."""
     for path in in_order(folder(project, kind).glob("*.jsonl")):
         try:
             content = path.read_bytes()
@@ -77,10 +77,10 @@ def read(project: str, kind: str) -> Iterator[tuple[Path, list[dict[str, Any]]]]
 
 
 def _arrival(place: Path, digest: str) -> int:
-    """The number of a push: the next one, or the last one's if this is the same push again.
+    """Assign the next number to a push, or the last number again if its content is the same.
 
-    The counter is one small file that is locked while it is read and written, among all processes. If it is damaged or gone,
-    the names of the files say how far it had come.
+    The counter is one small file, which is locked while a process reads and writes it. If it is damaged or missing, it is
+    restored from the names of the inbox's files.
     """
     made, created = make_folder(place), not (path := place / "arrivals").exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -100,7 +100,7 @@ def _arrival(place: Path, digest: str) -> int:
 
 
 def _newest(place: Path) -> tuple[int, str]:
-    """The highest number that a file of the inbox carries, with its hash."""
+    """The highest number in the names of the inbox's files, with the hash of that file; `(0, "")` if there is none."""
     names = (
         NAME.fullmatch(path.name) for kind in KINDS for path in [*(place / kind).glob("*"), *(place / kind / DONE).glob("*")]
     )

@@ -1,4 +1,4 @@
-"""Predictions and feedback as the lines of segments: JSON objects, one a line."""
+"""Converts predictions and feedback to and from the lines of segments, one JSON object per line."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from ml_assets.texts.offsets import Offsets
 
 
 def to_line(record: Prediction | Feedback) -> dict[str, Any]:
-    """The object that stands for it in a segment; what it lacks is left out."""
+    """Convert a record to the JSON object of its line; fields that are None are left out."""
     kind = "prediction" if isinstance(record, Prediction) else "feedback"
     line = {"kind": kind} | {name: value for name, value in vars(record).items() if value is not None}
     line["at"] = record.at.isoformat()
@@ -26,7 +26,7 @@ def to_line(record: Prediction | Feedback) -> dict[str, Any]:
 
 
 def from_line(line: bytes) -> Prediction | Feedback | None:
-    """What the line stands for; None if it is no prediction and no feedback, or holds what a table cannot."""
+    """Parse a line; None if it is neither a prediction nor feedback, or has values that a table cannot store."""
     try:
         value = json.loads(line)
         known = {"id": _word(value["id"]), "at": _time(value["at"]), "label": _word(value["label"])}

@@ -1,9 +1,9 @@
-"""The files into which the endpoint's workers write what they answered: which there are, and which are closed for good.
+"""Lists the segments, files in which the endpoint's workers store their answers, and finds out which are closed.
 
 A worker appends to `<boot id>-<pid>-<start>.jsonl`, where `start` is the time at which it opened the file, in nanoseconds
-since 1970. It goes on to a new file when this one is large or the UTC day is over, and never returns to an older one. As long
-as it may write to the file it holds an exclusive lock (`flock`) on it, which is seen across containers, where its process is
-not. Workers of the version before held none: for their sake their processes are still looked for.
+since 1970. It starts a new file when this one is large or the UTC day is over, and never returns to an older one. As long as
+it may write to the file it holds an exclusive lock (`flock`) on it, which is visible across containers, where its process is
+not. Workers of the previous version held no lock: because of them, the worker's process is looked for as well.
 """
 
 import errno
@@ -23,21 +23,21 @@ from ml_assets.state.processes import boot_id, living
 
 NAME = re.compile(r"(?P<boot>[0-9A-Za-z_-]+)-(?P<pid>[0-9]{1,10})-(?P<start>[0-9]{1,19})\.jsonl")
 MARGIN = timedelta(hours=1)
-"""How long after the end of its day a segment of another boot or machine may still get its last lines."""
+"""Time after the end of its day in which a segment of another boot or machine may still get its last lines."""
 CLOCK = 2.0
-"""Seconds by which a process's start, which the kernel tells in ticks since boot, may seem later than it was."""
+"""Seconds by which a process's start time, which the kernel counts in ticks since boot, may seem later than it was."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment file and what its name says.
+    """A segment file and the values in its name.
 
     Args:
         path: The file.
-        boot: First digits of the boot id of the machine that wrote it; empty if the name is no worker's.
+        boot: First digits of the boot id of the machine that wrote it; empty if the name is not that of a segment.
         pid: Process id of the worker.
         start: When the worker opened it, nanoseconds since 1970.
-        newest: Whether it is the newest of its process.
+        newest: Whether it is the newest segment of its process.
     """
 
     path: Path
@@ -61,7 +61,7 @@ def segments(folder: Path) -> list[Segment]:
 
 
 def is_closed(segment: Segment, at: datetime) -> bool:
-    """Whether nobody will append to the segment any more. When in doubt it is open; so is one that somebody has just claimed.
+    """Whether nobody will append to the segment any more; when in doubt, or while another process claims it, it is open.
 
     A file that carries no worker's name is never closed. One of another boot may belong to another machine on a shared disk,
     whose processes and locks may not be seen from here: it is closed once its day is over, as any is where there are no locks.
@@ -75,7 +75,7 @@ def is_closed(segment: Segment, at: datetime) -> bool:
 
 @contextmanager
 def claimed(segment: Segment, at: datetime) -> Iterator[bool]:
-    """Whether the segment is closed; if it is, nobody else writes, claims or deletes it within the block.
+    """Context manager that gives whether the segment is closed, and keeps others from claiming or deleting it in the block.
 
     Delete a segment only in here. Raises `FileNotFoundError` if that happened already.
     """
@@ -90,7 +90,7 @@ def claimed(segment: Segment, at: datetime) -> Iterator[bool]:
 
 
 def _lock(handle: int) -> Literal["got", "held", "none"]:
-    """Take the file's lock without waiting; `none` where the file system has no locks."""
+    """Try to take the file's lock without waiting; returns `none` if the file system has no locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -101,13 +101,13 @@ def _lock(handle: int) -> Literal["got", "held", "none"]:
 
 
 def _is_left(segment: Segment, at: datetime, handle: int, seen: bool) -> bool:
-    """Whether a file of which only we are seen to hold a lock, if anybody, is closed.
+    """Whether a segment that no other process is known to have locked is closed.
 
     Args:
         segment: The segment.
         at: The current time.
         handle: Our own descriptor of it.
-        seen: Whether a lock of somebody else would have been seen.
+        seen: Whether a lock of another process would have been seen.
     """
     if not segment.boot:
         return False

@@ -1,7 +1,7 @@
-"""Who may speak as whom: the names under which an API key labels samples, and those that no key may claim.
+"""The labeler names that an API key may use for the labels it sends, and the names that no key may use.
 
 A key speaks in its own name, or in a name that the owner of the installation gave it (`ml-assets keys add --speaks-for`). The
-endpoint binds the labeler to the key before it writes to the inbox; collection asks again, whatever stands there.
+endpoint binds the labeler to the key before it writes to the inbox; collection checks the names in the inbox again.
 """
 
 import re
@@ -14,33 +14,33 @@ from ml_assets.errors import MLAssetsError
 Kind = Literal["person", "program"]
 
 PUBLISHED = "published"
-"""Whose the labels are that came with the data."""
+"""The labeler of labels that came with the data."""
 MONITORING = "monitoring"
-"""Who sends predictions back that the model was unsure of."""
+"""The labeler name of monitoring, which sends uncertain predictions back to annotators."""
 PRODUCTION = "production"
-"""The source of the samples that these become."""
+"""The source of the samples that come from these predictions."""
 RESERVED = (PUBLISHED, MONITORING, PRODUCTION, "admin", "administrator", "unknown user")
 """Names of the installation itself: labels that came with the data, samples from monitoring and production, Label Studio."""
 LONGEST = 100
-"""Characters of a name."""
+"""Most characters of a name."""
 _USER = re.compile(r"user \d+")
-"""How somebody is called whose account in Label Studio is gone."""
+"""The name that Label Studio shows for a deleted account."""
 
 
 class BadName(MLAssetsError, ValueError):
-    """A name that cannot be kept or shown; the message is one sentence."""
+    """A name that cannot be stored or shown; the message is one sentence."""
 
 
 class MayNotSpeak(MLAssetsError, ValueError):
-    """A name that is not the speaker's to use; the message is one sentence."""
+    """A labeler name that the API key may not use; the message is one sentence."""
 
 
 def checked(name: str, what: str = "a key") -> str:
-    """The name without spaces around it. Raises `BadName` if it is empty, too long, or cannot be written on one line.
+    """Strip and validate a name. Raises `BadName` if it is empty, too long, or cannot be written on one line.
 
     Args:
-        name: Any text, also one that a command line made of bytes which are no UTF-8.
-        what: Whose name it is, for the message.
+        name: Any text, also one from a command line whose bytes are not UTF-8.
+        what: The owner of the name, for the message.
     """
     found = name.strip()
     if not found:
@@ -53,18 +53,18 @@ def checked(name: str, what: str = "a key") -> str:
 
 
 def is_person(name: str) -> bool:
-    """Whether the name is somebody's address, or what Label Studio calls somebody whose account is gone."""
+    """Whether the name is that of a person: an e-mail address, or Label Studio's name for a deleted account."""
     plain = _plain(name)
     return "@" in plain or _USER.fullmatch(plain) is not None
 
 
 def is_reserved(name: str) -> bool:
-    """Whether the installation itself goes by that name, however it is written."""
+    """Whether the name is reserved for the installation itself, in any spelling."""
     return _plain(name) in RESERVED
 
 
 def check_own(name: str) -> str:
-    """The name for a key that speaks in it. Raises `BadName`, `MayNotSpeak` if it is reserved or a person's."""
+    """Validate the name of a new key. Raises `BadName`, and `MayNotSpeak` if it is reserved or a person's."""
     found = checked(name)
     if is_reserved(found):
         raise MayNotSpeak(f"a key cannot be named {found!r}: {', '.join(RESERVED)} are names of the installation itself")
@@ -77,7 +77,7 @@ def check_own(name: str) -> str:
 
 
 def check_given(name: str) -> str:
-    """The name for a list of those that a key may speak for. Raises `BadName`, `MayNotSpeak`. Persons may stand there."""
+    """Validate a further labeler name for a key, which may be a person's. Raises `BadName`, `MayNotSpeak` if it is reserved."""
     found = checked(name, "a labeler")
     if is_reserved(found):
         raise MayNotSpeak(f"no key may speak for {found!r}: {', '.join(RESERVED)} are names of the installation itself")
@@ -85,7 +85,7 @@ def check_given(name: str) -> str:
 
 
 def may_be_given(name: str) -> bool:
-    """Whether a key may be made to speak for this name."""
+    """Whether a key may be given this labeler name."""
     try:
         return check_given(name) == name
     except ValueError:
@@ -93,11 +93,11 @@ def may_be_given(name: str) -> bool:
 
 
 def bound(labeler: str | None, kind: str | None, client: str, speaks_for: Sequence[str] = ()) -> tuple[str, Kind]:
-    """The labeler and the kind of what a key sends. Raises `MayNotSpeak`.
+    """The labeler and its kind, for a label that a key sends. Raises `MayNotSpeak`.
 
     Args:
-        labeler: The name that the request claims; None is the key's own.
-        kind: The kind that it claims; None follows from the name.
+        labeler: The name that the request claims; None means the key's own.
+        kind: The kind that it claims; None means that it follows from the name.
         client: The key's name.
         speaks_for: The other names that the key was given.
     """
@@ -115,10 +115,10 @@ def bound(labeler: str | None, kind: str | None, client: str, speaks_for: Sequen
 
 
 def of_line(line: Mapping[str, Any]) -> tuple[str, Kind]:
-    """The labeler and the kind of a label that stands in the inbox. Raises `BadName`, `MayNotSpeak`.
+    """The labeler and its kind, for a label in the inbox. Raises `BadName`, `MayNotSpeak`.
 
-    The endpoint writes `client` and `key` (name and id of the API key), `labeler` and `labeler_kind` (bound to it). Whatever
-    else may have written the line: no reserved name is taken, a person's only from the endpoint, and no kind but these two.
+    The endpoint writes `client` and `key` (name and id of the API key), `labeler` and `labeler_kind` (bound to it). Because
+    something else may have written the line, reserved names are refused, and a person's name without a `key`, too.
     """
     claimed = line.get("labeler") or line.get("client")
     if not isinstance(claimed, str):
@@ -133,6 +133,6 @@ def of_line(line: Mapping[str, Any]) -> tuple[str, Kind]:
 
 
 def _plain(name: str) -> str:
-    """The name as people read it: one form of each letter, no case, no characters that cannot be seen."""
+    """Normalize a name for comparison: one form of each letter, no case, no invisible characters."""
     seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c)[0] != "C")
     return " ".join(unicodedata.normalize("NFKC", seen.casefold()).split())

@@ -1,8 +1,8 @@
-"""Inference segments: append-only JSON lines, one open file per process, under `<home>/inference/<project>/`.
+"""Writes inference segments: append-only files of JSON lines, one per process, under `<home>/inference/<project>/`.
 
-A batch is one write, so a killed process tears at most the last line of its file, and readers leave that out. Files are
-named `<boot id>-<pid>-<start in ns>.jsonl`. Their writer holds an exclusive lock (`flock`) on the open file from before it
-gets that name until it never writes to it again: who gets the lock knows that the file is closed, in whatever container.
+A batch is one write, so a killed process leaves at most an incomplete last line, which readers skip. Files are named
+`<boot id>-<pid>-<start in ns>.jsonl`. Their writer holds an exclusive lock (`flock`) on the open file from before it gets
+that name until it never writes to it again: a process that gets the lock knows that the file is closed, in any container.
 """
 
 import fcntl
@@ -24,9 +24,9 @@ _writers: "weakref.WeakSet[SegmentWriter]" = weakref.WeakSet()
 
 
 class SegmentWriter:
-    """Appends records to this process's segment of one project; a new file at `max_bytes` and at each new UTC day.
+    """Appends records to this process's segment of one project; starts a new file at `max_bytes` and at each new UTC day.
 
-    Any thread may append. A child that is forked lets go of its parent's file, and opens its own when it appends.
+    Thread-safe. A forked child closes its copy of the parent's file, and opens its own when it appends.
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, start: Callable[[], int] = time.time_ns):
@@ -39,13 +39,13 @@ class SegmentWriter:
         _writers.add(self)
 
     def append(self, records: Sequence[dict[str, Any]], at: datetime) -> None:
-        """Write the records in one call. Raises `OSError` if they cannot be stored; the next call starts a new file."""
+        """Append the records in one write. Raises `OSError` if they cannot be stored; the next call starts a new file."""
         data = b"".join(json.dumps(r, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for r in records)
         with self._mutex:
             self._append(data, at.date().isoformat())
 
     def close(self) -> None:
-        """Close the file, which gives up its lock; the next append opens another."""
+        """Close the file, which releases its lock; the next append opens another."""
         with self._mutex:
             self._close()
 
@@ -54,7 +54,7 @@ class SegmentWriter:
             self._handle is None
             or day != self._day
             or (self._size and self._size + len(data) > self.max_bytes)
-            or os.fstat(self._handle).st_nlink == 0  # somebody deleted it: what follows would be lost with it
+            or os.fstat(self._handle).st_nlink == 0  # the file was deleted: further records would be lost with it
         ):
             self._open(day)
         assert self._handle is not None
@@ -74,7 +74,7 @@ class SegmentWriter:
         self._close()
         self.folder.mkdir(parents=True, exist_ok=True)
         start = self._start()
-        while (path := self.folder / f"{boot_id()[:8]}-{os.getpid()}-{start}.jsonl").exists():  # a clock that stands still
+        while (path := self.folder / f"{boot_id()[:8]}-{os.getpid()}-{start}.jsonl").exists():  # a clock that does not advance
             start += 1
         part = path.with_suffix(".part")
         handle = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -93,7 +93,7 @@ class SegmentWriter:
         self._handle = None
 
     def _forked(self) -> None:
-        """In a forked child: close the copy of the parent's file, whose lock would outlive the parent."""
+        """Close, in a forked child, the copy of the parent's file, which would keep its lock after the parent's end."""
         self._mutex = threading.Lock()  # another thread of the parent may have held it
         self._close()
 

@@ -1,1 +1,1 @@
-"""The local state of an installation: its folder, locks, secrets, and what its processes know of each other."""
+"""The local state of an installation: its folder, locks, credentials, process checks and small helpers for files."""

@@ -1,4 +1,4 @@
-"""The current time, and times that are written down."""
+"""The current time in UTC, and the parsing of ISO times."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,12 +7,12 @@ from ml_assets.errors import InvalidValue
 
 
 def now() -> datetime:
-    """The current time in UTC: the only clock of the package, passed as a value from the edge."""
+    """The current time in UTC; called at the edges of the program, which pass the time on as an argument."""
     return datetime.now(UTC)
 
 
 def moment(text: Any) -> datetime:
-    """The time that an ISO text says, in UTC; without a time zone it is UTC. Raises `InvalidValue`."""
+    """Parse an ISO 8601 text into a UTC time; a text without a time zone counts as UTC. Raises `InvalidValue`."""
     try:
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""The secrets of one installation: made at first use, kept in `<home>/credentials` (mode 0600), never logged."""
+"""The secrets of one installation: created at first use, stored in `<home>/credentials` (mode 0600), never logged."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class LabelStudioAccount:
 
 
 def label_studio() -> LabelStudioAccount:
-    """The account to use: of the server at `LABEL_STUDIO_URL` if that is set, else of our own.
+    """The Label Studio account to use: of the server at `LABEL_STUDIO_URL` if that is set, else of the server that we start.
 
     Raises:
         ValueError: `LABEL_STUDIO_URL` without `LABEL_STUDIO_API_KEY`, or a credentials file that is not ours.
@@ -43,7 +43,7 @@ def label_studio() -> LabelStudioAccount:
 
 
 def _made() -> dict[str, str]:
-    """New secrets; the administrator's log-in comes from the environment where that has one."""
+    """Create new secrets; the administrator's log-in is taken from the environment if it is set there."""
     return {
         "label_studio_email": os.environ.get("LABEL_STUDIO_USERNAME") or "admin@localhost.example",
         "label_studio_password": os.environ.get("LABEL_STUDIO_PASSWORD") or secrets.token_urlsafe(15),
@@ -66,7 +66,7 @@ def _stored() -> dict[str, str]:
 
 
 def _create(path: Path, content: str) -> None:
-    """Write the whole file unless there is one: of two processes one wins, and both read the same."""
+    """Write the whole file unless it exists: if two processes try at once, one wins and both read its content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number, temporary = tempfile.mkstemp(dir=path.parent, prefix=".credentials-")  # mode 0600
     try:

@@ -1,10 +1,10 @@
-"""Digests of content, by which samples, versions and cached results are known."""
+"""The hash of content that serves as the id of samples, versions and cached results."""
 
 import hashlib
 
 
 def content_id(*parts: str | bytes) -> str:
-    """32 hexadecimal digits that follow from the parts alone (BLAKE2b, each part preceded by its length)."""
+    """A hash of the parts as 32 hexadecimal digits (BLAKE2b; each part is preceded by its length)."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and outlive a loss of power."""
+"""Atomic, durable file writes: a file is complete or absent, and survives a power failure."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all, and have the disk confirm it: written beside, synced, renamed, the folder synced."""
+    """Write a file atomically and durably: write a temporary file beside it, sync it, rename it, and sync the folder."""
     made = make_folder(path.parent)
     descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -23,14 +23,14 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def make_folder(place: Path) -> list[Path]:
-    """Make the folder, if there is none; the parents of what had to be made, which must be synced."""
+    """Create the folder and its missing parents; return the parent folders of those created, which the caller must sync."""
     missing = [p for p in (place, *place.parents) if not p.exists()]
     place.mkdir(parents=True, exist_ok=True)
     return [p.parent for p in missing]
 
 
 def sync(path: Path) -> None:
-    """Have the disk confirm what was written to the file or folder."""
+    """Flush the file or folder to the disk (`fsync`)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Where state lives and where the servers listen. Reads the environment once per call, so that tests can move it."""
+"""The folders of local state and the addresses of the servers, read from the environment at each call."""
 
 import os
 import re
@@ -8,18 +8,18 @@ from pathlib import Path
 from ml_assets.errors import InvalidValue
 
 EXISTING = {"label_studio": "LABEL_STUDIO_URL", "mlflow": "MLFLOW_TRACKING_URI"}
-"""Variables that name a server which is there already."""
+"""Environment variables with the address of an existing server, which is used instead of starting our own."""
 VARIABLE = re.compile(r"\$([0-9A-Za-z_]+|\{[^}]*\})")
 PORTS = {"dagster": 3000, "label_studio": 8080, "mlflow": 5000, "endpoint": 8000, "explorer": 8501}
 
 
 def home() -> Path:
-    """Folder that holds all local state: `ML_ASSETS_HOME`, by default `.ml_assets` in the current folder."""
+    """The folder that holds all local state: `ML_ASSETS_HOME`, by default `.ml_assets` in the current folder."""
     return Path(os.environ.get("ML_ASSETS_HOME") or ".ml_assets").expanduser().absolute()
 
 
 def cache() -> Path:
-    """Folder for what can always be made anew and serves all homes of a user: `ML_ASSETS_CACHE`, else the system's place."""
+    """The user's cache folder, shared by all homes and safe to delete: `ML_ASSETS_CACHE`, else the system's cache folder."""
     import platformdirs
 
     given = os.environ.get("ML_ASSETS_CACHE")
@@ -41,7 +41,7 @@ def store_root() -> str:
 
 
 def port(service: str) -> int:
-    """TCP port of a service: `ML_ASSETS_<SERVICE>_PORT` or its default."""
+    """The TCP port of a service: `ML_ASSETS_<SERVICE>_PORT` or its default. Raises `InvalidValue`."""
     name = f"ML_ASSETS_{service.upper()}_PORT"
     value = os.environ.get(name) or str(PORTS[service])
     if not value.isdigit() or not 0 < int(value) < 65536:
@@ -50,31 +50,31 @@ def port(service: str) -> int:
 
 
 def url(service: str) -> str:
-    """Base URL of a service: its own variable where it has one (an existing server), else the loopback port."""
+    """The base URL of a service: of an existing server if its variable in `EXISTING` is set, else 127.0.0.1 and its port."""
     return os.environ.get(EXISTING.get(service, "")) or f"http://127.0.0.1:{port(service)}"
 
 
 def who_starts(service: str) -> str:
-    """What to do about a server that does not answer: ours can be started, somebody else's cannot."""
+    """Advice for a server that does not answer, as the end of a sentence: whether `ml-assets up` can start it."""
     variable = EXISTING.get(service, "")
     ours = f"http://127.0.0.1:{port(service)}"
-    if (os.environ.get(variable) or ours).rstrip("/") != ours:  # MLflow sets its variable itself
+    if (os.environ.get(variable) or ours).rstrip("/") != ours:  # MLflow itself sets this variable, to our own server
         return f"it is the server that {variable} names, and not started from here"
     return "start it with `ml-assets up`"
 
 
 def expand(path: str, written: Callable[[str], str] = str) -> str:
-    """`path` with `~` and environment variables filled in; `$ML_ASSETS_HOME` always has a value.
+    """Replace `~` and environment variables in a path; `$ML_ASSETS_HOME` always has a value.
 
     Args:
         path: As it stands in the YAML.
-        written: Makes of a value what stands for it in the path, such as `glob.escape`.
+        written: Transforms each value before it goes into the path, such as `glob.escape`.
     """
 
     def value(found: re.Match[str]) -> str:
         name = found[1].strip("{}")
-        said = str(home()) if name == "ML_ASSETS_HOME" else os.environ.get(name)
-        return found[0] if said is None else written(said)
+        replacement = str(home()) if name == "ML_ASSETS_HOME" else os.environ.get(name)
+        return found[0] if replacement is None else written(replacement)
 
     path = VARIABLE.sub(value, path)
     user, slash, rest = path.partition("/")

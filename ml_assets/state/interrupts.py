@@ -1,8 +1,8 @@
-"""Ctrl-C that is not lost: whoever catches it, swallows it or turns it into something else, the block around it ends with it.
+"""Makes sure that Ctrl-C ends a block of code, even if code inside it catches or hides `KeyboardInterrupt`.
 
 Dagster replaces the handler of the signal while it runs, and forgets one that comes between two steps; a library may catch
-it, or it may come where Python prints exceptions and goes on. The interpreter itself notes each signal before any handler is
-called (`signal.set_wakeup_fd`): that note is what counts here, and as long as the work goes on, it is interrupted again.
+it, or it may come where Python prints exceptions and goes on. The interpreter itself records each signal before any handler is
+called (`signal.set_wakeup_fd`): that record is what counts here, and as long as the work goes on, it is interrupted again.
 """
 
 import os
@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ENDS = {signal.SIGINT, signal.SIGTERM}
-"""Dagster makes the second do what the first does."""
+"""Signals that interrupt the block; Dagster handles SIGTERM like SIGINT."""
 AGAIN_SECONDS = 5.0
-"""How long work that was interrupted may go on, to end well, before it is interrupted again."""
+"""How long interrupted work may take to clean up before it is interrupted again."""
 
 
 def unignore() -> None:
-    """Make this process interruptible again, where it was started in the background of a script, which ignores interrupts.
+    """Make SIGINT effective again in a process that inherited it as ignored, as background jobs of a shell script do.
 
     Dagster makes SIGTERM do what SIGINT does. Ignored, it would be inherited by the helper processes of a run, which then
     cannot be ended, and the run hangs at its end (1.13.27).
@@ -31,7 +31,7 @@ def unignore() -> None:
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """A block that ends with `KeyboardInterrupt` if Ctrl-C was pressed in it, whatever else comes of it."""
+    """Context manager that ends with `KeyboardInterrupt` if Ctrl-C was pressed inside it, even if the code in it hid that."""
     global _notes
     if _notes is not None or threading.current_thread() is not threading.main_thread():
         yield  # the block around this one hears it; and only the main thread gets signals
@@ -53,13 +53,13 @@ def heard() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise `KeyboardInterrupt` if Ctrl-C was pressed since the block `heard` began; nothing outside of one."""
+    """Raise `KeyboardInterrupt` if Ctrl-C was pressed since the surrounding `heard` block began; do nothing outside of one."""
     if _notes is not None and threading.current_thread() is threading.main_thread() and _notes.interrupted():
         raise KeyboardInterrupt
 
 
 class _Notes:
-    """The notes of the interpreter, as long as a block is open."""
+    """Records of the signals that the process received since this object was made, until it is closed."""
 
     def __init__(self) -> None:
         self.reader, self.writer = socket.socketpair()
@@ -71,7 +71,7 @@ class _Notes:
         threading.Thread(target=self._insist, name="interrupts", daemon=True).start()
 
     def interrupted(self) -> bool:
-        """Whether Ctrl-C was pressed since the block began."""
+        """Whether SIGINT or SIGTERM was received since this object was made."""
         try:
             return bool(ENDS & set(self.reader.recv(4096, socket.MSG_PEEK)))
         except OSError:  # there are no notes, or the block has ended
@@ -92,7 +92,7 @@ class _Notes:
             os.kill(os.getpid(), signal.SIGINT)
 
     def _unraisable(self, raised: "sys.UnraisableHookArgs") -> None:
-        """Ctrl-C came where nothing can be raised, such as while an object goes: it is noted, and needs no traceback."""
+        """Hide the traceback of a Ctrl-C that came where Python cannot raise, such as in `__del__`: the signal is recorded."""
         if not (issubclass(raised.exc_type, BaseException) and "Interrupt" in raised.exc_type.__name__):
             self.hook(raised)
 

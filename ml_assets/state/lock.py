@@ -1,4 +1,4 @@
-"""One writer per project: a lock that `ml-assets run` and the runs of sensors and schedules take."""
+"""The file lock of a project, which `ml-assets run` and the runs of sensors and schedules take: one writer at a time."""
 
 from filelock import FileLock
 
@@ -7,7 +7,7 @@ from ml_assets.state.names import named
 
 
 def project_lock(project: str) -> FileLock:
-    """The project's lock, the same object for all callers in a process, so that taking it twice does not wait for itself.
+    """The project's lock; all callers in a process get the same object, so that acquiring it twice does not deadlock.
 
     Raises `UnknownProject`: the name may come from a run's tag, which anybody who starts runs can write.
     """

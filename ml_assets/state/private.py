@@ -1,4 +1,4 @@
-"""The home as a folder that its owner alone can enter, and the servers' folder for temporary files in it."""
+"""Keeps the home accessible to its owner only, and provides the servers' folder for temporary files in it."""
 
 import os
 import pwd
@@ -13,22 +13,22 @@ from ml_assets.errors import MLAssetsError
 from ml_assets.state.home import home
 
 SHARED = "ML_ASSETS_SHARED"
-"""`1` where others are let in on purpose, such as a reverse proxy that runs as another user and asks people to log in."""
+"""Environment variable, `1` to let other users in on purpose, such as a reverse proxy with its own log-in."""
 OTHERS = 0o077
 SOCKET_BYTES = 107
 """The longest path of a Unix socket (unix(7))."""
 NAME_BYTES = 20
-"""Room for the names that programs give their sockets in a temporary folder."""
+"""Bytes reserved for the names that programs give their sockets in a temporary folder."""
 
 
 class NotPrivate(MLAssetsError, OSError):
-    """The home is not this user's alone; the message says what to do."""
+    """Other users can change or replace the home; the message says what to do."""
 
 
 def keep_private() -> None:
-    """Make what this process and its children write their owner's alone, and the home, if it exists, too.
+    """Set the umask so that new files are private to their owner, and make an existing home private, too.
 
-    A home whose folder others could enter, as the versions before 0700 left it, is closed together with all that lies in it.
+    An existing home that others could enter, as earlier versions left it, is closed together with all files in it.
 
     Raises:
         NotPrivate: The home belongs to somebody else, others can write in it, or can put another in its place.
@@ -42,14 +42,14 @@ def keep_private() -> None:
 
 
 def make_private_home() -> Path:
-    """The home, made if there is none. Raises `NotPrivate`."""
+    """Create the home, if needed, as a private folder, and return it. Raises `NotPrivate`."""
     keep_private()
     home().mkdir(parents=True, exist_ok=True)
     return home()
 
 
 def refuse_shared(folder: Path) -> None:
-    """Nothing if only this user and root can write into the folder and put another in its place.
+    """Check that only this user and root can write into the folder or replace it.
 
     Raises:
         NotPrivate: Somebody else can.
@@ -68,7 +68,7 @@ def refuse_shared(folder: Path) -> None:
         if not parent.exists():
             continue
         found = parent.stat()
-        # where the sticky bit is set, as it is for /tmp, nobody can rename what is another's
+        # where the sticky bit is set, as for /tmp, nobody can rename another user's files
         strangers = found.st_uid not in (0, os.geteuid()) and os.geteuid() != 0  # root works in other users' folders on purpose
         if strangers or (_others_write(found) and not found.st_mode & stat.S_ISVTX):
             raise NotPrivate(
@@ -78,21 +78,21 @@ def refuse_shared(folder: Path) -> None:
 
 
 def close(folder: Path) -> None:
-    """Take from all others what they may do with the folder and what lies in it, the folder first."""
+    """Remove all permissions of other users from the folder and everything in it, the folder first."""
     folder.chmod(stat.S_IMODE(folder.stat().st_mode) & ~OTHERS)
     for path, folders, files in os.walk(folder):
         for name in (*folders, *files):
             one = Path(path, name)
-            with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or made by another user
+            with suppress(FileNotFoundError, PermissionError):  # deleted meanwhile, or owned by another user
                 mode = one.lstat().st_mode
                 if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) & OTHERS:
                     one.chmod(stat.S_IMODE(mode) & ~OTHERS)
 
 
 def temporary_folder() -> Path:
-    """The servers' folder for temporary files, `<home>/tmp`; with a short path for their sockets, where the home's is long.
+    """Create an empty `<home>/tmp` for the servers' temporary files; a link to a shorter path if sockets need one.
 
-    What an earlier supervisor left in it is deleted.
+    Whatever an earlier supervisor left in it is deleted.
     """
     link = home() / "tmp"
     if link.is_symlink() and _own(link.readlink()):
@@ -113,14 +113,14 @@ def _own(folder: Path) -> bool:
 
 
 def _others_write(found: os.stat_result) -> bool:
-    """Whether another user may write: everybody may, or a group that is not this user's alone."""
+    """Whether another user may write to the file: everybody may, or a group with other members."""
     if found.st_mode & stat.S_IWOTH:
         return True
     return bool(found.st_mode & stat.S_IWGRP) and not _is_own_group(found.st_gid)
 
 
 def _is_own_group(group: int) -> bool:
-    """Whether it is the group that many systems give each user, with nobody else in it."""
+    """Whether the group has no other members than this user (or is root's), as the private groups of many systems."""
     if group == 0:
         return True  # root's, who reads everything anyway
     try:

@@ -1,4 +1,4 @@
-"""Whether the process that wrote something down still lives: by its number, its start, and the start of its machine."""
+"""Identifies processes across reboots and reused process ids: boot id, liveness, and start time since boot."""
 
 import os
 from functools import cache
@@ -7,12 +7,12 @@ from pathlib import Path
 import psutil
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""Where Linux tells which start of the machine this is (random(4))."""
+"""Linux's file with the id of the current boot (random(4))."""
 
 
 @cache
 def boot_id() -> str:
-    """Hexadecimal digits that change when the machine starts: a process's number alone says little after that."""
+    """Hexadecimal digits that identify the current boot of the machine; process ids are unique only within one boot."""
     try:
         return BOOT_ID.read_text().strip().replace("-", "").lower()
     except OSError:
@@ -20,7 +20,7 @@ def boot_id() -> str:
 
 
 def living(pid: int) -> psutil.Process | None:
-    """The process that has this number; None if there is none, or one that only waits for its parent to take notice."""
+    """The running process with this id; None if there is none or it is a zombie."""
     try:
         process = psutil.Process(pid)
     except (psutil.NoSuchProcess, OverflowError, ValueError):
@@ -29,7 +29,7 @@ def living(pid: int) -> psutil.Process | None:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether it still runs; a zombie only waits for its parent to take notice."""
+    """Whether the process still runs; a zombie does not count."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -37,9 +37,9 @@ def alive(process: psutil.Process) -> bool:
 
 
 def began(process: psutil.Process) -> float:
-    """When a process of this machine began, in seconds since the machine did, which no change of the clock moves.
+    """When the process began, in seconds since boot, so that setting the clock does not change it.
 
-    In seconds since 1970 where `/proc` does not tell. Raises `psutil.NoSuchProcess`.
+    In seconds since 1970 if `/proc` is not available. Raises `psutil.NoSuchProcess`.
     """
     try:
         ticks = int(Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[19])

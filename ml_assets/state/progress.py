@@ -1,32 +1,32 @@
-"""How far long work has come, told to whoever listens: the terminal, while a run goes on in its process."""
+"""Progress and log lines of long work, passed on to registered callbacks, such as the terminal's progress bar."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Listener = Callable[[str, int, int], None]
-"""Called as (what is counted, how many are done, how many there are)."""
+"""Progress callback: called as (what is counted, number done, total number)."""
 Reader = Callable[[str], None]
-"""Called with each line of the work's own log."""
+"""Log callback: called with each line of the log."""
 
 _listeners: list[Listener] = []
 _readers: list[Reader] = []
 
 
 def report(what: str, done: int, total: int) -> None:
-    """Tell all listeners."""
+    """Report progress to all registered listeners."""
     for listener in _listeners:
         listener(what, done, total)
 
 
 def note(line: str) -> None:
-    """Give a line of the log to all readers."""
+    """Pass a line of the log to all registered readers."""
     for reader in _readers:
         reader(line)
 
 
 @contextmanager
 def listening(listener: Listener, reader: Reader | None = None) -> Iterator[None]:
-    """Listen as long as the block runs."""
+    """Register a progress callback, and optionally a log callback, for the duration of the block."""
     _listeners.append(listener)
     if reader is not None:
         _readers.append(reader)

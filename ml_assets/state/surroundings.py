@@ -1,4 +1,4 @@
-"""What of the environment our processes take over: what is meant for them, and nothing that other programs are told."""
+"""Selects the environment variables that our servers inherit, and excludes this machine from proxies."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 OF_OTHERS = re.compile(r"WEB_CONCURRENCY|FORWARDED_ALLOW_IPS|(GUNICORN|UVICORN|HYPERCORN|FLASK|WERKZEUG|DJANGO)_\w+")
-"""What web servers and frameworks read, whoever set it for whom. Whatever else there is may stand in a project's YAML."""
+"""Variables of web servers and frameworks, never inherited. A project's YAML may refer to any other variable."""
 
 NEEDED = re.compile(
     # of the system
@@ -18,13 +18,13 @@ NEEDED = re.compile(
     # of our own programs
     r"|(ML_ASSETS|LABEL_STUDIO|MLFLOW|PYTHON|VIRTUAL_ENV|COVERAGE|OTEL)\w*|DJANGO_DB|POSTGRE_\w+|DO_NOT_TRACK|COLLECT_ANALYTICS"
 )
-"""What a server needs that runs none of the projects' code."""
+"""Variables that are inherited by servers that run none of the projects' code."""
 
 
 def spare_loopback() -> None:
-    """Ask no proxy for servers of this machine, whatever the environment says, in this process and those that it starts."""
-    said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in said.split(",") if host.strip()]
+    """Set `no_proxy` so that this process and its children reach the servers of this machine without a proxy."""
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in spared.split(",") if host.strip()]
     missing = [] if "*" in hosts else [host for host in LOOPBACK if host not in hosts]
     if missing and any(name.lower().endswith("_proxy") for name in os.environ):
         # some libraries read the one, some the other
@@ -32,11 +32,11 @@ def spare_loopback() -> None:
 
 
 def inherited(runs_projects: bool, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a server takes over.
+    """The environment variables that a server inherits.
 
     Args:
         runs_projects: Whether it runs the projects' code, whose YAML files may name any variable.
-        environment: That of the process that starts it.
+        environment: The environment of the process that starts it.
     """
     if runs_projects:
         return {name: value for name, value in environment.items() if not OF_OTHERS.fullmatch(name) or name == "DJANGO_DB"}

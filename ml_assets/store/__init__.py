@@ -1,4 +1,4 @@
-"""The tables of all projects, which is what the stages hand to each other."""
+"""The tables of all projects, through which the stages exchange data."""
 
 from ml_assets.store.project import ProjectStore, UnknownTable, projects
 from ml_assets.store.reach import StoreUnavailable, TableDamaged

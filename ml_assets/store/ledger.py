@@ -1,4 +1,4 @@
-"""The deployment ledger: what served when. One row per deployment, in the project's table `deployments`.
+"""The deployment ledger: which model served when, one row per deployment in the project's table `deployments`.
 
 `requested` → `live` | `failed` | `replaced`. At most one row is live. The endpoint's workers load what is requested and
 serve what is live; `rollout` moves a row from one to the other.
@@ -24,12 +24,12 @@ State = Literal["requested", "live", "failed", "replaced"]
 
 
 class UnknownDeployment(MLAssetsError, LookupError):
-    """The ledger has no such row."""
+    """The ledger has no deployment with this id."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One row of the ledger.
+    """One deployment of a model: a row of the ledger.
 
     Args:
         id: `<project>-d<n>`, n counting up.
@@ -37,7 +37,7 @@ class Deployment:
         bento: Tag of the Bento, `name:version`.
         state: `requested`, `live`, `failed` or `replaced`.
         reason: Why it failed or was replaced.
-        checks: What it passed, as JSON.
+        checks: The checks that it passed, as JSON.
     """
 
     id: str
@@ -52,12 +52,12 @@ class Deployment:
 
     @property
     def number(self) -> int:
-        """The n of its id."""
+        """The number at the end of the id, `n` in `<project>-d<n>`."""
         return int(self.id.rsplit("-d", 1)[1])
 
 
 def history(store: ProjectStore) -> list[Deployment]:
-    """All deployments, the newest last. A row that cannot be one is told and left out: the others count."""
+    """All deployments, the newest last; a damaged row is logged and left out."""
     found = []
     for row in store.table("deployments").read(list(Deployment.__annotations__)).to_pylist():
         if _is_whole(row, store.project):
@@ -73,33 +73,33 @@ def _is_whole(row: dict[str, Any], project: str) -> bool:
 
 
 def serving(store: ProjectStore) -> Deployment | None:
-    """The deployment that is live."""
+    """The deployment that is live; None if there is none."""
     return live_of(history(store))
 
 
 def serving_model(store: ProjectStore) -> str | None:
-    """The version of the model that is live."""
+    """The version of the model that is live; None if there is none."""
     live = serving(store)
     return live.model if live else None
 
 
 def wanted(store: ProjectStore) -> Deployment | None:
-    """The deployment that workers should have loaded: the newest that is requested or live."""
+    """The deployment that workers should have loaded: the newest that is requested or live; None if there is none."""
     return wanted_of(history(store))
 
 
 def live_of(deployments: list[Deployment]) -> Deployment | None:
-    """The newest live one."""
+    """The newest live deployment of the list; None if there is none."""
     return next((d for d in reversed(deployments) if d.state == "live"), None)
 
 
 def wanted_of(deployments: list[Deployment]) -> Deployment | None:
-    """The newest requested or live one."""
+    """The newest requested or live deployment of the list; None if there is none."""
     return next((d for d in reversed(deployments) if d.state in ("requested", "live")), None)
 
 
 def version(store: ProjectStore) -> int | None:
-    """A number that moves with every change of the ledger, None as long as there is none. Costs 0.3 ms: made to be polled."""
+    """A number that changes with every change of the ledger, None before the first; takes 0.3 ms, so that it can be polled."""
     import lance
 
     try:
@@ -111,7 +111,7 @@ def version(store: ProjectStore) -> int | None:
 
 
 def request(store: ProjectStore, model: str, bento: str, by: str, at: datetime, checks: str | None = None) -> str:
-    """Add a requested deployment and return its id. Older requests that nobody answered any more are marked as replaced."""
+    """Add a requested deployment and return its id; older requests that are still open are marked as replaced."""
     with _lock(store):
         before = history(store)
         new_id = f"{store.project}-d{before[-1].number + 1 if before else 1}"
@@ -127,9 +127,9 @@ def request(store: ProjectStore, model: str, bento: str, by: str, at: datetime, 
 
 
 def mark(store: ProjectStore, deployment: str, state: State, at: datetime, reason: str | None = None) -> Deployment:
-    """Move a row to another state, in one commit with what follows from it; return the row.
+    """Set the state of a deployment, together with the changes to others that follow, in one commit; return it.
 
-    One that becomes live replaces the live one. A live one that fails makes the one before it live again.
+    One that becomes live replaces the live one. If a live one fails, the one before it becomes live again.
     Raises `UnknownDeployment`.
     """
     with _lock(store):
@@ -155,7 +155,7 @@ def mark(store: ProjectStore, deployment: str, state: State, at: datetime, reaso
 
 
 def _lock(store: ProjectStore) -> FileLock:
-    """Two that deploy at once must not take the same number."""
+    """The lock of the ledger, so that two deployments at once do not take the same number."""
     folder: Path = home() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"deployments-{store.project}.lock")

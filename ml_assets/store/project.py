@@ -1,4 +1,4 @@
-"""The tables of a project, under one root on a local disk or an object store."""
+"""Access to the tables of a project, under one root on a local disk or an object store."""
 
 import re
 from pathlib import Path
@@ -17,14 +17,14 @@ class UnknownTable(MLAssetsError, KeyError):
 
 
 class ProjectStore:
-    """The tables of one project."""
+    """The tables of one project; `root` is by default `ML_ASSETS_STORE`."""
 
     def __init__(self, project: str, root: str | Path | None = None):
         self.project = named(project)
         self.uri = f"{str(root or store_root()).rstrip('/')}/{project}"
 
     def table(self, name: str) -> Table:
-        """The table of that noun (`ml_assets.store.schemas.SCHEMAS`), or `embeddings/<encoder>` once it holds vectors.
+        """The table of this name: one of `ml_assets.store.schemas.SCHEMAS`, or an existing `embeddings/<encoder>`.
 
         Raises `UnknownTable`.
         """
@@ -35,19 +35,19 @@ class ProjectStore:
         return Table(f"{self.uri}/{name}.lance", SCHEMAS[name])
 
     def others(self) -> list["ProjectStore"]:
-        """The stores of the other projects beside it. Raises `StoreUnavailable`."""
+        """The stores of all other projects under the same root. Raises `StoreUnavailable`."""
         root = self.uri.rpartition("/")[0]
         return [ProjectStore(name, root) for name in projects(root) if name != self.project]
 
     def embeddings(self, encoder: str, dimensions: int) -> Table:
-        """The vectors of one encoder: `id`, `vector (dimensions,) float32`."""
+        """The table of the vectors of one encoder, with the columns `id` and `vector`, `(dimensions,) float32`."""
         safe = re.sub(r"[^a-z0-9._-]+", "-", encoder)
         if safe != encoder:  # another encoder's name may look the same then
             safe = f"{safe}-{content_id(encoder)[:8]}"
         return Table(f"{self.uri}/{EMBEDDINGS}/{safe}.lance", embedding_schema(dimensions))
 
     def _written_embeddings(self, name: str) -> Table:
-        """The table of vectors with that name; how long they are stands in it. Raises `UnknownTable`."""
+        """An existing table of vectors; their number of dimensions is read from its schema. Raises `UnknownTable`."""
         import fsspec
         import lance
 

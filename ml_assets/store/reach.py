@@ -1,4 +1,4 @@
-"""What goes wrong when tables are read and written, as one sentence."""
+"""Turns errors of table reads and writes into errors with one sentence for people."""
 
 import re
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ DAMAGE = re.compile(
     r"(Invalid range|file size is too small|does not appear to be a Lance file|Not found|EOF while parsing|decode|orrupt|magic"
     r"|fill whole buffer)[^,\n/]*"
 )
-"""What Lance says of files that are torn, empty or gone."""
+"""Matches Lance's messages about files that are truncated, empty or missing."""
 
 
 class TableDamaged(MLAssetsError, OSError):
-    """A file of a table is torn, empty or gone; the message names the table and says what to do."""
+    """A file of a table is truncated, empty or missing; the message names the table and says what to do."""
 
 
 class StoreUnavailable(MLAssetsError, OSError):
@@ -23,7 +23,7 @@ class StoreUnavailable(MLAssetsError, OSError):
 
 @contextmanager
 def reached(uri: str) -> Iterator[None]:
-    """Errors of an object store, and of a table that is damaged, as one sentence; those of a local disk pass as they are."""
+    """Turn errors of an object store and of damaged tables into `StoreUnavailable` and `TableDamaged`; let others pass."""
     foreseen: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
     if "://" in uri:
         from botocore.exceptions import BotoCoreError  # of fsspec's S3: no connection, no credentials
@@ -34,23 +34,23 @@ def reached(uri: str) -> Iterator[None]:
     except foreseen as error:
         if isinstance(error, MLAssetsError):
             raise
-        said = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
-        if (damage := DAMAGE.search(said)) and "(os error" not in said and "was not found" not in said and "<Code>" not in said:
+        text = re.sub(r", /\S+\.rs:\d+:\d+$", "", " ".join(str(error).split()))  # Lance ends with a place in its own source
+        if (damage := DAMAGE.search(text)) and "(os error" not in text and "was not found" not in text and "<Code>" not in text:
             raise damaged(uri, damage[0].strip()[:80]) from error
         # a table or a tag that is not there passes, too
         if "://" not in uri or (
-            isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", said)
+            isinstance(error, ValueError) and not re.search("Generic |No object store provider|Protocol not known", text)
         ):
             raise
-        known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", said)
-        short = (known[1] or known[2]) if known else said.rsplit(" - ", 1)[-1][:200]
+        known = re.search(r"<Code>(\w+)</Code>|(Failed to get AWS credentials|No object store provider[^\n']*'\w+')", text)
+        short = (known[1] or known[2]) if known else text.rsplit(" - ", 1)[-1][:200]
         raise StoreUnavailable(
             f"the tables at {uri} cannot be reached ({short}): check ML_ASSETS_STORE, AWS_ENDPOINT_URL and the credentials"
         ) from error
 
 
 def damaged(uri: str, why: str) -> TableDamaged:
-    """The error that names the table and says what to do."""
+    """Make the error for a damaged table; its message names the table and says what to do."""
     return TableDamaged(
         f"the table {uri} is damaged ({why}): put it back from a copy, or move it away and run the project again, "
         f"which makes anew what can be made"

@@ -1,4 +1,4 @@
-"""The nouns that cross stages, as typed records; and what a table can hold of what comes from outside."""
+"""Typed records of the rows that stages exchange, and checks of whether a table can store a value."""
 
 import json
 import secrets
@@ -12,13 +12,13 @@ from ml_assets.texts.offsets import UNMOVED, Offsets
 
 
 def split_of(sample_id: str, group: str | None = None, test_share: float = 0.2) -> str:
-    """`train` or `test`, from the hash of the group or else of the id: growth never moves a sample."""
+    """Assign a sample to `train` or `test` by the hash of its group or else its id, so that more data never moves it."""
     share = int(content_id("split", group or sample_id)[:12], 16) / 16**12
     return "test" if share < test_share else "train"
 
 
 def is_text(text: str) -> bool:
-    """Whether a table can hold it: bytes that are no UTF-8 come through readers as halves of surrogate pairs."""
+    """Whether the text can be stored in a table: it holds no lone surrogates, which stand for bytes that are not UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -27,9 +27,9 @@ def is_text(text: str) -> bool:
 
 
 def why_not(row: Mapping[str, Any]) -> str | None:
-    """Why a table cannot hold this row, which came from outside, in a few words; None if it can.
+    """Why a table cannot store this row from outside, in a few words; None if it can.
 
-    The one place that decides it, asked of every row before it goes among others: one that cannot be held would stop them all.
+    Every row is checked here before it is written in a batch with others: one that cannot be stored would fail the whole batch.
     """
     for name, value in row.items():
         if isinstance(value, str):
@@ -47,27 +47,27 @@ def why_not(row: Mapping[str, Any]) -> str | None:
 
 
 NAMES = ("group", "labeler", "sample_id", "client", "source")
-"""Columns that hold names, which people read and which other systems get."""
+"""Columns with names, which are shown to people and sent to other systems."""
 LONGEST_NAME = 1000
-"""Characters of a name."""
+"""Most characters of a name."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a source yields, before it is checked.
+    """What a source yields for one item, before validation.
 
     Args:
         content: The raw content: text, or bytes that the modality decodes.
-        origin: Where exactly it stood, such as `train.csv#17`. The same record has the same origin on every read.
+        origin: Its exact place in the source, such as `train.csv#17`. The same record has the same origin on every read.
         split: `train` or `test` if the source fixes it, else None.
         group: Samples of one group (a speaker, a document) share a split.
-        label: A label that came with it, not yet validated; with `labeler` and `labeler_kind`.
-        columns: Everything else that the source knows, as JSON-able values.
-        source: Another source name than that of the source that yields it.
-        arrival: Of what was pushed: its place in the order of all pushes, 0 if it came before they were counted.
+        label: A label that came with it, not yet validated; `labeler` and `labeler_kind` say whose it is.
+        columns: All other columns of the source, as values that JSON can hold.
+        source: A source name that replaces that of the source that yields it.
+        arrival: For a pushed record, its place in the order of all pushes; 0 if it is from before they were counted.
         given_at: When it was pushed.
-        refused: Why its label cannot be taken, whatever it is.
-        unit: The unit of places and sizes in the label, where it is not the task's own.
+        refused: Why its label is rejected, whatever its value; None if it is not.
+        unit: The unit of positions and sizes in the label, if it is not the task's own.
     """
 
     content: str | bytes
@@ -86,7 +86,7 @@ class Record:
 
 
 class Sample(TypedDict):
-    """A row of `samples`: what was collected. One of `text` and `media` holds the content."""
+    """A row of `samples`: one collected item, with its content in either `text` or `media`."""
 
     id: str
     text: str | None
@@ -101,7 +101,7 @@ class Sample(TypedDict):
 
 
 class Reject(TypedDict):
-    """A row of `rejects`: what was set aside, and why."""
+    """A row of `rejects`: a record that was rejected, and why."""
 
     id: str
     source: str
@@ -125,7 +125,7 @@ class GivenLabel(TypedDict):
 
 
 class Annotation(TypedDict):
-    """A row of `annotations`: an answer to a sample, whoever gave it."""
+    """A row of `annotations`: the answer of one labeler, a person or a program, to one sample."""
 
     id: str
     sample_id: str
@@ -140,7 +140,7 @@ class Annotation(TypedDict):
 
 
 class Label(TypedDict):
-    """A row of `labels`: the joint answer of all who annotated a sample; none where they conflict."""
+    """A row of `labels`: the consensus of all annotations of a sample; `value` is None where they conflict."""
 
     id: str
     value: str | None
@@ -152,7 +152,7 @@ class Label(TypedDict):
 
 
 class Pushed(TypedDict, total=False):
-    """A line of the inbox: a sample or a label that a client sent, with the name and the id of the API key that sent it."""
+    """A line of the inbox: a sample or a label that a client pushed, with the name and the id of its API key."""
 
     content: Any
     sample_id: str
@@ -172,16 +172,16 @@ class Prediction:
 
     Args:
         id: 32 hexadecimal digits (`prediction_id`).
-        at: When it was answered.
+        at: When the model answered.
         model: Version of the model, such as `newsgroups-3`.
         label: The value of the label task.
         confidence: How sure the model was of it.
-        scores: How sure it was of each class; empty if that is not known.
-        sample_id: Under which the sample is collected.
-        text: The item, where the modality's items are texts.
-        media: The item, where they are files.
+        scores: How sure it was of each class; empty if unknown.
+        sample_id: The id under which the sample is collected.
+        text: The item, if the modality's items are texts.
+        media: The item, if they are files.
         client: Name of the API key that asked.
-        offsets: Where the item's characters stood in what the client sent.
+        offsets: The positions of the item's characters in what the client sent.
     """
 
     id: str
@@ -197,21 +197,21 @@ class Prediction:
     offsets: Offsets = UNMOVED
 
     def row(self) -> dict[str, Any]:
-        """Its row in the table."""
+        """The prediction as a row of `inference_log`."""
         scores = json.dumps(self.scores) if self.scores else None
         return vars(self) | {"scores": scores, "offsets": self.offsets.to_json()}
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What turned out to be right about a prediction: a row of `feedback`.
+    """The right answer to a prediction, as a client reported it: a row of `feedback`.
 
     Args:
-        id: The same answer by the same client has the same one (`feedback_id`).
-        prediction_id: Of which prediction.
-        label: The value of the label task that is right.
-        at: When it was told.
-        client: Name of the API key that told it.
+        id: An id that is the same for the same answer by the same client (`feedback_id`).
+        prediction_id: The id of the prediction.
+        label: The right value of the label task.
+        at: When it was reported.
+        client: Name of the API key that reported it.
     """
 
     id: str
@@ -221,15 +221,15 @@ class Feedback:
     client: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """Its row in the table."""
+        """The feedback as a row of `feedback`."""
         return dict(vars(self))
 
 
 def prediction_id(at: datetime) -> str:
-    """32 hexadecimal digits: the time in milliseconds, then 80 random bits. Unique across workers; sorts by time."""
+    """A new id, unique across workers and sorted by time: milliseconds, then 80 random bits, as 32 hexadecimal digits."""
     return f"{max(0, int(at.timestamp() * 1000)):012x}{secrets.token_hex(10)}"
 
 
 def feedback_id(prediction: str, label: str, client: str) -> str:
-    """The id of an answer: that of the same answer by the same client is the same."""
+    """The id of a feedback row: a hash of the prediction's id, the label and the client."""
     return content_id("feedback", prediction, label, client)

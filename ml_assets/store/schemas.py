@@ -1,4 +1,4 @@
-"""The tables of a project by their nouns, each with its schema. The first column of each is its key.
+"""The schemas of a project's tables, by name; the first column of each is its key.
 
 Values whose shape depends on the label task (a class, tags, spans, boxes) are kept as text in a column `value`, written and
 read by the task (`ml_assets.tasks`). Nested values are JSON text. Times are UTC, in microseconds.
@@ -25,13 +25,13 @@ _TYPES: dict[str, pa.DataType] = {
 
 
 def _schema(columns: str) -> pa.Schema:
-    """A schema from `name kind, name kind, …`; the first column is the key."""
+    """Make a schema from the text `name kind, name kind, …`; the first column is the key."""
     pairs = [column.split() for column in columns.split(", ")]
     return pa.schema([pa.field(name, _TYPES[kind], nullable=i > 0) for i, (name, kind) in enumerate(pairs)])
 
 
 def _of(record: type) -> pa.Schema:
-    """The schema of a typed record's table; what is no plain value stands there as text."""
+    """Make the schema of a typed record; fields that are no plain values become text."""
     return _schema(", ".join(f"{name} {_kind(hint)}" for name, hint in get_type_hints(record).items()))
 
 
@@ -41,32 +41,32 @@ def _kind(hint: Any) -> str:
 
 
 SCHEMAS: dict[str, pa.Schema] = {
-    # collection: one row per accepted sample. id = hash of its content, which stands in `text` or, of pictures and sounds, in
+    # collection: one row per accepted sample. id = hash of its content, which is in `text` or, for pictures and sounds, in
     # `media`. `split_by`: "source" (fixed by it) or "hash".
     "samples": _of(Sample),
-    # one row per record that was set aside, with the reason
+    # one row per record that was rejected, with the reason
     "rejects": _of(Reject),
     # one row per file that was read: received = accepted + duplicates + rejected
     "receipts": _schema(
         "id text, source text, uri text, fingerprint text, received int, accepted int, duplicates int, rejected int, at time"
     ),
-    # one row per label that came with the data or through the API, before it becomes an annotation. `file`: of a label that
-    # came with the data, where it stands; it says one thing per sample and labeler, or contradicts itself. `arrival`: of a
-    # label that was pushed, its place in the order of all pushes; the newest of each labeler counts
+    # one row per label that came with the data or through the API, before it becomes an annotation. `file`: for a label that
+    # came with the data, the file that it was in; different labels by one labeler for one sample in a file are a
+    # contradiction. `arrival`: for a pushed label, its place in the order of all pushes; the newest of each labeler counts
     "given_labels": _of(GivenLabel),
     # labeling: one row per sample that was pushed to Label Studio
     "label_tasks": _schema(
         "id text, task_id int, ls_project int, priority float, reason text, predicted text, model text, pushed_at time"
     ),
-    # one row per annotation, whoever made it. `origin`: label_studio, given (came with the data) or pushed (through the API).
+    # one row per annotation, by a person or a program. `origin`: label_studio, given (came with the data) or pushed (API).
     # `deleted`: taken back. labeler_kind: person, program, published
     "annotations": _of(Annotation),
     # one row per labelled sample: the consensus of its annotations (ids and labelers as JSON lists)
     "labels": _of(Label),
-    # one row per sample of the dataset; a version of this table carries the dataset's tag
+    # one row per sample of the dataset; a version of this table has the dataset's tag
     "dataset": _schema("id text, value text, split text, annotation_ids text"),
-    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets. Those of the
-    # newest `at` are the current ones
+    # features: one row per sample in the feature set, `target` after merges; `recipe` = JSON in feature_sets, where the rows
+    # with the newest `at` are the current ones
     "feature_set": _schema("id text, target text, split text"),
     "feature_sets": _schema("id text, name text, dataset text, recipe text, samples int, at time"),
     # training
@@ -89,7 +89,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # one row per (model, test sample): id = "<model>/<sample>"
     "test_predictions": _schema("id text, model text, sample_id text, target text, label text, confidence float, scores text"),
-    # one row per labelled training sample: what models say of it that did not learn from it nor from its group
+    # one row per labelled training sample: its prediction by models that learnt neither from it nor from its group
     "cross_predictions": _schema("id text, feature_set text, target text, label text, confidence float, scores text, at time"),
     # deployment
     # `files`: SHA-256 of each file of the model's folder inside
@@ -101,7 +101,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     # one row per sample that the batch predicted: the newest prediction
     "batch_predictions": _schema("id text, model text, label text, confidence float, scores text, at time"),
     # monitoring: one row per prediction that the endpoint answered; id = the prediction id. `offsets`: where the characters of
-    # `text` stood in what the client sent (`ml_assets.texts.offsets`), null if at the same places
+    # `text` were in what the client sent (`ml_assets.texts.offsets`), null if at the same positions
     "inference_log": _of(Prediction),
     "feedback": _of(Feedback),
     # whylogs profiles, serialised; id = "<day>/<model>" for traffic, "reference/<model>" for the model's own data
@@ -113,19 +113,19 @@ SCHEMAS: dict[str, pa.Schema] = {
     "live_accuracy": _schema(
         "id text, model text, day text, feedback int, correct int, accuracy float, low float, high float, at time"
     ),
-    # one row per prediction that monitoring sent back to people; `sent` once it stands in the inbox
+    # one row per prediction that monitoring sent back to annotators; `sent` once it is in the inbox
     "picks": _schema("id text, sample_id text, day text, picked_at time, sent bool"),
 }
 
 EMBEDDINGS = "embeddings"
-"""The folder of the tables of vectors, one per encoder."""
+"""The folder with the tables of vectors, one per encoder."""
 
 
 def embedding_schema(dimensions: int) -> pa.Schema:
-    """Schema of the table `embeddings/<encoder>`: one `(dimensions,) float32` vector per sample."""
+    """The schema of the table `embeddings/<encoder>`: one `(dimensions,) float32` vector per sample."""
     return pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("vector", pa.list_(pa.float32(), dimensions))])
 
 
 def rows(name: str, values: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The values as an Arrow table with the schema of table `name`; missing columns become null."""
+    """Make an Arrow table with the schema of table `name` from a list of rows; missing columns become null."""
     return pa.Table.from_pylist(list(values), schema=SCHEMAS[name])

@@ -1,7 +1,7 @@
-"""A table (Lance) on a local disk or an object store.
+"""A Lance table with a declared key, on a local disk or an object store.
 
-It knows its key. Every write is one commit or none: a write that changes nothing is not committed, so a table's digest
-and its version stay what they were. Writers compact when fragments pile up.
+Every write is one commit or none: a write that changes nothing is not committed, so a table's digest and its version stay
+the same. Writers compact the table when it has many fragments.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from ml_assets.errors import MLAssetsError
 from ml_assets.store.reach import damaged, reached
 
 MAX_FRAGMENTS = 50
-os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is new
-if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # whoever names such an address means it
+os.environ.setdefault("LANCE_LOG", "error")  # otherwise it warns about every new table
+if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # an http address is given on purpose
     os.environ.setdefault("AWS_ALLOW_HTTP", "true")
 
 
@@ -26,7 +26,7 @@ class UnknownVersion(MLAssetsError, KeyError):
 
 
 class Table:
-    """A Lance table whose first column is its declared key. It exists from its first write on; until then it reads empty."""
+    """A Lance table whose first column is its key; it is created at its first write and reads as empty until then."""
 
     def __init__(self, uri: str, schema: pa.Schema):
         self.uri = uri
@@ -50,8 +50,8 @@ class Table:
             raise
 
     def _grown(self, dataset: Any, tag: str | None) -> Any:
-        """The dataset with the columns that the schema has gained since it was written, as nulls."""
-        if self.key not in dataset.schema.names:  # what Lance makes of a file of zeros
+        """Add columns that are new in the schema to the dataset, as nulls, and return the dataset."""
+        if self.key not in dataset.schema.names:  # how Lance reads a file of zeros
             raise damaged(self.uri, "it has no columns")
         new = [field for field in self.schema if field.name not in dataset.schema.names]
         if new and tag is None:
@@ -59,11 +59,11 @@ class Table:
         return dataset
 
     def exists(self) -> bool:
-        """Whether anything was ever written to it."""
+        """Whether anything was ever written to the table."""
         return self._open() is not None
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None, tag: str | None = None) -> pa.Table:
-        """Rows that match the SQL filter, in no promised order; `tag` reads a tagged version."""
+        """The rows that match the SQL filter `where`, in no particular order; `tag` reads a tagged version."""
         dataset = self._open(tag)
         if dataset is None:
             schema = self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
@@ -74,14 +74,14 @@ class Table:
     def batches(
         self, columns: Sequence[str] | None = None, where: str | None = None, size: int = 1024
     ) -> Iterator[pa.RecordBatch]:
-        """The rows in batches of at most `size`, so that a table larger than memory can pass through."""
+        """Iterate over the rows that match in batches of at most `size`, for tables larger than memory."""
         dataset = self._open()
         if dataset is not None:
             with reached(self.uri):
                 yield from dataset.to_batches(columns=None if columns is None else list(columns), filter=where, batch_size=size)
 
     def take(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows with these keys, in the order of `ids`; keys that are not there are left out."""
+        """The rows with these keys, in the order of `ids`; keys that the table does not have are left out."""
         dataset = self._open()
         if dataset is None or not ids:
             return self.read(columns).slice(0, 0)
@@ -97,24 +97,24 @@ class Table:
         return found.take(order.drop_null()).select(names)
 
     def count(self, where: str | None = None) -> int:
-        """Number of rows that match."""
+        """The number of rows that match the SQL filter."""
         dataset = self._open()
         with reached(self.uri):
             return 0 if dataset is None else int(dataset.count_rows(filter=where))
 
     def ids(self, where: str | None = None) -> set[str]:
-        """The keys of the rows that match."""
+        """The keys of the rows that match the SQL filter."""
         return set(self.read([self.key], where)[self.key].to_pylist())
 
     def upsert(self, rows: pa.Table, ignore: Sequence[str] = ()) -> int:
-        """Insert new keys and update the rows that differ; return how many of both. The last of equal keys wins.
+        """Insert rows with new keys and update those that differ; return how many of both; of equal keys the last row wins.
 
         Columns in `ignore` (times of writing) do not count as a difference.
         """
         return self._merge(rows, update=True, ignore=ignore)
 
     def insert(self, rows: pa.Table) -> int:
-        """Insert the rows whose keys are new and leave the others untouched; return how many were new."""
+        """Insert the rows whose keys are new, without changing existing rows; return how many were new."""
         return self._merge(rows, update=False, ignore=())
 
     def _merge(self, rows: pa.Table, update: bool, ignore: Sequence[str]) -> int:
@@ -138,7 +138,7 @@ class Table:
         return int(rows.num_rows)
 
     def _create(self, rows: pa.Table) -> bool:
-        """Make the table of these rows; False if another process was first, whose rows stay."""
+        """Create the table with these rows; return False, with the table unchanged, if another process created it first."""
         import lance
 
         # not `write_dataset(mode="create")`: of two at once the later one overwrites the earlier one's rows (14.0.2)
@@ -169,9 +169,9 @@ class Table:
         return rows.filter(keep)
 
     def replace(self, rows: pa.Table, tag: str) -> bool:
-        """Make `rows` the whole table and tag that version for ever; False if that is how it stands (nothing is written).
+        """Make `rows` the whole table and tag that version permanently; return False if the table already is at this tag.
 
-        The tag must follow from the content: one that comes back is moved to the new version, which reads the same.
+        The tag must follow from the content: if it exists already, it is moved to the new version, which has the same content.
         """
         import lance
 
@@ -188,7 +188,7 @@ class Table:
         return True
 
     def tags(self) -> list[str]:
-        """Names of the tagged versions; the last one is how the table stands."""
+        """The names of the tagged versions, oldest first."""
         dataset = self._open()
         if dataset is None:
             return []
@@ -196,7 +196,7 @@ class Table:
             return [name for name, _ in sorted(dataset.tags.list().items(), key=lambda item: item[1]["version"])]
 
     def delete(self, where: str) -> int:
-        """Delete the rows that match; return how many."""
+        """Delete the rows that match the SQL filter; return how many."""
         count = self.count(where)
         if count:
             with reached(self.uri):
@@ -204,7 +204,7 @@ class Table:
         return count
 
     def digest(self, columns: Sequence[str] | None = None, where: str | None = None, tag: str | None = None) -> str:
-        """16 hexadecimal digits that follow from the rows' content (in the given columns) and not from how it was written."""
+        """A hash of the rows' content in the given columns, independent of how it was written, as 16 hexadecimal digits."""
         import pandas as pd
 
         names = list(columns or self.schema.names)
@@ -220,7 +220,7 @@ class Table:
         return digest.hexdigest()
 
     def fragments(self) -> int:
-        """Number of files that make up the table."""
+        """The number of fragments (data files) of the table."""
         dataset = self._open()
         return 0 if dataset is None else len(dataset.get_fragments())
 
@@ -235,7 +235,7 @@ class Table:
 
 
 def quote(value: str) -> str:
-    """The value as an SQL string for a filter."""
+    """Quote a value as an SQL string for a filter."""
     return "'" + value.replace("'", "''") + "'"
 
 

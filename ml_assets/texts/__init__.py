@@ -1,1 +1,1 @@
-"""Positions, words and table cells of texts."""
+"""Helpers for texts: character positions, words, units of words, and cells of tables."""

@@ -1,14 +1,14 @@
-"""Cells of tables that people open in a spreadsheet: what it would calculate is made harmless, and comes back as it was."""
+"""Escapes and restores table cells that a spreadsheet would run as formulas."""
 
 import re
 
 FORMULA = re.compile(r"'*(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])")
-"""What a spreadsheet takes for a formula, or tears apart, however many apostrophes stand before it."""
+"""Matches texts that a spreadsheet takes for a formula or splits, with any number of apostrophes before them."""
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def harmless(text: str) -> str:
-    """The text with an apostrophe before it if a spreadsheet would calculate it; numbers stay as they are.
+    """Put an apostrophe before the text if a spreadsheet would run it as a formula; numbers stay unchanged.
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """
@@ -16,5 +16,5 @@ def harmless(text: str) -> str:
 
 
 def as_written(cell: str) -> str:
-    """What `harmless` made this cell of."""
+    """Restore the text that `harmless` escaped."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell, 1) else cell

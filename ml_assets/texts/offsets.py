@@ -1,4 +1,4 @@
-"""Positions in content as it was given, and in the item that was made of it, which lacks some of its characters."""
+"""Maps character positions between the content that was given and the item made of it, which lacks some characters."""
 
 import json
 import re
@@ -11,12 +11,12 @@ CARRIAGE_RETURN = re.compile(r"\r(?=\n)")
 
 @dataclass(frozen=True)
 class Offsets:
-    """Where each character of an item stood in the content that was given.
+    """A map from the positions of an item's characters to those in the given content, and back.
 
     Args:
-        runs: Pairs (first position in the item, how much farther on it stood in the given content), ascending in both. Each
-            holds up to the next one.
-        tail: How many characters were left out at the end.
+        runs: Pairs (first position in the item, number to add for the position in the given content), ascending in both. Each
+            applies up to the next one.
+        tail: Number of characters that were left out at the end.
     """
 
     runs: tuple[tuple[int, int], ...] = ((0, 0),)
@@ -24,22 +24,22 @@ class Offsets:
 
     @classmethod
     def of_text(cls, given: str) -> Self:
-        """Of a text whose item has no space at either end and `\\n` for `\\r\\n`."""
+        """Make the map for a text whose item is stripped of space at both ends and has `\\n` for `\\r\\n`."""
         first, last = len(given) - len(given.lstrip()), len(given.rstrip())
         lost = [match.start() for match in CARRIAGE_RETURN.finditer(given, first, last)]
         return cls(((0, first), *((at - first - i, first + i + 1) for i, at in enumerate(lost))), len(given) - last)
 
     @property
     def unchanged(self) -> bool:
-        """Whether all positions are the same in both."""
+        """Whether every position in the item is the same in the given content."""
         return self.tail == 0 and all(farther == 0 for _, farther in self.runs)
 
     def to_given(self, position: int) -> int:
-        """The position in the given content of the character at this position of the item."""
+        """Convert a position in the item to the position in the given content."""
         return position + self.runs[bisect_right(self.runs, position, key=lambda run: run[0]) - 1][1]
 
     def to_item(self, position: int) -> int:
-        """The position in the item of the first character that stood at this position of the given content or behind it."""
+        """Convert a position in the given content to that of the first character of the item at or after it."""
         run = bisect_right(self.runs, position, key=lambda run: run[0] + run[1]) - 1
         if run < 0:
             return 0
@@ -47,12 +47,12 @@ class Offsets:
         return min(position - self.runs[run][1], following)
 
     def to_json(self) -> str | None:
-        """Runs and tail as JSON; None if nothing moved."""
+        """Convert the map to JSON; None if all positions are unchanged."""
         return None if self.unchanged else json.dumps([self.runs, self.tail])
 
     @classmethod
     def from_json(cls, text: str | None) -> Self:
-        """What `to_json` made. Raises `ValueError` if it is anything else."""
+        """Restore a map from the result of `to_json`. Raises `ValueError` if it is anything else."""
         if text is None:
             return cls()
         runs, tail = json.loads(text)
@@ -60,4 +60,4 @@ class Offsets:
 
 
 UNMOVED = Offsets()
-"""Of an item whose characters all stand where they stood."""
+"""The map of an item whose positions are all unchanged."""

@@ -1,9 +1,9 @@
-"""Tables as Markdown, for the metadata of assets."""
+"""Markdown tables, for the metadata of assets."""
 
 from collections.abc import Iterable, Sequence
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The rows as a Markdown table, with the words of `head` over its columns."""
+    """Format rows as a Markdown table with the column headings `head`."""
     first, *others = [f"| {' | '.join(map(str, row))} |" for row in (head, *rows)]
     return "\n".join([first, f"|{'---|' * len(head)}", *others])

@@ -1,4 +1,4 @@
-"""Units of texts, as networks that mark spans read them: how word pieces join to words, and how words are spelt."""
+"""Splits texts into the units that span networks read: how word pieces form words, and the characters of words."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,36 +12,36 @@ from numpy.typing import NDArray
 from ml_assets.texts.words import borders_without_spaces
 
 UNIT_COLUMNS = 4
-"""Columns of a unit before its characters."""
+"""Number of columns of a unit, before those with its characters."""
 CONTINUED = -2
-"""Stands instead of a word piece's id where a further letter of the same piece stands as a unit of its own."""
+"""Value instead of a word piece's position for a further letter of the same piece that is a unit of its own."""
 SEEN = 14
-"""Characters that are read of a word, with one on each side: of a longer one the first and the last."""
+"""Number of characters that are read of a word, with one on each side; of a longer word the first and the last ones."""
 CODES = 1024
-"""Characters that are told apart, by the lowest bits of their code points."""
+"""Number of different codes of characters within a category, from the lowest bits of their code points."""
 KINDS = ("Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "P", "S", "Z", "C")
-"""Categories of characters that are told apart, from 1."""
+"""Unicode categories of characters that have different codes, numbered from 1."""
 
 
 def characters_of(text: str, start: int, end: int) -> str:
-    """The word and the character on each side, a space at the ends of the text; of a long one the first and the last."""
+    """The characters of a word with one more on each side (a space at the text's ends); of a long word the first and last."""
     around = f"{text[start - 1] if start else ' '}{text[start:end]}{text[end] if end < len(text) else ' '}"
     return around if len(around) <= SEEN else around[: SEEN // 2] + around[-SEEN // 2 :]
 
 
 @lru_cache(maxsize=1 << 16)
 def code(character: str) -> int:
-    """The character's category and the lowest bits of its code point, never 0."""
+    """The code of a character, from its category and the lowest bits of its code point; never 0."""
     category = unicodedata.category(character)
     kind = KINDS.index(category if category in KINDS else category[0]) + 1
     return kind * CODES + ord(character) % (CODES - 1) + 1
 
 
 def units_of(text: str, offsets: Sequence[tuple[int, int]], most: int) -> NDArray[np.int32]:
-    """`(u, 4) int32` of each unit: its word piece (position or `CONTINUED`), first character, last one + 1, begins a word.
+    """The units of a text as `(u, 4) int32`: word piece (position or `CONTINUED`), first character, end, begins a word.
 
-    A unit is a word piece. In scripts without spaces pieces that hold several letters, as those that the encoder does not know
-    do, are cut at each letter, so that spans may begin and end within them; there are `most` units at most.
+    A unit is a word piece. In scripts without spaces, pieces of several letters (those that the encoder does not know) are cut
+    at each letter, so that spans may begin and end within them. There are at most `most` units.
     """
     found: list[tuple[int, int, int]] = []
     for piece, (start, stop) in enumerate(offsets):
@@ -58,7 +58,7 @@ def units_of(text: str, offsets: Sequence[tuple[int, int]], most: int) -> NDArra
 
 
 def word_beginnings(text: str, offsets: Sequence[Sequence[int]]) -> list[bool]:
-    """Whether each unit begins a word: behind white space, beside punctuation, and between letters without case.
+    """Whether each unit begins a word: after white space, next to punctuation, and between letters without case.
 
     Letters without case (`Lo`) are those of scripts without spaces, but also hangul, Arabic and Devanagari letters, where spans
     often end before an ending: each of their pieces counts as a word. A further piece of the same letter begins none.
@@ -74,25 +74,28 @@ def word_beginnings(text: str, offsets: Sequence[Sequence[int]]) -> list[bool]:
 
 
 def with_marks(text: str, end: int) -> int:
-    """The end behind the combining marks that follow: tokenizers that drop accents leave them outside."""
+    """Move the end of a piece past the combining marks that follow, which tokenizers that drop accents leave out."""
     while end < len(text) and unicodedata.category(text[end])[0] == "M":
         end += 1
     return end
 
 
 def _apart(character: str) -> bool:
-    """Whether a word may begin or end beside the character: it is no letter with case, no digit and no combining mark."""
+    """Whether a word may begin or end next to the character: it is no letter with case, digit or combining mark."""
     category = unicodedata.category(character)
     return category == "Lo" or category[0] in "PSZC"
 
 
 def word_ends(pieces: NDArray[Any], words: NDArray[np.int64]) -> NDArray[Any]:
-    """`(w,)` where each word ends: the end of its last piece."""
+    """The end of each word, `(w,)`: that of its last unit; `words` are the positions of the units that begin one."""
     return np.maximum.reduceat(pieces[:, 2], words)
 
 
 def runs(labels: NDArray[np.int64], starts: NDArray[Any], ends: NDArray[Any]) -> list[tuple[int, int, int]]:
-    """Start, end and class of each run of words."""
+    """Join words to spans: start, end and class (from 0) of each.
+
+    The label of a word is 0 outside of spans, `2 * class + 1` at the beginning of one and `2 * class + 2` inside.
+    """
     found: list[tuple[int, int, int]] = []
     before = 0
     for label, start, end in zip(labels.tolist(), starts.tolist(), ends.tolist(), strict=True):

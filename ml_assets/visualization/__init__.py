@@ -1,1 +1,1 @@
-"""The visualization stage: the whole dataset to look at."""
+"""The visualization stage: an HTML report of the whole dataset, and the explorer that serves it."""

@@ -1,4 +1,4 @@
-"""`dataset_report`: the whole dataset to look at."""
+"""The asset of the visualization stage: `dataset_report`, an HTML page of the whole dataset."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from ml_assets.visualization import figures, report
 from ml_assets.visualization.settings import VisualizationSettings
 
 OPTIONAL = ("evaluation", "cross_predictions", "batch_predictions")
-"""Where the predictions come from; before the first model there are none."""
+"""Assets that the report's predictions come from; they do not exist before the first model."""
 
 
 def visualization_assets(
     project: str, settings: VisualizationSettings, modality: Modality, task: Task
 ) -> list[dg.AssetsDefinition]:
-    """The assets of the visualization stage."""
+    """Make the assets of the visualization stage of a project."""
 
     @stage_asset(
         project,
@@ -34,10 +34,10 @@ def visualization_assets(
         automation_condition=changed(optional=[key(project, noun) for noun in OPTIONAL]),
     )
     def dataset_report(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """The whole dataset as one HTML page: counts, every item, how it is labelled and by whom.
+        """The whole dataset as one HTML page: counts, and the items with their labels, labelers and predictions.
 
-        Made from `samples`, `label_tasks`, `annotations` and `labels`, and from what models say of them, as far as there are
-        some; for everybody who wants to see whether they are clean.
+        Made from `samples`, `label_tasks`, `annotations` and `labels`, and from the predictions of models, if there are any;
+        for everybody who wants to check the quality of the data.
         """
         store = workspace.store(project)
         _, tag = datasets.build(store.table("labels").read(), store.table("samples").read(["id", "split"]))

@@ -1,4 +1,4 @@
-"""What is known about every sample, side by side: where it comes from, its label, its task, its prediction."""
+"""Joins what the tables hold about each sample: its source, label, Label Studio task and prediction."""
 
 import json
 
@@ -12,16 +12,16 @@ from ml_assets.tasks import Task
 
 STATUSES = ("labelled", "conflict", "waiting", "unlabelled")
 CROSS_VALIDATION = "cross-validation"
-"""Stands for the model of a labelled training sample's prediction: models that never saw the sample."""
+"""Name in the column `model` for predictions by cross-validation, from models that did not learn from the sample."""
 
 
 def dataset_rows(store: ProjectStore, task: Task) -> pa.Table:
-    """One row per sample, its content left out.
+    """Make a table with one row per sample, without its content.
 
     Columns: `id`, `source`, `split`, `collected_at`; `status`, one of `STATUSES`; `value`, `annotators`, `agreement` of its
     label; `task_id`, `ls_project`, `reason`, `pushed_at` of its Label Studio task; `predicted`, `confidence`, `model` of its
     prediction (`predictions`); `expected`, its label in that model's classes, which may have merged or dropped some;
-    `differs`, true where `expected` and `predicted` are both known and unequal. Missing ones are null.
+    `differs`, true where `expected` and `predicted` are both known and unequal. Missing values are null.
     """
     samples = store.table("samples").read(["id", "source", "split", "collected_at"])
     labels = store.table("labels").read(["id", "value", "annotators", "agreement", "conflict"])
@@ -50,10 +50,10 @@ def dataset_rows(store: ProjectStore, task: Task) -> pa.Table:
 
 
 def predictions(store: ProjectStore) -> pa.Table:
-    """What models that did not learn from a sample say of it: `id`, `label`, `confidence`, `model`, `feature_set`.
+    """Predictions by models that did not learn from the sample: `id`, `label`, `confidence`, `model`, `feature_set`.
 
-    Of labelled test samples the model that serves, of labelled training samples cross-validation, of the others the newest
-    batch prediction. At most one row per sample.
+    For labelled test samples by the serving model, for labelled training samples by cross-validation, for the others the
+    newest batch prediction. At most one row per sample.
     """
     columns = ["id", "label", "confidence", "model", "feature_set"]
     model = _evaluated_model(store)
@@ -71,7 +71,7 @@ def predictions(store: ProjectStore) -> pa.Table:
 
 
 def _evaluated_model(store: ProjectStore) -> str:
-    """The model that serves, or else the one that may serve next, or else the newest; of those that were evaluated."""
+    """The evaluated model to show: the serving one, else the chosen candidate, else the newest; empty if there is none."""
     evaluated = store.table("evaluations").read(["model", "at"]).sort_by([("at", "descending"), ("model", "ascending")])
     known = evaluated["model"].to_pylist()
     live = serving_model(store)
@@ -81,7 +81,7 @@ def _evaluated_model(store: ProjectStore) -> str:
 
 
 def _expected(values: pa.ChunkedArray, sets: pa.ChunkedArray, store: ProjectStore, task: Task) -> pa.ChunkedArray:
-    """Each value as a model of that feature set would say it; as it stands where the feature set is unknown."""
+    """Map each label to the classes of the feature set in the same row; unchanged if the feature set is unknown."""
     recipes = store.table("feature_sets").read(["id", "recipe"])
     targets = {
         name: mapping
@@ -96,10 +96,10 @@ def _expected(values: pa.ChunkedArray, sets: pa.ChunkedArray, store: ProjectStor
 
 
 def first_to_show(rows: pa.Table, limit: int) -> pa.Table:
-    """At most `limit` of the rows, those first that a page should hold before all others.
+    """Select at most `limit` rows for the page, the most important ones first.
 
-    First what is predicted otherwise than it is labelled, the surest prediction first, up to half of the limit; then the
-    others as they are listed.
+    First samples whose prediction differs from their label, the most confident first, up to half of the limit; then the
+    others in the page's order.
     """
     differing = rows.filter(rows["differs"]).sort_by([("confidence", "descending"), ("id", "ascending")])
     differing = differing.slice(0, (limit + 1) // 2)
@@ -108,9 +108,9 @@ def first_to_show(rows: pa.Table, limit: int) -> pa.Table:
 
 
 def as_listed(rows: pa.Table) -> pa.Table:
-    """The rows in the order in which the page lists them.
+    """Sort the rows in the order in which the page lists them.
 
-    Labelled ones and conflicts first, then waiting ones, each the newest first.
+    Labelled samples and conflicts first, then waiting ones, then the others; within each, the newest first.
     """
     rank = pc.index_in(rows["status"], value_set=pa.array(["waiting", "unlabelled"]))
     ranked = rows.append_column("rank", pc.fill_null(rank, -1))
@@ -119,7 +119,7 @@ def as_listed(rows: pa.Table) -> pa.Table:
 
 
 def _aligned(table: pa.Table, ids: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """The table's rows in the order of `ids`, null where it has none."""
+    """Take the table's rows in the order of `ids`, with nulls for ids that it does not have."""
     found = pc.index_in(ids, value_set=table["id"].combine_chunks())
     return table.combine_chunks().take(found)
 

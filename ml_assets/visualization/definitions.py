@@ -1,4 +1,4 @@
-"""The visualization stage of a project."""
+"""Assembles the visualization stage of a project."""
 
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.stage import Stage
@@ -9,7 +9,7 @@ from ml_assets.visualization.settings import VisualizationSettings
 
 
 def definitions(project: str, settings: VisualizationSettings, modality: Modality, task: Task) -> Stage:
-    """The whole dataset to look at."""
+    """Make the visualization stage of a project: its asset `dataset_report` and the check of it."""
     return Stage(
         assets=visualization_assets(project, settings, modality, task),
         checks=visualization_checks(project),

@@ -1,4 +1,4 @@
-"""The explorer: serves the reports under `<home>/reports` to this machine, with a page that lists them by project."""
+"""The explorer: a web server for the reports under `<home>/reports`, with a page that lists them by project."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -52,7 +52,7 @@ STYLE = (
 
 
 def application(reports: Path) -> Starlette:
-    """The web application over a folder of reports: `<project>.html` or `<project>/*.html`."""
+    """Make the web application for a folder of reports, `<project>.html` or `<project>/*.html`."""
 
     names = {"127.0.0.1", "localhost", *(name.partition(":")[0] for name in given_hosts())}
 
@@ -99,7 +99,7 @@ def _index(reports: Path) -> str:
 
 
 def _item(project: str, pages: Mapping[Path, float]) -> str:
-    """A project's line: its name, which leads to its one report, or its reports by name; and when they were written."""
+    """Make a project's line of the list: a link to its one report, or links to several, and when they were written."""
     written = datetime.fromtimestamp(max(pages.values()), UTC)
     if [path.name for path in pages] == ["index.html"]:
         line = f'<a href="/{quote(project)}/">{escape(project)}</a>'
@@ -110,7 +110,7 @@ def _item(project: str, pages: Mapping[Path, float]) -> str:
 
 
 class _Headers:
-    """Adds the security headers to every answer, errors included."""
+    """ASGI middleware that adds the security headers to every response, including errors."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -125,7 +125,7 @@ class _Headers:
 
 
 def main() -> None:
-    """Serve until ended."""
+    """Serve the reports until SIGTERM."""
     keep_private()
     reports = home() / "reports"
     reports.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Charts of the dataset as PNG, for the metadata of assets."""
+"""Draws charts of the dataset as PNG, for the metadata of assets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -17,7 +17,7 @@ _SPLITS = ("train", "test", "validation")
 
 
 def charts_of(counts: Overview) -> dict[str, bytes]:
-    """The charts of a dataset as PNG, by what they show."""
+    """Draw the three charts of a dataset; returns each as PNG by its title."""
     return {
         "labels per class": class_counts(counts.classes),
         "samples per source": source_counts({source.name: source.samples for source in counts.sources}),
@@ -26,12 +26,12 @@ def charts_of(counts: Overview) -> dict[str, bytes]:
 
 
 def split_colours(splits: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
-    """The colour of each split: train, test and validation always have the same, others are grey."""
+    """The colour of each split: a fixed one for train, test and validation, grey for others."""
     return {name: PALETTE[_SPLITS.index(name)] if name in _SPLITS else REST for name in splits}
 
 
 def class_counts(classes: Mapping[str, Mapping[str, int]]) -> bytes:
-    """Bars of labelled samples per class, stacked by split, in the order given.
+    """Draw a bar chart (PNG) of the labelled samples per class, stacked by split, in the given order.
 
     Args:
         classes: Class → split → samples, as in `Overview.classes`.
@@ -44,17 +44,17 @@ def class_counts(classes: Mapping[str, Mapping[str, int]]) -> bytes:
 
 
 def source_counts(samples: Mapping[str, int]) -> bytes:
-    """Bars of samples per source, in the order given."""
+    """Draw a bar chart (PNG) of the samples per source, in the given order."""
     shown = _first(samples, samples.__getitem__)
     totals = {name: {"samples": sum(samples[s] for s in names)} for name, names in shown.items()}
     return _bars("Samples per source", totals, ["samples"], {"samples": PALETTE[0]})
 
 
 def labels_over_time(days: Mapping[date, Mapping[str, int]]) -> bytes:
-    """Annotations per day (the last 30 days that end with the newest), stacked by labeler, the busiest seven by name.
+    """Draw a bar chart (PNG) of the annotations per day, stacked by labeler, over the 30 days up to the newest.
 
     Args:
-        days: Day → labeler → annotations, as in `Overview.days`.
+        days: Day → labeler → annotations, as in `Overview.days`. The seven busiest labelers are shown by name.
     """
     totals = _summed(days.values())
     names = sorted(totals, key=lambda name: (-totals[name], name))
@@ -81,7 +81,7 @@ def labels_over_time(days: Mapping[date, Mapping[str, int]]) -> bytes:
 
 
 def _span(days: Iterable[date]) -> list[date]:
-    """Every day up to the newest: from the first one, but at least a week and at most `DAYS`."""
+    """List every day from the first to the newest, at least `FEWEST_DAYS` and at most `DAYS` up to the newest."""
     if not (found := sorted(days)):
         return []
     length = min(max((found[-1] - found[0]).days + 1, FEWEST_DAYS), DAYS)
@@ -120,7 +120,7 @@ def _whole_numbers(axis: Any) -> None:
 
 
 def _finished(figure: "Figure", axes: "Axes", series: int) -> bytes:
-    """The finished chart: a legend where there is more than one series, a word where there is nothing to draw."""
+    """Add a legend if there are several series, or a note if there is nothing to draw; return the chart as PNG."""
     if series > 1:
         legend_below(figure)
     if series == 0:
@@ -130,7 +130,7 @@ def _finished(figure: "Figure", axes: "Axes", series: int) -> bytes:
 
 
 def _first(names: Mapping[str, Any], size: Callable[[str], int]) -> dict[str, list[str]]:
-    """Each name with itself; beyond `MAX_BARS` the largest stay and the others become one."""
+    """Group the names for the bars: one name each; if there are more than `MAX_BARS`, the smallest are in one group."""
     if len(names) <= MAX_BARS:
         return {name: [name] for name in names}
     largest = set(sorted(names, key=lambda name: (-size(name), name))[: MAX_BARS - 1])
@@ -147,7 +147,7 @@ def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _short(name: str) -> str:
-    """The name on one line, at most 32 characters; none starts with an underscore, which hides a legend."""
+    """Shorten a name to one line of 32 characters, without a leading underscore, which would hide it in a legend."""
     line = " ".join(name.split()) or "(empty)"
     line = line if len(line) <= 32 else line[:31] + "…"
     return f"\u200b{line}" if line.startswith("_") else line

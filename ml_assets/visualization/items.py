@@ -1,4 +1,4 @@
-"""The single items of the page, column by column, so that thousands of them stay small as JSON."""
+"""Makes the items of the report's page, column by column, so that the JSON of thousands of them stays small."""
 
 import math
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ from ml_assets.visualization.dataset import STATUSES, as_listed
 from ml_assets.visualization.script import script_json
 
 KEPT = ("origin", "group", "columns", "split_by")
-"""Columns of a sample that the page tells as they are."""
+"""Columns of a sample that the page shows unchanged."""
 AT_ONCE = 256
-"""Samples whose content is in memory at once."""
+"""Number of samples whose content is in memory at once."""
 ITEM_BYTES, ANSWER_BYTES = 200, 200
-"""What an item, and each answer to it, takes on the page beside its content: its id, codes, times."""
+"""Estimated bytes of an item, and of each annotation of it, on the page besides its content: ids, codes, times."""
 PREDICTIONS = ("agrees", "differs", "no label", "not predicted")
-"""How a prediction and a label compare. An item predicted otherwise than it is labelled is where a wrong label hides."""
+"""How a prediction compares with the label; a label that differs may be wrong."""
 
 
 def items_of(
     rows: pa.Table, annotations: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int, size: int
 ) -> dict[str, Any]:
-    """The items of the first of these rows (`dataset_rows`), as many as there is room for, as JSON-able values.
+    """Convert the first rows of `dataset_rows`, as many as fit on the page, to values for JSON.
 
-    They stand in the order in which the page lists them (`as_listed`).
+    They are in the order in which the page lists them (`as_listed`).
 
     Args:
-        rows: The rows, those first that matter most.
+        rows: The rows, the most important first.
         annotations: Table `annotations`.
         store: The project's tables.
         modality: How an item is shown.
@@ -40,7 +40,7 @@ def items_of(
         size: How many bytes the items may take on the page.
 
     Returns:
-        `names`: for each coded column the names its codes stand for. `items`: one list per column, all of the same length;
+        `names`: for each coded column the names of its codes. `items`: one list per column, all of the same length;
         codes are -1 where there is no value. `annotations` holds per item a list of `[labeler, kind, value, created, updated,
         seconds, origin, deleted]`, oldest first; times are seconds since 1970.
     """
@@ -64,7 +64,7 @@ def items_of(
     coded = ("status", "value", "predicted", "split", "source", "model", "reason")
     return {
         # equal values have equal codes; people read words
-        "names": names | {"value": (said := [task.summary(v) for v in values]), "predicted": said, "class": classes},
+        "names": names | {"value": (summaries := [task.summary(v) for v in values]), "predicted": summaries, "class": classes},
         "items": {
             "id": rows["id"].to_pylist(),
             **{name: _codes(rows[name], names[name]) for name in coded},
@@ -85,7 +85,7 @@ def items_of(
 def _contents(
     rows: pa.Table, annotations: pa.Table, store: ProjectStore, modality: Modality, task: Task, limit: int, size: int
 ) -> dict[str, dict[str, Any]]:
-    """What is read from the samples themselves, by id: of the first rows, until they fill `size` bytes of the page.
+    """Read and render the samples of the first rows, until they fill `size` bytes of the page; returns them by id.
 
     `length` is the item's full length where it is not shown whole, else 0.
     """
@@ -94,7 +94,7 @@ def _contents(
     made: dict[str, dict[str, Any]] = {}
     for start in range(0, rows.num_rows, AT_ONCE):
         part = rows.slice(start, AT_ONCE)
-        # the label is drawn in; where there is none, what a model says
+        # the label is drawn onto the item or, if there is none, the prediction
         drawn = dict(zip(part["id"].to_pylist(), pc.coalesce(part["value"], part["predicted"]).to_pylist(), strict=True))
         for sample in store.table("samples").take(list(drawn), ["id", modality.column, *KEPT]).to_pylist():
             item, value = sample[modality.column], drawn[sample["id"]]
@@ -114,7 +114,7 @@ def _contents(
 
 
 def _prediction(rows: pa.Table) -> list[int]:
-    """Per row the position in `PREDICTIONS`."""
+    """The position in `PREDICTIONS` for each row."""
     missing, unknown = pc.is_null(rows["predicted"]), pc.is_null(rows["expected"])
     found = pc.case_when(pc.make_struct(missing, unknown, rows["differs"]), 3, 2, 1, 0)
     return [int(each) for each in found.to_pylist()]
@@ -140,7 +140,7 @@ def _annotations(ids: list[str], noted: pa.Table, names: dict[str, list[str]]) -
 
 
 def _names(first: Sequence[str], *columns: pa.ChunkedArray) -> list[str]:
-    """The distinct values of the columns: those in `first` in its order, then the others sorted."""
+    """The distinct values of the columns: first those in `first`, in its order, then the others, sorted."""
     others = {value for column in columns for value in pc.unique(column).to_pylist() if value is not None}
     return [*first, *sorted(others - set(first))]
 
@@ -155,5 +155,5 @@ def _seconds(column: pa.ChunkedArray) -> list[int | None]:
 
 
 def _numbers(column: pa.ChunkedArray, digits: int) -> list[float | None]:
-    """Rounded, and None for what JSON has no number for."""
+    """Round the values; missing and non-finite ones become None, as JSON has no numbers for them."""
     return [None if v is None or not math.isfinite(v) else round(v, digits) for v in column.to_pylist()]

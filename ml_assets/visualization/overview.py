@@ -1,4 +1,4 @@
-"""Counts over the whole dataset: per class, split and source, labelling progress, agreement, labelers, rejected records."""
+"""Computes counts over the whole dataset: classes, splits, sources, labelling progress, agreement, labelers, rejects."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ REJECTS_SHOWN = 200
 
 @dataclass(frozen=True)
 class SourceCounts:
-    """What came from one source: the samples it has now, and what its files said while they were read."""
+    """The counts of one source: its current samples, and the records received from its files (table `receipts`)."""
 
     name: str
     samples: int
@@ -30,12 +30,12 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class LabelerCounts:
-    """What one labeler did.
+    """The counts of one labeler.
 
     Args:
-        shared: Annotations of samples that somebody else annotated too.
-        agreement: Of the others' answers to those samples, the mean share that is the same; None without any.
-        median_seconds: Median time that one annotation took.
+        shared: Annotations of samples that others annotated too.
+        agreement: Mean share of the others' answers to those samples that are the same; None if there are none.
+        median_seconds: Median time of one annotation in seconds.
     """
 
     name: str
@@ -49,7 +49,7 @@ class LabelerCounts:
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """How the predictions of models that did not learn from a sample compare with its label."""
+    """How predictions compare with labels; each is by a model that did not learn from the sample."""
 
     models: list[str]
     predicted: int
@@ -59,18 +59,18 @@ class PredictionCounts:
 
 @dataclass(frozen=True)
 class Overview:
-    """The figures of a dataset.
+    """The counts and figures of a dataset.
 
     Args:
         statuses: Samples per status, in the order of `STATUSES`.
         splits: Samples per split, the largest first.
         classes: Labelled samples in which each class occurs, per class and split, the task's classes first, in its order.
-        sources: The largest first.
-        labelers: The busiest first. Annotations that were taken back do not count.
-        shared: Labelled samples that at least two labelers annotated; `agreement` is their mean, None without any.
-        days: Annotations per day (UTC) and labeler, the oldest day first, without labels that came published with the data.
+        sources: The counts of each source, the largest first.
+        labelers: The counts of each labeler, the busiest first. Deleted annotations do not count.
+        shared: Labelled samples that at least two labelers annotated; `agreement` is their mean, None if there are none.
+        days: Annotations per day (UTC) and labeler, the oldest day first, without labels that came with the data.
         reasons: Rejected records per reason, the commonest first.
-        rejects: The newest of them, at most `REJECTS_SHOWN`, as rows of the table `rejects`.
+        rejects: The newest rejected records, at most `REJECTS_SHOWN`, as rows of the table `rejects`.
     """
 
     samples: int
@@ -89,12 +89,12 @@ class Overview:
 
     @property
     def labelled_per_class(self) -> dict[str, int]:
-        """Labelled samples per class, in the order of `classes`."""
+        """The number of labelled samples per class, in the order of `classes`."""
         return {name: sum(splits.values()) for name, splits in self.classes.items()}
 
 
 def overview(rows: pa.Table, annotations: pa.Table, store: ProjectStore, task: Task) -> Overview:
-    """The figures of the dataset with these rows (`dataset_rows`) and annotations."""
+    """Compute the figures of a dataset from its rows (`dataset_rows`), its annotations, and the project's tables."""
     live = annotations.filter(pc.invert(pc.fill_null(annotations["deleted"], False)))
     shared = rows.filter(pc.greater_equal(rows["annotators"], 2))
     rejects = store.table("rejects").read()
@@ -117,7 +117,7 @@ def overview(rows: pa.Table, annotations: pa.Table, store: ProjectStore, task: T
 
 
 def _counts(table: pa.Table, column: str) -> dict[str, int]:
-    """How often each value occurs, the commonest first."""
+    """Count how often each value of a column occurs, the most frequent first."""
     counted = table.group_by(column).aggregate([([], "count_all")])
     counted = counted.sort_by([("count_all", "descending"), (column, "ascending")])
     return dict(zip(counted[column].to_pylist(), counted["count_all"].to_pylist(), strict=True))

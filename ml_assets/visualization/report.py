@@ -1,4 +1,4 @@
-"""The dataset report: one HTML page that holds its data, works from a file, and asks no server for anything."""
+"""The dataset report: one HTML page that contains all its data and needs no server."""
 
 import base64
 import hashlib
@@ -32,20 +32,20 @@ PREDICTED = {
     "cross_predictions": ["label", "confidence"],
     "batch_predictions": ["model", "label", "confidence"],
 }
-"""Tables of what models say of samples, with the columns that the page shows."""
+"""Tables of predictions, with the columns that the page shows."""
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything that the page shows.
+    """All data of the page.
 
     Args:
         dataset: Tag of the newest dataset, None before the first.
-        at: When it was collected.
+        at: The time that the page states.
         overview: Counts over all samples.
         content: The items on the page (`items_of`), as many as the settings have room for.
-        shown: How many they are.
-        max_characters: How much of each is shown.
+        shown: Number of items on the page.
+        max_characters: How much of each item is shown, in the modality's unit.
         urls: Base URLs of the servers, by service name.
     """
 
@@ -62,12 +62,12 @@ class ReportData:
 
 
 def addresses() -> dict[str, str]:
-    """Base URLs of the servers that the page links to, by service name; a database in the place of one is left out."""
+    """Base URLs of the servers that the page links to, by service name, without those that are no http(s) URLs."""
     return {name: address for name in PAGES if (address := home.url(name)).startswith("http")}
 
 
 def content_digest(store: ProjectStore) -> str:
-    """Digest of what the page shows of the tables."""
+    """A digest of the table contents that the page shows."""
     return (
         store.table("annotations").digest(["sample_id", "value", "labeler", "deleted"])
         + store.table("samples").digest(["id", "split"])
@@ -86,10 +86,10 @@ def collect(
     at: datetime,
     dataset: str | None = None,
 ) -> ReportData:
-    """What the tables say now.
+    """Read the current data for the page from the project's tables.
 
     Args:
-        urls: Base URLs that people's browsers reach, by service name; `label_studio` makes the links to tasks.
+        urls: Base URLs for browsers, by service name; that of `label_studio` is used for the links to tasks.
         at: The time that the page states.
         dataset: The dataset's tag; the newest if not given.
 
@@ -103,7 +103,7 @@ def collect(
             )
     rows = dataset_rows(store, task)
     annotations = store.table("annotations").read()
-    # everything stands inside the page, which has to load
+    # all items are inside the page, which must still load
     first = first_to_show(rows, settings.sample_limit)
     content = items_of(
         first, annotations, store, modality, task, settings.max_characters, round(settings.page_megabytes * 1_000_000)
@@ -123,7 +123,7 @@ def collect(
 
 
 def render(data: ReportData) -> str:
-    """The page as HTML. Its content security policy runs the page's own script, by its hash, and no other."""
+    """Render the page as HTML, with a content security policy that allows only the page's own script, by its hash."""
     import jinja2
     from markupsafe import Markup
 
@@ -149,7 +149,7 @@ def render(data: ReportData) -> str:
 
 
 def write(data: ReportData, folder: Path) -> Path:
-    """Render the page into `folder/index.html`, whole or not at all, and return its path."""
+    """Render the page and write it atomically to `folder/index.html`; return its path."""
     page = render(data).encode()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "index.html"
@@ -174,7 +174,7 @@ def _number(value: float) -> str:
 
 
 def _percent(part: float, whole: float = 1) -> str:
-    """A share as people read it; a share that is neither none nor all is never shown as 0 % or 100 %."""
+    """Format a share as a percentage; only exactly none and all are shown as 0 % and 100 %."""
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 0.1:
         return "< 0.1 %"

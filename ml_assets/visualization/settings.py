@@ -1,4 +1,4 @@
-"""Options of the stage, as they stand in the YAML under `visualization`."""
+"""The options of the visualization stage, under `visualization` in the YAML."""
 
 from pydantic import Field
 
@@ -12,9 +12,9 @@ class VisualizationSettings(Settings):
     """How much of each item is shown, in the modality's unit (text: characters). Search sees as much as is shown."""
 
     sample_limit: int = Field(default=20_000, ge=1)
-    """How many items the page holds at most: what is predicted otherwise than it is labelled first, then labelled ones. Counts
-    always cover the whole dataset."""
+    """How many items the page shows at most: first those whose prediction differs from their label, then labelled ones.
+    Counts always cover the whole dataset."""
 
     page_megabytes: float = Field(default=16, gt=0, le=1000)
-    """How large the items make the page at most, in megabytes. Pictures and sounds stand inside it, too; what has no room is
-    left out, as with `sample_limit`."""
+    """Most megabytes of the items on the page, which includes pictures and sounds; items that do not fit are left out, as
+    with `sample_limit`."""
