@@ -198,7 +198,7 @@ def write_new(folder: Path) -> Path:
     """Write a `defs.yaml` with every stage, to fill in, into the folder of a new project, atomically; return its path."""
     text = TEMPLATE.read_text(encoding="utf-8").replace("PROJECT", folder.name)
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / ".defs.yaml.part"
+    part = folder / f".defs.yaml.{os.getpid()}"
     part.write_text(text, encoding="utf-8")
     os.replace(part, folder / "defs.yaml")
     return folder / "defs.yaml"

@@ -42,5 +42,5 @@ def scaffold(name: str) -> Path:
     environment = {**os.environ, "VIRTUAL_ENV": str(dg.parents[1])}
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode or not path.is_file():
-        raise ScaffoldFailed(f"dg could not make the project: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+        raise ScaffoldFailed(f"dg could not make the project: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     return path

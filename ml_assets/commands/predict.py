@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from filelock import FileLock
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -15,6 +16,7 @@ from ml_assets.deployment import keys
 from ml_assets.errors import InvalidValue, MLAssetsError
 from ml_assets.network.listeners import refuse_stranger, watched
 from ml_assets.state.clock import now
+from ml_assets.state.files import write_whole
 from ml_assets.state.home import home, url
 
 TIMEOUT = 40.0
@@ -84,14 +86,11 @@ def key(project: str) -> str:
             raise EndpointError("ML_ASSETS_API_KEY is no key: copy the one that `ml-assets keys add` printed")
         return secret
     path = home() / "command_keys.json"
-    known = _known(path)
-    if project in known and keys.verify(known[project]):
-        return known[project]
-    known[project] = keys.add(project, keys.SCOPES, "ml-assets command", now())
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(known, file)
-    os.replace(part, path)
+    with FileLock(path.with_suffix(".lock")):  # of two first commands at once, both find the key that one of them makes
+        known = _known(path)
+        if project not in known or not keys.verify(known[project]):
+            known[project] = keys.add(project, keys.SCOPES, "ml-assets command", now())
+            write_whole(path, json.dumps(known).encode())
     return known[project]
 
 

@@ -12,7 +12,8 @@ def find(prediction_id: str) -> Trace:
 
     Projects with damaged tables are skipped; the error names them if no other project has the prediction.
     """
-    names = [name for name in settings.project_names() if name in projects()]
+    there = projects()
+    names = [name for name in settings.project_names() if name in there]
     unread: list[str] = []
     for name in names if is_text(prediction_id) else ():
         try:

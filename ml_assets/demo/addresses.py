@@ -7,7 +7,6 @@ tag are one span here, without the white space, comma or colon after it.
 
 import csv
 import json
-import os
 import random
 import re
 import tarfile
@@ -21,6 +20,7 @@ from xml.etree import ElementTree
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.package import downloaded, install_weights
+from ml_assets.demo.tables import write_csv
 from ml_assets.modalities import Text
 from ml_assets.state.digests import content_id
 from ml_assets.state.home import home
@@ -132,9 +132,4 @@ def read(name: str) -> list[Address]:
 
 
 def _write(name: str, rows: Sequence[Address]) -> None:
-    part = folder() / f".{name}.{os.getpid()}"
-    with part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("text", "label"))
-        writer.writerows((address.text, address.label) for address in rows)
-    os.replace(part, folder() / name)
+    write_csv(folder() / name, ("text", "label"), ((address.text, address.label) for address in rows))

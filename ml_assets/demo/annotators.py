@@ -1,7 +1,6 @@
 """Demo annotators: Label Studio users that stand in for people, openly, and answer with the published labels."""
 
 import json
-import os
 import random
 import secrets
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from ml_assets.labeling.accounts import ensure_annotator, programs_file
 from ml_assets.labeling.connect import connect
 from ml_assets.labeling.label_studio import Answer
 from ml_assets.labeling.queue import ls_project_of
+from ml_assets.state.files import write_whole
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 
@@ -22,11 +22,7 @@ def logins() -> dict[str, str]:
     """The password of each demo annotator by e-mail address, created at first use in a file that only the owner can read."""
     path = programs_file()
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({email: secrets.token_urlsafe(12) for email in EMAILS}, file)
-        os.replace(part, path)
+        write_whole(path, json.dumps({email: secrets.token_urlsafe(12) for email in EMAILS}).encode())
     found: dict[str, str] = json.loads(path.read_text())
     return found
 

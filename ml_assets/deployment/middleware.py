@@ -134,7 +134,7 @@ class RefusalPace:
         self,
         app: ASGIApp,
         per_second: float = 50.0,
-        burst: int = 100,
+        burst: int = 30,
         patience: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ):

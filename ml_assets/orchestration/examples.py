@@ -25,6 +25,7 @@ def in_use() -> list[str]:
     if set(NAMES) <= marked:
         return list(NAMES)
     try:
-        return [name for name in NAMES if name in marked | set(projects())]
+        used = marked | set(projects())
+        return [name for name in NAMES if name in used]
     except StoreUnavailable:  # rather one too many than one that runs and is not seen
         return list(NAMES)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -11,6 +10,7 @@ import psutil
 
 from ml_assets.services import processes
 from ml_assets.services.catalogue import Server
+from ml_assets.state.files import write_whole
 from ml_assets.state.home import home
 from ml_assets.state.processes import began, living
 
@@ -61,9 +61,7 @@ class State:
 
     def write(self) -> None:
         """Write the state file atomically."""
-        temporary = _path().with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(asdict(self), indent=1))
-        os.replace(temporary, _path())
+        write_whole(_path(), json.dumps(asdict(self), indent=1).encode())
 
     def restore(self) -> None:
         """Write the state file again if it is missing or damaged, because `status` needs it to find the servers."""

@@ -3,10 +3,10 @@
 import base64
 import json
 import math
-from datetime import UTC, datetime
 from typing import Any
 
 from ml_assets.errors import InvalidValue
+from ml_assets.state.clock import moment
 from ml_assets.store.records import Feedback, Prediction
 from ml_assets.texts.offsets import Offsets
 
@@ -29,7 +29,7 @@ def from_line(line: bytes) -> Prediction | Feedback | None:
     """Parse a line; None if it is neither a prediction nor feedback, or has values that a table cannot store."""
     try:
         value = json.loads(line)
-        known = {"id": _word(value["id"]), "at": _time(value["at"]), "label": _word(value["label"])}
+        known = {"id": _word(value["id"]), "at": moment(value["at"]), "label": _word(value["label"])}
         known["client"] = _text(value.get("client"))
         if value["kind"] == "feedback":
             return Feedback(**known, prediction_id=_word(value["prediction_id"]))
@@ -62,8 +62,3 @@ def _text(value: Any) -> str | None:
     if value is not None:
         value.encode("utf-8")  # half a surrogate pair, which JSON can hold and a table cannot, is a ValueError
     return None if value is None else str(value)
-
-
-def _time(value: str) -> datetime:
-    time = datetime.fromisoformat(value)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_assets.state.digests import content_id
+from ml_assets.state.files import write_whole
 from ml_assets.state.progress import note
 from ml_assets.training.provenance import code_version
 
@@ -132,9 +133,7 @@ def keep_whole_lines(file: Path) -> None:
     whole = next((n for n, line in enumerate(lines) if not _is_entry(line)), len(lines))
     if whole < len(lines):
         put_aside(file, f"line {whole + 1} of {len(lines)} is damaged, so studies go on from the {whole} before it")
-        part = file.with_suffix(".new")
-        part.write_bytes(b"".join(lines[:whole]))
-        os.replace(part, file)
+        write_whole(file, b"".join(lines[:whole]))
 
 
 def put_aside(file: Path, why: str) -> None:

@@ -1,7 +1,6 @@
 """A trained model as a folder: `model.json` says what it is, `model.safetensors` holds the weights. No pickle."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 
 from ml_assets.errors import MLAssetsError
 from ml_assets.modalities import MODALITIES, Encoder, Modality
+from ml_assets.state.files import write_whole
 from ml_assets.tasks import TASKS, Predicted, Task
 from ml_assets.training.architectures import ARCHITECTURES, Architecture
 from ml_assets.training.fit import predict
@@ -107,9 +107,7 @@ class TrainedModel:
 
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in self.network.state_dict().items()}, folder / "model.safetensors")
-        part = folder / "model.json.part"
-        part.write_text(json.dumps(self.description, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.replace(part, folder / "model.json")
+        write_whole(folder / "model.json", json.dumps(self.description, ensure_ascii=False, indent=1).encode())
 
     @classmethod
     def load(cls, folder: Path, seal: Seal | None = None) -> "TrainedModel":

@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +13,7 @@ from ml_assets.errors import InvalidValue
 from ml_assets.modalities import Modality
 from ml_assets.state import home
 from ml_assets.state.digests import content_id
+from ml_assets.state.files import write_whole
 from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 from ml_assets.visualization.dataset import dataset_rows, first_to_show
@@ -150,18 +149,8 @@ def render(data: ReportData) -> str:
 
 def write(data: ReportData, folder: Path) -> Path:
     """Render the page and write it atomically to `folder/index.html`; return its path."""
-    page = render(data).encode()
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "index.html"
-    beside = folder / f".index.html.{os.getpid()}-{threading.get_ident()}"
-    try:
-        with beside.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(path, render(data).encode())
     return path
 
 
