@@ -187,10 +187,7 @@ class Endpoint:
 
     async def labels(self, request: Request, key: Key) -> Response:
         """Take labels that exist already."""
-        entries = [
-            label.model_dump(exclude_none=True)
-            for label in (await read(request, schemas.LabelsRequest, self._aside(key))).labels
-        ]
+        entries = [intake.entry_of(label) for label in (await read(request, schemas.LabelsRequest, self._aside(key))).labels]
         intake.bind(entries, key, "labels")
         live = self.worker.live.get(key.project)
         predictor = live.predictor if live else None

@@ -7,6 +7,7 @@ from typing import Any
 from ml_assets.spool import inbox
 from ml_assets.spool.speakers import MONITORING
 from ml_assets.store import ProjectStore, quote
+from ml_assets.store.records import Pushed
 from ml_assets.store.schemas import rows
 
 
@@ -55,7 +56,7 @@ def _send(store: ProjectStore) -> None:
     for picked_at in sorted({row["picked_at"] for row in waiting}):
         group = [row for row in waiting if row["picked_at"] == picked_at]
         log = store.table("inference_log").take([row["id"] for row in group], ["id", "text", "media", "model", "confidence"])
-        lines = [
+        lines: list[Pushed] = [
             {
                 "content": row["text"] if row["media"] is None else base64.b64encode(row["media"]).decode(),
                 "columns": {"prediction_id": row["id"], "model": row["model"], "confidence": row["confidence"]},

@@ -29,7 +29,7 @@ METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OP
 KEEP_ALIVE_SECONDS = 5
 PIPELINED = 8
 """Most requests of one connection that may wait for the answer of the one before."""
-CONNECTIONS = min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
+CONNECTIONS = min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
 """Most open connections of one process; at most half of the files that it may open."""
 PER_ADDRESS = 256
 """Most connections of one client address that have not sent complete headers."""

@@ -21,6 +21,7 @@ from ml_assets.services.probe import problem
 from ml_assets.services.state import State, settings
 from ml_assets.state.home import home, port
 from ml_assets.state.private import make_private_home
+from ml_assets.state.processes import alive
 
 Progress = Callable[[str, str, float], None]
 """Called as (service, `waiting` | `starting` | `ready`, seconds since the beginning) whenever a server's state changes."""
@@ -94,7 +95,7 @@ def down() -> None:
     state = State.read()
     if state and (supervisor := state.supervisor()):
         # it ends its servers in good order; what it leaves behind is ended below
-        processes.end(lambda: [supervisor] if processes.alive(supervisor) else [], seconds=25)
+        processes.end(lambda: [supervisor] if alive(supervisor) else [], seconds=25)
     processes.end(processes.of_home)
 
 
@@ -120,7 +121,7 @@ def _is_ours(pid: int, service: str) -> bool:
         process = psutil.Process(pid)
     except (psutil.NoSuchProcess, ValueError):
         return False
-    return processes.alive(process) and processes.mark(service).items() <= processes.environment(process).items()
+    return alive(process) and processes.mark(service).items() <= processes.environment(process).items()
 
 
 def _refuse_taken_ports(own: list[Server]) -> None:

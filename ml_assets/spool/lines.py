@@ -29,7 +29,7 @@ def from_line(line: bytes) -> Prediction | Feedback | None:
     """Parse a line; None if it is neither a prediction nor feedback, or has values that a table cannot store."""
     try:
         value = json.loads(line)
-        known = {"id": _word(value["id"]), "at": moment(value["at"]), "label": _word(value["label"])}
+        known: dict[str, Any] = {"id": _word(value["id"]), "at": moment(value["at"]), "label": _word(value["label"])}
         known["client"] = _text(value.get("client"))
         if value["kind"] == "feedback":
             return Feedback(**known, prediction_id=_word(value["prediction_id"]))

@@ -19,6 +19,7 @@ from ml_assets.services.supervisor import ServiceError
 from ml_assets.services.watch import rotate
 from ml_assets.state import credentials
 from ml_assets.state.home import port
+from ml_assets.state.processes import alive
 
 LIGHT = {"explorer", "mlflow"}
 
@@ -76,7 +77,7 @@ def test_the_servers_live_through_the_death_of_one_and_end_after_the_death_of_th
         assert {process.pid for process in left} >= {pid_of("mlflow"), pid_of("explorer")}
         supervisor.down()
         assert processes.of_home() == []
-        assert not any(processes.alive(process) for process in left)
+        assert not any(alive(process) for process in left)
         assert [stranger.poll() for stranger in strangers] == [None, None]
     finally:
         for stranger in strangers:
@@ -101,15 +102,15 @@ def _use_mlflow(url: str) -> None:
 
 def test_the_endpoints_workers_do_not_outlive_it(home: Path) -> None:
     first = supervisor.up(only={"endpoint"})["endpoint"]
-    workers = [child for child in psutil.Process(first.pid).children(recursive=True) if processes.alive(child)]
+    workers = [child for child in psutil.Process(first.pid).children(recursive=True) if alive(child)]
     assert len(workers) >= 2
     os.kill(first.pid or 0, signal.SIGKILL)
     until(lambda: supervisor.status()["endpoint"].pid not in (first.pid, None))
-    assert not any(processes.alive(worker) for worker in workers)
+    assert not any(alive(worker) for worker in workers)
     until(lambda: supervisor.status()["endpoint"].ready)
     left = processes.of_home()
     supervisor.down()
-    assert not any(processes.alive(process) for process in left)
+    assert not any(alive(process) for process in left)
 
 
 def test_a_full_log_is_moved_aside_while_its_server_writes(tmp_path: Path) -> None:
@@ -128,9 +129,9 @@ def test_up_after_the_death_of_a_supervisor_ends_what_it_left(home: Path) -> Non
     supervisor.up(only={"explorer"})
     first = pid_of("explorer")
     os.kill(supervisor_pid(), signal.SIGKILL)
-    until(lambda: not psutil.pid_exists(supervisor_pid()) or not processes.alive(psutil.Process(supervisor_pid())))
+    until(lambda: not psutil.pid_exists(supervisor_pid()) or not alive(psutil.Process(supervisor_pid())))
     assert supervisor.up(only={"explorer"})["explorer"].pid != first
-    assert not psutil.pid_exists(first) or not processes.alive(psutil.Process(first))
+    assert not psutil.pid_exists(first) or not alive(psutil.Process(first))
 
 
 def test_up_with_another_port_moves_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ class TokenClassifierModule(nn.Module):  # type: ignore[misc]
             _cut(transformer, max(depths))
         self.transformer = transformer
         self.members = nn.ModuleList(
-            WordReader(width, outputs, spelling, recurrent, dropout, word_dropout) for _ in range(members * len(self.depths))
+            WordReader(width, outputs, spelling=spelling, recurrent=recurrent, dropout=dropout, word_dropout=word_dropout)
+            for _ in range(members * len(self.depths))
         )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
