@@ -1,4 +1,4 @@
-"""Who may ask what, how much may be sent, and how a refusal looks: `{"error": "<one sentence>", "detail": …}`."""
+"""Admission to the endpoint: authentication, limits, reading of bodies, and the error format `{"error": …, "detail": …}`."""
 
 import asyncio
 import logging
@@ -19,36 +19,36 @@ from ml_assets.deployment.keys import Key, KeyRing, UnreadableKeys
 logger = logging.getLogger("ml_assets.endpoint")
 
 MAX_BODY = 10_000_000
-"""Bytes of a request's body."""
+"""Maximum size of a request's body, in bytes."""
 BODY_SECONDS = 30.0
-"""In which it has to come."""
+"""Time limit for receiving a body, in seconds."""
 MAX_FILES = 256
-"""Files in one form."""
+"""Maximum number of files in one form."""
 MAX_REQUESTS = 1024
-"""Requests at once, in each worker; those of one project are fewer (`crowd`)."""
+"""Maximum number of concurrent requests per worker; `crowd` sets lower limits per project."""
 MAX_VALUES = 500_000
-"""Commas and brackets in a JSON body: reading millions of values takes seconds, in which nobody else is answered."""
+"""Maximum number of commas and brackets in a JSON body: parsing millions of values blocks all other requests for seconds."""
 
 GONE = 499
-"""Status of a request whose client hung up, as nginx counts them: no fault of the endpoint."""
+"""Status of a request whose client disconnected, as in nginx; not an error of the endpoint."""
 
 B = TypeVar("B", bound=BaseModel)
 
 
 class Refused(Exception):
-    """A request that is not answered with what it asked for."""
+    """Raised to refuse a request with this status, error sentence, details and headers."""
 
     def __init__(self, status: int, error: str, detail: Any = None, headers: dict[str, str] | None = None):
         super().__init__(error)
         self.status, self.error, self.detail, self.headers = status, error, detail, headers
 
     def response(self) -> JSONResponse:
-        """What the client gets."""
+        """The HTTP response for this error."""
         return JSONResponse({"error": self.error, "detail": self.detail}, self.status, headers=self.headers)
 
 
 def caller(request: Request, keys: KeyRing) -> Key:
-    """The key that the request carries. Raises `Refused` (401), the same whatever was asked for."""
+    """The valid key of the request. Raises `Refused`: 401, the same for all requests, or 503 if keys cannot be read."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     try:
         key = keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
@@ -62,7 +62,7 @@ def caller(request: Request, keys: KeyRing) -> Key:
 
 
 def may(key: Key, project: str, scope: str | None) -> None:
-    """Nothing if the key opens this project and may do this. Raises `Refused` (403); never says whether the project exists."""
+    """Raise `Refused` (403) unless the key opens this project and has the scope; never reveals whether a project exists."""
     if key.project != project:
         raise Refused(403, "this key does not open this project")
     if scope is not None and scope not in key.scopes:
@@ -70,7 +70,7 @@ def may(key: Key, project: str, scope: str | None) -> None:
 
 
 async def read(request: Request, shape: type[B]) -> B:
-    """The request's JSON body. Raises `Refused` (400, 413, 422); the details name places and problems, not values."""
+    """Parse the request's JSON body. Raises `Refused` (400, 413, 422); the details name places and problems, not values."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.body()
@@ -93,10 +93,10 @@ async def read(request: Request, shape: type[B]) -> B:
 
 
 async def files(request: Request) -> list[bytes]:
-    """The files of the request, where it is none of JSON: the parts of a form, or the body itself as one file.
+    """The files of a request that is not JSON: the parts of a form, or the body itself; an empty list for JSON.
 
-    A picture is sent as `curl -F files=@a.png` or as `curl -H "Content-Type: image/png" --data-binary @a.png` sends it.
-    Raises `Refused` (400, 413, 422).
+    A picture is sent as `curl -F files=@a.png` or as `curl -H "Content-Type: image/png" --data-binary @a.png` sends it. Raises
+    `Refused` (400, 413, 422).
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
@@ -117,13 +117,13 @@ async def files(request: Request) -> list[bytes]:
 
 
 class BodyLimit:
-    """ASGI middleware: refuses a body above `limit` bytes, by its announced length or as soon as so much has come."""
+    """ASGI middleware: refuses bodies above `limit` bytes, by their declared length or as soon as more arrived."""
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY):
         self.app, self.limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, counting."""
+        """Pass the request on, counting the bytes of its body."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -146,14 +146,14 @@ class BodyLimit:
 
 
 class CrowdLimit:
-    """ASGI middleware: refuses what comes while `limit` requests are under way."""
+    """ASGI middleware: refuses requests while `limit` others are in progress."""
 
     def __init__(self, app: ASGIApp, limit: int = MAX_REQUESTS):
         self.app, self.limit = app, limit
         self.under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, if there is room."""
+        """Pass the request on, or refuse it at the limit."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -169,17 +169,17 @@ class CrowdLimit:
 
 
 class Pace:
-    """ASGI middleware: requests without a valid key, of which anybody can send any number, come at most at a steady pace.
+    """ASGI middleware: limits the rate of requests without a valid key, which anybody can send in any number.
 
-    A burst passes at once. What comes faster waits, and beside it requests with a key are answered.
+    A burst passes at once. Requests above the rate wait, while requests with a key are answered.
 
     Args:
-        app: What is asked at that pace.
-        keys: Says which requests have a key.
-        per_second: The pace.
-        burst: Requests that may come at once.
-        patience: Seconds that a request waits at most; later ones are refused (429).
-        clock: Seconds that never go back.
+        app: The application behind it.
+        keys: Verifies keys.
+        per_second: The rate.
+        burst: Number of requests that may pass at once.
+        patience: Maximum waiting time in seconds; requests that would wait longer are refused (429).
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Pace:
         self._due = clock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, when its time has come."""
+        """Pass the request on, after waiting if it has no valid key."""
         if scope["type"] == "http" and not self._has_key(scope):
             now = self._clock()
             wait = max(self._due, now) - now - self.ahead
@@ -218,7 +218,7 @@ class Pace:
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Make every error of the app look the same, and keep what clients sent out of the logs."""
+    """Install error handlers that give all errors the same format, and keep what clients sent out of the logs."""
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
@@ -234,7 +234,7 @@ def answer_errors(app: FastAPI) -> None:
         return Refused(503, "the request cannot be stored at the moment", headers={"Retry-After": "10"}).response()
 
     async def gone(_: Request, error: Exception) -> JSONResponse:
-        return Refused(GONE, "the client hung up before the request was whole").response()  # nobody reads it; it is counted
+        return Refused(GONE, "the client hung up before the request was whole").response()  # only to be counted
 
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         return Refused(500, "the endpoint failed on this request").response()
@@ -249,7 +249,7 @@ def answer_errors(app: FastAPI) -> None:
 
 
 def _without_values(record: logging.LogRecord) -> bool:
-    """Replace a traceback, whose message may quote a sample, by the kind of error and the place."""
+    """Log filter that replaces a traceback, whose message may quote a sample, by the type and place of the error."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         trace = error.__traceback__
