@@ -1,4 +1,4 @@
-"""What becomes of one record: a sample with its label, or a reject with the reason."""
+"""Turns one record of a source into a sample with its label, or into a reject with the reason."""
 
 import json
 import math
@@ -18,19 +18,19 @@ EXCERPT = 200
 FILE_NAME = re.compile(r"[^\n]{1,400}\.[A-Za-z0-9]{2,5}")
 DEEP = "nested too deeply"
 LABEL = "#label"
-"""Ends the origin of a reject that is of a record's label alone."""
+"""Suffix of a reject's origin where only the label of a record was refused."""
 REASON = 500
-"""Characters of a reason: it may quote what is wrong, and that may be large."""
+"""Maximum length of a reason, in characters: a reason may quote content, which may be large."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Rows of the tables `samples`, `given_labels` and `rejects`.
+    """The rows of the tables `samples`, `given_labels` and `rejects` that one record becomes.
 
     Args:
         sample: None where the record is rejected.
         label: None where it has none, or an unknown one.
-        reject: Of the record, or of its label alone.
+        reject: The reject of the record, or only of its label; None if nothing was refused.
     """
 
     sample: Sample | None = None
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def judge(record: Record | BadRecord, source: str, settings: CollectionSettings, task: Task, at: datetime) -> Verdict:
-    """Decode and check the record. A good sample with an unknown class is kept, its label rejected."""
+    """Decode and check one record and return its rows; a good sample with an invalid label is kept without the label."""
     if isinstance(record, BadRecord):
         return Verdict(reject=reject(source, record.origin, record.reason, record.excerpt, at))
     source = record.source or source
@@ -81,9 +81,9 @@ def judge(record: Record | BadRecord, source: str, settings: CollectionSettings,
 
 
 def _label(record: Record, key: str, labeler: str, value: str, at: datetime) -> GivenLabel:
-    """A row of `given_labels`. Raises `InvalidLabel`.
+    """The row of `given_labels` for the label of a record. Raises `InvalidLabel`.
 
-    What a file says of a sample is its own, beside what other files say; of what is pushed each labeler has one answer.
+    Labels from files are kept per file; of labels that are pushed to the API each labeler has one per sample.
     """
     if record.refused:
         raise InvalidLabel(record.refused)
@@ -104,7 +104,7 @@ def _label(record: Record, key: str, labeler: str, value: str, at: datetime) -> 
 
 
 def _meant(content: str | bytes, modality: Modality) -> str:
-    """What to do about content that seems to be the name of a file."""
+    """A hint on what to do about content that seems to be the name of a file, or the empty string."""
     names_a_file = modality.has_files and isinstance(content, str) and FILE_NAME.fullmatch(content)
     return "; if the table's column holds paths of files, name it under `file_columns`" if names_a_file else ""
 
@@ -118,17 +118,17 @@ def _check_length(settings: CollectionSettings, item: str | bytes) -> None:
 
 
 def _columns(record: Record) -> str | None:
-    """What else is known of the record, as JSON; a number that is not there is NaN in many tables. Raises `Undecodable`."""
+    """The further columns of the record as JSON, with null for NaN; None if there are none. Raises `Undecodable`."""
     if not record.columns:
         return None
     try:
         return json.dumps(_known(record.columns), ensure_ascii=False, default=str, allow_nan=False)
-    except ValueError as error:  # infinity, or a whole number of thousands of digits
+    except ValueError as error:  # infinity, or an integer with thousands of digits
         raise Undecodable("a number in its columns that JSON cannot hold") from error
 
 
 def _known(value: Any) -> Any:
-    """The value with null for each number that is not there."""
+    """The value with every NaN in it replaced by None."""
     if isinstance(value, dict):
         return {name: _known(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -137,7 +137,7 @@ def _known(value: Any) -> Any:
 
 
 def reject(source: str, origin: str, reason: str, content: str | bytes, at: datetime) -> Reject:
-    """What was set aside, with the reason."""
+    """A row of `rejects`: the record that was refused, with the reason and an excerpt of its content."""
     reason = shown(reason)
     reason = reason if len(reason) <= REASON else reason[:REASON] + " …"
     return {"id": content_id(source, origin, reason), "source": source, "origin": origin, "reason": reason,
@@ -145,5 +145,5 @@ def reject(source: str, origin: str, reason: str, content: str | bytes, at: date
 
 
 def shown(text: str | bytes) -> str:
-    """The text as a table can hold it, whatever it is."""
+    """The text with whatever is not valid UTF-8 replaced, so that a table can hold it."""
     return (text.encode("utf-8", "replace") if isinstance(text, str) else text).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""`samples`: what was collected."""
+"""The Dagster asset of the collection stage: `samples`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ml_assets.tasks import Task
 
 
 def collection_assets(project: str, settings: CollectionSettings, task: Task) -> list[dg.AssetsDefinition]:
-    """The assets of the collection stage."""
+    """The Dagster assets of the collection stage."""
 
     @stage_asset(project, "collection", "samples", kinds=["lance"], settings=[settings, task])
     def samples(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:

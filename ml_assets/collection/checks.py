@@ -1,4 +1,4 @@
-"""What must hold of the samples before anything is made from them."""
+"""Dagster asset checks on the samples, which run before anything is made from them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from ml_assets.tasks import Task
 
 T = TypeVar("T")
 BATCH = 256
-"""Samples that are in memory at once."""
+"""Number of samples that are in memory at once."""
 
 
 def collection_checks(project: str, settings: CollectionSettings, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the collection stage, some of which block what follows."""
+    """The Dagster asset checks of the collection stage; some of them block the stages that follow."""
 
     @dg.asset_check(asset=key(project, "samples"), blocking=True)
     def clean(workspace: Workspace) -> dg.AssetCheckResult:
-        """Great Expectations: not empty, ids unique, every sample intact, a known split."""
+        """Great Expectations: at least one sample, unique ids, every sample intact, a known split."""
         table = workspace.store(project).table("samples")
         frame = table.read(["id", "split"]).to_pandas()
         intact = _of_each(table, settings.modality, lambda key, item: _intact(settings.modality, key, item))
@@ -46,7 +46,7 @@ def collection_checks(project: str, settings: CollectionSettings, task: Task) ->
 
     @dg.asset_check(asset=key(project, "samples"), blocking=True)
     def nothing_lost(workspace: Workspace) -> dg.AssetCheckResult:
-        """In every file that was read: received = accepted + duplicates + rejected."""
+        """For every file that was read: received = accepted + duplicates + rejected."""
         frame = workspace.store(project).table("receipts").read().to_pandas()
         frame["lost"] = frame["received"] - frame["accepted"] - frame["duplicates"] - frame["rejected"]
         wrong = failures(frame[["uri", "lost"]], [("ExpectColumnValuesToBeInSet", {"column": "lost", "value_set": [0]})])
@@ -55,7 +55,7 @@ def collection_checks(project: str, settings: CollectionSettings, task: Task) ->
 
     @dg.asset_check(asset=key(project, "samples"))
     def within_bounds(workspace: Workspace) -> dg.AssetCheckResult:
-        """Samples are as long as `min_length` and `max_length` ask; those that came in under wider bounds stay."""
+        """Every sample is as long as `min_length` and `max_length` demand; samples accepted under wider limits are kept."""
         (shortest, longest), modality = settings.bounds, settings.modality
         lengths = _of_each(workspace.store(project).table("samples"), modality, lambda _, item: modality.length(item))
         outside = sum(not shortest <= length <= longest for length in lengths.values())
@@ -78,7 +78,7 @@ def collection_checks(project: str, settings: CollectionSettings, task: Task) ->
 
     @dg.asset_check(asset=key(project, "samples"))
     def labels_agree(workspace: Workspace) -> dg.AssetCheckResult:
-        """No sample has contradicting labels in the sources. One that has is in conflict, and has no label."""
+        """No sample has contradicting labels in the sources; one that has them is in conflict and gets no label."""
         found = contradictions(workspace.store(project).table("given_labels").read(), task)
         said = f"{len(found)} samples have contradicting labels: {found[0]}" if found else "no sample has contradicting labels"
         severity = dg.AssetCheckSeverity.WARN
@@ -86,7 +86,7 @@ def collection_checks(project: str, settings: CollectionSettings, task: Task) ->
 
     @dg.asset_check(asset=key(project, "samples"), blocking=True)
     def labels_usable(workspace: Workspace) -> dg.AssetCheckResult:
-        """Of the labels that came with the samples few were refused. If all were, nothing is made of the samples until then."""
+        """Few of the labels that came with the samples were refused; if all were, the assets that follow are blocked."""
         store = workspace.store(project)
         refused = store.table("rejects").read(["reason"], f"ends_with(origin, '{LABEL}')")["reason"].to_pylist()
         taken = store.table("given_labels").count()
@@ -107,7 +107,7 @@ def collection_checks(project: str, settings: CollectionSettings, task: Task) ->
 
 
 def _of_each(table: Table, modality: Modality, found: Callable[[str, Any], T]) -> dict[str, T]:
-    """What is found for each sample, by id; of a few samples at a time, which may be large."""
+    """The result of `found` for each sample, by sample id; samples are read in batches, because they may be large."""
     return {
         key: found(key, item)
         for batch in table.batches(["id", modality.column], size=BATCH)
@@ -116,7 +116,7 @@ def _of_each(table: Table, modality: Modality, found: Callable[[str, Any], T]) -
 
 
 def _intact(modality: Modality, key: str, item: Any) -> bool:
-    """Whether the sample is what was accepted. Texts are decoded again; of pictures and sounds the hash says enough."""
+    """Whether a stored sample still is what was accepted: its hash is its id, and a text decodes to itself."""
     try:
         return (
             item is not None

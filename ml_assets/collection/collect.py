@@ -1,4 +1,4 @@
-"""Reads what is new in the sources: clean samples in, duplicates counted, bad records set aside with the reason.
+"""Reads new and changed files of the sources: stores samples, counts duplicates, sets bad records aside with the reason.
 
 Reading a file again, because it changed or because a crash came before its receipt, gives the same tables. A file that cannot
 be read has a receipt too: it is tried again when it has changed, and now and then because its disk or server may be back.
@@ -23,16 +23,17 @@ from ml_assets.tasks import Task
 
 MAX_BYTES = 64 * 1024 * 1024
 UNREADABLE = "unreadable-"
-"""Before the fingerprint in the receipt of a file that could not be read. Why stands in `rejects`, as of `<uri>#file`."""
+"""Prefix of the fingerprint in the receipt of a file that could not be read. The reason is in `rejects`, origin `<uri>#file`.
+"""
 AGAIN = timedelta(hours=1)
-"""After so long it is tried again although it has not changed: a disk or a server may be back."""
+"""Time after which an unreadable file is tried again although it has not changed: a disk or a server may be back."""
 COUNTS = ("received", "accepted", "duplicates", "rejected")
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What one pass over the sources did.
+    """The counts and problems of one pass over the sources.
 
     Args:
         received: Records read, which is `accepted + duplicates + rejected`.
@@ -48,14 +49,14 @@ class Collected:
 
 
 def all_sources(project: str, settings: CollectionSettings) -> list[Source]:
-    """The sources of the YAML and the project's inbox."""
+    """The sources of the project's YAML and its inbox."""
     return [*settings.sources, Upload(project=project)]
 
 
 def new_files(
     store: ProjectStore, settings: CollectionSettings, task: Task, at: datetime
 ) -> tuple[list[tuple[Source, SourceFile]], list[str]]:
-    """The files that must be read, and a sentence for each source or file that cannot be.
+    """The files that must be read, and a sentence for each source or file that cannot be read.
 
     A file is read when it is new or changed, and again when other options would make something else of it.
     """
@@ -84,7 +85,7 @@ def new_files(
 
 
 def collect(store: ProjectStore, settings: CollectionSettings, task: Task, at: datetime, progress: Progress) -> Collected:
-    """Read all that is new. A file that cannot be read is a problem in the result and does not stop the others."""
+    """Read all new and changed files; one that cannot be read is a problem in the result and does not stop the others."""
     found, problems = new_files(store, settings, task, at)
     known = store.table("receipts").ids()
     readings: list[_Reading] = []
@@ -107,7 +108,7 @@ def collect(store: ProjectStore, settings: CollectionSettings, task: Task, at: d
             if file.fingerprint.startswith(f"{fingerprint(file.uri)}-"):
                 reading.complete = True
                 continue
-            waiting = [(other, record) for other, record in waiting if other is not reading]  # the last one may be torn
+            waiting = [(other, record) for other, record in waiting if other is not reading]  # the last may be incomplete
             problems.append(f"source {source.name!r}: {file.uri} changed while it was read: the next run reads it again")
         except SourceError as error:
             reading.problem = str(error)
@@ -119,16 +120,16 @@ def collect(store: ProjectStore, settings: CollectionSettings, task: Task, at: d
 
 @dataclass
 class _Reading:
-    """A file that is being read.
+    """The state of one file while it is read.
 
     Args:
-        again: It was read before.
-        seen: Ids of the samples that it held so far.
-        rejects: Ids of its rejects.
-        labels: Of a file that is read again: ids of the labels that stand in it.
-        complete: It was read to its end.
-        problem: Why it could not be.
-        written: Its receipt is there.
+        again: Whether the file was read before.
+        seen: Ids of the samples that were found in the file so far.
+        rejects: Ids of the file's rejects.
+        labels: Ids of the labels in the file; filled only if the file was read before.
+        complete: Whether the file was read to its end.
+        problem: Why the file could not be read.
+        written: Whether its receipt is stored.
     """
 
     source: Source
@@ -144,16 +145,16 @@ class _Reading:
 
     @property
     def ended(self) -> bool:
-        """Nothing more is to come of it."""
+        """Whether the file was read to its end or cannot be read."""
         return self.complete or bool(self.problem)
 
     @property
     def ids(self) -> list[str]:
-        """Of its receipt, and of those that versions before wrote."""
+        """Id of the file's receipt, followed by the ids that earlier versions of the program gave to it."""
         return [content_id(self.source.name, uri) for uri in spellings(self.file.uri)]
 
     def holds(self, row: Sample, known: Sample) -> bool:
-        """Whether the sample, which it has too, was first seen in it."""
+        """Whether the stored sample `known`, which the file holds as `row`, has its origin in this file."""
         places = {known["origin"], known["origin"].rpartition("#")[0]}
         return row["source"] == known["source"] and not places.isdisjoint(spellings(self.file.uri))
 
@@ -167,7 +168,7 @@ def _write(
     at: datetime,
     progress: Progress,
 ) -> None:
-    """Write the records, and then the receipts of the files that were read to their end or cannot be."""
+    """Write the waiting records, then the receipts of the files that were read to their end or cannot be read."""
     good: list[tuple[_Reading, Sample]] = []
     labels: list[tuple[_Reading, GivenLabel, Record | BadRecord]] = []
     rejects: list[Reject] = []
@@ -225,7 +226,7 @@ def _write(
 def _keep_labels(
     store: ProjectStore, labels: list[tuple[_Reading, GivenLabel, Record | BadRecord]], at: datetime
 ) -> list[Reject]:
-    """Store the labels; the rejects of those that contradict another one of the same push."""
+    """Store the labels and return rejects for those that contradict another label of the same push."""
     _, contradicting = given.keep(store, [label for _, label, _ in labels])
     wrong, rejects = {id(label) for label in contradicting}, []
     for reading, label, record in labels:
@@ -239,7 +240,7 @@ def _keep_labels(
 
 
 def _forget_mended(store: ProjectStore, reading: _Reading) -> None:
-    """Delete the rejects of an earlier reading of the file that the newest one does not have."""
+    """Delete the rejects of earlier readings of the file that the newest reading does not have."""
     place = " OR ".join(f"origin = {quote(u)} OR starts_with(origin, {quote(u + '#')})" for u in spellings(reading.file.uri))
     gone = sorted(store.table("rejects").ids(f"source = {quote(reading.source.name)} AND ({place})") - reading.rejects)
     for start in range(0, len(gone), BATCH):
@@ -247,7 +248,7 @@ def _forget_mended(store: ProjectStore, reading: _Reading) -> None:
 
 
 def _merge(store: ProjectStore, good: list[tuple[_Reading, Sample]]) -> None:
-    """Insert what is new, and count for each file the records that are the first of their content.
+    """Insert new samples, and count accepted records and duplicates for each file.
 
     A sample that stands in two places keeps its first origin; where a source fixes its split as test, it is test.
     """

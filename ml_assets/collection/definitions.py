@@ -1,4 +1,4 @@
-"""The collection stage of a project."""
+"""Assembles the collection stage of a project for Dagster."""
 
 from ml_assets.collection.assets import collection_assets
 from ml_assets.collection.checks import collection_checks
@@ -12,7 +12,7 @@ from ml_assets.tasks import Task
 
 
 def definitions(project: str, settings: CollectionSettings, task: Task) -> Stage:
-    """From the project's sources and its inbox to samples."""
+    """The collection stage of a project: its assets, checks, sensors and probes."""
 
     def new_samples() -> str | None:
         found, _ = new_files(ProjectStore(project), settings, task, now())

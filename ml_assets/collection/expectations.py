@@ -1,4 +1,4 @@
-"""Great Expectations on tables: what must hold of a column, as data; what did not, as sentences."""
+"""Evaluates Great Expectations on a data frame and describes each failure in a sentence."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 
 def failures(frame: "pd.DataFrame", expectations: list[tuple[str, dict[str, Any]]]) -> list[str]:
-    """A sentence for each expectation (class name and arguments) that does not hold of the frame.
+    """A sentence for each expectation, given as class name and arguments, that the data frame does not meet.
 
     An expectation that cannot be evaluated at all is a failure too.
     """

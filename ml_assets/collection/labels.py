@@ -1,7 +1,7 @@
-"""Labels that came with the data or were pushed: what is kept of them in `given_labels`, and where they contradict each other.
+"""Stores labels that came with the data or were pushed in `given_labels`, and finds contradictions between them.
 
-A file says what it says: each value that it gives to a sample is a row, and a file that changed takes back what it said before.
-Of what is pushed each labeler has one answer, the newest in the order of arrival, wherever it stood.
+Each value that a file gives to a sample is a row; a file that changed loses the rows that it no longer holds. Of pushed labels
+each labeler has one per sample: the newest in the order of arrival.
 """
 
 from collections.abc import Collection, Iterable
@@ -22,7 +22,7 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A sample of which the sources say different things, so that it has no label.
+    """A sample to which the sources give different labels, so that it has no label.
 
     Args:
         said: Who says what, and where: (labeler, value, file).
@@ -32,16 +32,16 @@ class Contradiction:
     said: tuple[tuple[str, str, str], ...]
 
     def __str__(self) -> str:
-        """All that is said, in words."""
+        """The contradicting labels in words."""
         told = (f"{value[:60]!r} by {labeler!r}" + (f" in {file}" if file else "") for labeler, value, file in self.said[:4])
         return f"sample {self.sample_id} is {' and '.join(told)}"
 
 
 def keep(store: ProjectStore, given: Iterable[GivenLabel]) -> tuple[int, list[GivenLabel]]:
-    """Write rows of `given_labels`; how many changed, and the pushed ones that contradict another one of the same push.
+    """Store labels in `given_labels`; return how many rows changed, and the pushed labels that contradict each other.
 
-    Of those none is kept. A pushed label that came before the one that is stored changes nothing, in whatever order they are
-    read.
+    Labels of one labeler in one push that contradict each other are not stored. A pushed label that arrived before the stored
+    one changes nothing, in whatever order they are read.
     """
     from_files, pushed, contradicting = list[GivenLabel](), dict[str, list[GivenLabel]](), list[GivenLabel]()
     for row in given:
@@ -64,11 +64,11 @@ def keep(store: ProjectStore, given: Iterable[GivenLabel]) -> tuple[int, list[Gi
 
 
 def take_back(store: ProjectStore, file: Collection[str], said: Collection[str]) -> None:
-    """Delete what the file said of samples before, of which it says something else now.
+    """Delete the stored labels of a file that it no longer holds, where it now gives other labels to the same samples.
 
     Args:
-        file: Where it is, in all spellings.
-        said: Ids of the labels that stand in it now.
+        file: The file's URI, in all spellings.
+        said: Ids of the labels that are in the file now.
     """
     table = store.table("given_labels")
     stored = table.read(["id", "sample_id", "labeler"], f"file IN ({', '.join(map(quote, file))})").to_pylist()
@@ -76,13 +76,13 @@ def take_back(store: ProjectStore, file: Collection[str], said: Collection[str])
     gone = [row["id"] for row in stored if row["id"] not in said and (row["sample_id"], row["labeler"]) in now]
     for some in _in_parts(gone):
         table.delete(f"id IN ({some})")
-    # rows of earlier versions, which did not know where a label stood
+    # rows of earlier versions, which did not record the file of a label
     for some in _in_parts([content_id(sample, labeler) for sample, labeler in sorted(now)]):
         table.delete(f"file IS NULL AND arrival IS NULL AND id IN ({some})")
 
 
 def contradictions(given: pa.Table, task: Task) -> list[Contradiction]:
-    """The samples of which the sources say different things: one labeler himself, or several without a joint answer."""
+    """The samples with contradicting labels: by one labeler, or by several whose labels have no consensus."""
     came = given.filter(pc.is_null(given["arrival"]))
     counted = came.group_by("sample_id").aggregate([("value", "count_distinct")])
     doubtful = counted.filter(pc.greater(counted["value_count_distinct"], 1))["sample_id"].combine_chunks()

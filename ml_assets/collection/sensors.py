@@ -1,4 +1,4 @@
-"""Sees new files in the sources and new records in the inbox."""
+"""The Dagster sensor that sees new files in the sources and new records in the inbox."""
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ CHAIN = ["samples", "embeddings", "label_tasks", "annotations", "labels", "datas
 
 
 def collection_sensors(project: str, settings: CollectionSettings, task: Task) -> list[dg.SensorDefinition]:
-    """One sensor: a run for each new set of files."""
+    """The sensors of the collection stage: one, which requests a run for each new set of files."""
 
     @dg.sensor(
         name=f"{project}_new_files",
@@ -24,8 +24,8 @@ def collection_sensors(project: str, settings: CollectionSettings, task: Task) -
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def new_files_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Compares the listing of every source with what was read before."""
-        # here, because every project has this sensor: a run of a dead process would keep the queue from starting others
+        """Request a run if a source has new or changed files."""
+        # done in this sensor because every project has it: runs of dead processes would block the run queue
         fail_runs_of_dead_processes(context.instance, project)
         found, problems = new_files(ProjectStore(project), settings, task, now())
         if not found:

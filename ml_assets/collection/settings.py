@@ -24,15 +24,15 @@ class CollectionSettings(Settings):
     max_length: float | None = Field(None, gt=0)
     """Longer samples are set aside: by default above 100,000 characters, 20,000 pixels or 3,600 seconds."""
     test_share: float = Field(0.2, ge=0, lt=1)
-    """Share of samples that the hash puts into the test split, where the source does not fix it."""
+    """Share of samples that their hash puts into the test split, where the source does not fix the split."""
     refused_labels: float = Field(0.05, ge=0, lt=1)
-    """Share of the labels that come with the data above which a check warns that they were refused."""
+    """Share of refused labels, among those that came with the data, above which a check warns."""
     poll_seconds: int = Field(30, ge=5)
-    """How often the sources are looked at for something new."""
+    """Interval in which the sources are checked for new files, in seconds."""
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The shortest and the longest sample that is accepted, in the modality's unit."""
+        """Minimum and maximum length of an accepted sample, in the modality's unit."""
         shortest, longest = self.modality.bounds
         return (
             shortest if self.min_length is None else self.min_length,

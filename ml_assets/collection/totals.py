@@ -1,4 +1,4 @@
-"""What is there after a pass over the sources: which content, how much of it, or why there is nothing."""
+"""Summarizes the samples after a pass over the sources: digest, counts, or the reason why there are none."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ CONTENT = ["id", "split", "group", "columns"]
 
 
 def content_digest(store: ProjectStore) -> str:
-    """Digest of the samples and of the labels that came with them, whose changes what is made from them must see."""
+    """Digest of the samples and the labels that came with them; when it changes, what was made from them is outdated."""
     return store.table("samples").digest(CONTENT) + store.table("given_labels").digest(["sample_id", "labeler", "value"])
 
 
 def require_samples(store: ProjectStore, settings: CollectionSettings, problems: Sequence[str]) -> None:
-    """Raise `Missing` with the first reason if there is no sample at all.
+    """Raise `Missing` with the first reason if there are no samples at all.
 
     Args:
         store: The project's tables.
-        settings: Of the stage.
-        problems: What this pass could not read.
+        settings: Options of the collection stage.
+        problems: Sentences about what this pass could not read.
     """
     if store.table("samples").count():
         return
@@ -32,7 +32,7 @@ def require_samples(store: ProjectStore, settings: CollectionSettings, problems:
 
 
 def totals(store: ProjectStore, done: Collected) -> dict[str, int]:
-    """Counts of the tables, and of what this pass did (`…_now`)."""
+    """Counts of the stored samples and rejects, and of what this pass did (`…_now`)."""
     samples = store.table("samples")
     return {
         "samples": samples.count(),

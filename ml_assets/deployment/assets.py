@@ -1,4 +1,4 @@
-"""`bento`, `deployment` and `batch_predictions`: the model packaged, put into production, and used in bulk."""
+"""The Dagster assets of the deployment stage: `bento`, `deployment` and `batch_predictions`."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ from ml_assets.training.tracking import Tracker
 
 LEDGER = ["id", "model", "state", "requested", "reason"]
 SHOWN = 20
-"""Deployments that are shown, the newest ones."""
+"""Number of deployments that are shown, the newest ones."""
 
 
 def deployment_assets(project: str, settings: DeploymentSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
-    """The assets of the deployment stage."""
+    """The Dagster assets of the deployment stage."""
 
     @stage_asset(project, "deployment", "bento", deps=["model", "evaluation"], kinds=["bentoml"], settings=[settings])
     def bento(workspace: Workspace) -> dg.MaterializeResult[Any]:
@@ -45,7 +45,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
 
     @stage_asset(project, "deployment", "deployment", deps=["bento"], kinds=["bentoml"])
     def deployment(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """What serves. Every worker of the endpoint loads the new model beside the old one, checks it, then all swap.
+        """The model in production: each worker of the endpoint loads the new one beside the old one, checks it, then all swap.
 
         Made from `bento`; if a worker cannot load it, the old model goes on serving and this fails with the reason.
         """
@@ -73,7 +73,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
         settings=[settings.batch],
     )
     def batch_predictions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """What the serving model says of every sample that has no label yet, or of the table that the YAML names.
+        """The serving model's predictions for every sample that has no label yet, or for the table that the YAML names.
 
         Made from `deployment` and `samples`; annotators see these as suggestions, and the report shows them.
         """
@@ -94,7 +94,7 @@ def deployment_assets(project: str, settings: DeploymentSettings, modality: Moda
 
 
 def deployment_jobs(project: str) -> list[Any]:
-    """The job `deploy_<project>`: one click puts the newest model into production, if its evaluation lets it."""
+    """The Dagster job `deploy_<project>`, which puts the newest model into production if its evaluation passed."""
     gate = dg.AssetSelection.checks(dg.AssetCheckKey(key(project, "evaluation"), "good_enough"))
     job = dg.define_asset_job(
         f"deploy_{project}",

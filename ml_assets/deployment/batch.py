@@ -1,4 +1,4 @@
-"""Prediction in bulk: the project's samples that have no label yet, or the rows of a table."""
+"""Predicts in bulk: the project's unlabelled samples, or the rows of a table."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -32,22 +32,22 @@ from ml_assets.training.data import inputs_of
 from ml_assets.training.trained_model import TrainedModel
 
 SIZE = 1024
-"""Samples per batch."""
+"""Number of samples per batch."""
 ADDED = pa.schema(zip(PREDICTED, [pa.string(), pa.float64(), pa.string(), pa.string(), pa.string()], strict=True))
-"""What stands beside each row of a predicted table. `problem` says why a row has no prediction."""
+"""Columns that are added to each row of a predicted table; `problem` says why a row has no prediction."""
 
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Batched:
-    """What a prediction in bulk did.
+    """The counts of a bulk prediction.
 
     Args:
         predicted: Samples that have a prediction by this model now.
-        changed: How many of them are new or differ from before.
-        skipped: Rows of the table that hold no sample.
-        labels: How often each class was predicted.
+        changed: Number of these that are new or differ from before.
+        skipped: Rows of the table that hold no valid sample.
+        labels: Number of predictions of each class.
         output: The file that was written.
     """
 
@@ -60,7 +60,7 @@ class Batched:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """The content of a row: the item and where it stood in the row's own, or the problem why there is none."""
+    """The decoded content of a row with its offsets, or the problem why there is none."""
 
     item: Any = None
     offsets: Offsets = UNMOVED
@@ -68,7 +68,7 @@ class _Decoded:
 
 
 def live_model(store: ProjectStore) -> TrainedModel:
-    """The model that serves, from its Bento. Raises `Missing` if nothing serves, `Tampered` if it is not as it was made."""
+    """Load the model that serves from its Bento. Raises `Missing` if none serves, `Tampered` if its files were changed."""
     live = serving(store)
     if live is None:
         raise Missing("nothing serves yet: run the asset deployment")
@@ -78,7 +78,7 @@ def live_model(store: ProjectStore) -> TrainedModel:
 def predict(
     store: ProjectStore, model: TrainedModel, settings: BatchSettings, at: datetime, progress: Progress = lambda _: None
 ) -> Batched:
-    """Predict what the settings say: a table, or the project's unlabelled samples."""
+    """Predict what the settings name: a table, or the project's unlabelled samples."""
     if settings.input is None:
         return predict_unlabelled(store, model, at, progress)
     output = expand(settings.output) if settings.output else None
@@ -86,7 +86,7 @@ def predict(
 
 
 def predict_unlabelled(store: ProjectStore, model: TrainedModel, at: datetime, progress: Progress = lambda _: None) -> Batched:
-    """Predict the samples without a label, from their stored embeddings where there are some; rows of `batch_predictions`.
+    """Predict the samples without a label, from stored embeddings if available, and store rows of `batch_predictions`.
 
     Rows of samples that have a label by now are deleted.
     """
@@ -123,7 +123,7 @@ def predict_table(
         content: The column that holds the content, or those that hold the parts of mixed samples.
         output: File for the rows with the columns `ADDED`, written whole or not at all.
         at: The time of the predictions.
-        progress: Told how many rows are done.
+        progress: Called with the number of rows that are done.
     """
     table, reader = store.table("batch_predictions"), _rows(path, content)
     counts, changed, skipped, done = dict.fromkeys(model.classes, 0), 0, 0, 0
@@ -145,7 +145,7 @@ def predict_table(
 def _keep(
     table: Table, ids: Sequence[str], predicted: Predicted, model: TrainedModel, at: datetime, counts: dict[str, int]
 ) -> int:
-    """Upsert the predictions; return how many are new or differ."""
+    """Store the predictions; return how many are new or changed."""
     values = []
     for key, label, confidence, scores in zip(ids, predicted.labels, predicted.confidence, predicted.scores, strict=True):
         for name in model.task.classes_in(label):
@@ -160,9 +160,9 @@ def _scores(model: TrainedModel, scores: NDArray[np.float32]) -> str:
 
 
 def _rows(path: str, content: str | tuple[str, ...]) -> Iterator[dict[str, Any] | BadRecord]:
-    """The table's rows with all their columns."""
+    """Yield the table's rows with all their columns."""
     ending, needed = format_of(path), list(columns_of(content))
-    if ending == "parquet":  # of which only the columns that are named are read
+    if ending == "parquet":  # only named columns of Parquet files are read, so name all
         import pyarrow.parquet as pq
 
         with opened(path) as file:
@@ -172,7 +172,7 @@ def _rows(path: str, content: str | tuple[str, ...]) -> Iterator[dict[str, Any] 
 
 
 def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str | tuple[str, ...]) -> _Decoded:
-    """The decoded content of a row, or why there is none."""
+    """Decode the content of a row."""
     if isinstance(row, BadRecord):
         return _Decoded(problem=row.reason)
     value = content_of(row, content)
@@ -188,7 +188,7 @@ def _decode(model: TrainedModel, row: dict[str, Any] | BadRecord, content: str |
 def _answered(
     model: TrainedModel, batch: Sequence[dict[str, Any] | BadRecord], decoded: Sequence[_Decoded], predicted: Predicted
 ) -> list[dict[str, Any]]:
-    """The rows with the columns `ADDED`; positions are those of the rows' own content."""
+    """The rows with the columns `ADDED`; positions in predictions refer to the rows' own content."""
     answers = zip(predicted.labels, predicted.confidence, predicted.scores, strict=True)
     answered = []
     for row, one in zip(batch, decoded, strict=True):

@@ -1,4 +1,4 @@
-"""Micro-batching: requests that come while the model is busy share its next run. An idle model never waits for company."""
+"""Micro-batching: requests that arrive while the model is busy share its next run; an idle model runs at once."""
 
 import asyncio
 import time
@@ -10,22 +10,22 @@ from typing import Generic, TypeVar
 
 from ml_assets.errors import MLAssetsError
 
-T = TypeVar("T")  # an item
-R = TypeVar("R")  # what the model says of one item
-C = TypeVar("C", bound=Hashable)  # who asks: what the caller wants to know again of a request
-A = TypeVar("A")  # the answer to a request
+T = TypeVar("T")  # type of an item
+R = TypeVar("R")  # type of the model's result for one item
+C = TypeVar("C", bound=Hashable)  # type of a request's context, which identifies the client
+A = TypeVar("A")  # type of the answer to a request
 
 
 SHORT_RUN = 0.05
-"""Seconds that a run should take while several clients or projects need the model's thread."""
+"""Target duration of a run in seconds while several clients or projects need the model's thread."""
 
 
 class Busy(MLAssetsError, RuntimeError):
-    """Too much is waiting already."""
+    """Raised when too many items are waiting already."""
 
 
 class TooSlow(MLAssetsError, RuntimeError):
-    """The answer did not come in time."""
+    """Raised when a request is not answered within its time limit."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Share(Generic[T, R, C, A]):
 
 
 class Batcher(Generic[T, R, C, A]):
-    """Puts the items of many requests into few runs of the model.
+    """Combines the items of many requests into few runs of the model.
 
     A run holds at most `max_items`, shared fairly between those who ask and between the requests of each, so that a small
     request does not wait for all of a large one, nor for all that another client sends. If a run fails, each request in it is
@@ -64,7 +64,7 @@ class Batcher(Generic[T, R, C, A]):
     Args:
         run: The model: `n` items in, `n` results out.
         settle: Called once per run with the requests that it finished; returns their answers. Both run in `executor`.
-        executor: Where they run; one thread, which batchers may share.
+        executor: Runs both; one thread, which batchers may share.
         max_items: Items per run.
         max_waiting: Items that may wait; more raise `Busy`.
         seconds: Time limit of a request, waiting included; later ones raise `TooSlow`.
@@ -85,8 +85,8 @@ class Batcher(Generic[T, R, C, A]):
     ):
         self._run, self._settle, self._executor = run, settle, executor
         self._weigh, self._hurried = weigh, hurried
-        self._pace = 0.0  # seconds that an ordinary item took lately
-        self._turns: dict[C, int] = {}  # of those who wait: the run in which they were last served
+        self._pace = 0.0  # recent average seconds per ordinary item
+        self._turns: dict[C, int] = {}  # of waiting clients: number of the run that last served them
         self._runs = 0
         self.max_items, self.max_waiting, self.seconds = max_items, max_waiting, seconds
         self._queue: deque[_Request[T, R, C, A]] = deque()
@@ -94,11 +94,11 @@ class Batcher(Generic[T, R, C, A]):
 
     @property
     def waiting(self) -> int:
-        """Items that no run has taken yet."""
+        """Number of items that no run has taken yet."""
         return sum(len(r.items) - r.taken for r in self._queue if not r.answer.done())
 
     async def submit(self, items: Sequence[T], context: C) -> A:
-        """The answer for these items (at least one). Raises `Busy`, `TooSlow`, or what the model raised for them."""
+        """Wait for the answer for these items (at least one). Raises `Busy`, `TooSlow`, or what the model raised for them."""
         if self.waiting + len(items) > self.max_waiting:
             raise Busy(f"{self.waiting} samples are waiting already")
         request: _Request[T, R, C, A] = _Request(items, context, asyncio.get_running_loop().create_future())
@@ -122,8 +122,8 @@ class Batcher(Generic[T, R, C, A]):
                     share.request.answer.set_exception(error)
 
     def _next_run(self) -> list[_Share[T, R, C, A]]:
-        """Up to `max_items` items: one in turn of each who asks, the last served last; of each, one of each request."""
-        waiting = [r for r in self._queue if not r.answer.done()]  # the others timed out, failed or hung up
+        """Choose the items of the next run, up to `max_items`: in turn from each client and from each of its requests."""
+        waiting = [r for r in self._queue if not r.answer.done()]  # all other requests timed out, failed or were cancelled
         lines: dict[C, deque[_Request[T, R, C, A]]] = {}
         for request in waiting:
             lines.setdefault(request.context, deque()).append(request)
@@ -154,13 +154,13 @@ class Batcher(Generic[T, R, C, A]):
         return shares
 
     def _room(self, clients: int) -> float:
-        """For how many ordinary items the next run has room, if so many clients wait for it."""
+        """Capacity of the next run in ordinary items, given the number of clients that wait."""
         if not self._pace or (clients <= 1 and not self._hurried()):
             return self.max_items
         return min(self.max_items, max(1.0, SHORT_RUN / self._pace))
 
     async def _attempt(self, shares: Sequence[_Share[T, R, C, A]]) -> BaseException | None:
-        """Run the model over the shares and answer the requests that are complete; the exception if it failed."""
+        """Run the model on the shares and answer the completed requests; return the exception if it failed, else None."""
         [outcome] = await asyncio.gather(
             asyncio.get_running_loop().run_in_executor(self._executor, self._in_thread, shares), return_exceptions=True
         )
@@ -184,6 +184,6 @@ class Batcher(Generic[T, R, C, A]):
             complete.append((share.request, done))
         finished = [(request, done) for request, done in complete if len(done) == len(request.items)]
         answers = self._settle([Finished(r.items, done, r.context) for r, done in finished]) if finished else []
-        for request, done in complete:  # only now: a failure above leaves every request as it was
+        for request, done in complete:  # at the end, so that an error above leaves all requests unchanged
             request.results = done
         return [(request, answer) for (request, _), answer in zip(finished, answers, strict=True)]

@@ -1,4 +1,4 @@
-"""Packages a model as a Bento: the service, the model, the part of this package that they need, and a list of components."""
+"""Packages a model as a Bento: service, model, the modules of this package that they need, and a list of components."""
 
 import ast
 import json
@@ -31,11 +31,11 @@ REQUIREMENTS = (
     "python-multipart", "safetensors", "scikit-learn", "sentence-transformers", "soundfile", "soxr", "tokenizers", "torch",
     "transformers",
 )  # fmt: skip
-"""What the packaged code imports. They are pinned to what is installed here, which is what was tested."""
+"""Packages that the packaged code imports, pinned to the versions installed here, which are the tested ones."""
 
 
 class BuildFailed(MLAssetsError, RuntimeError):
-    """BentoML could not build it; the message is its last line."""
+    """Raised when BentoML could not build the Bento; the message is its last line."""
 
 
 class Built(NamedTuple):
@@ -44,7 +44,7 @@ class Built(NamedTuple):
     Args:
         tag: `<project>:<version>-<digest>`.
         path: Its folder.
-        bytes: Size of all its files.
+        bytes: Total size of its files.
         files: SHA-256 of each file of the model's folder inside.
     """
 
@@ -61,13 +61,13 @@ def build(
     settings: DeploymentSettings | None = None,
     task: Task | None = None,
 ) -> Built:
-    """Build a Bento with BentoML, or return the one that exists: the same model, settings and code give the same tag.
+    """Build a Bento with BentoML, or return the existing one: the same model, settings and code give the same tag.
 
     Args:
-        model_folder: `model.json` and `model.safetensors`.
-        project: Its project.
+        model_folder: Folder with `model.json` and `model.safetensors`.
+        project: Name of the project.
         version: The model's version, such as `newsgroups-3`.
-        settings: The project's limits go into the Bento.
+        settings: The project's options; its limits are stored in the Bento.
         task: The project's label task, against which the endpoint checks labels and feedback.
     """
     settings = settings or DeploymentSettings()
@@ -97,17 +97,17 @@ def build(
         if not (path / "bento.yaml").exists():
             (context / "bentofile.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
             _run_bentoml(context, "build", ".", "--version", tag.split(":")[1], "--output", "tag")
-    Seal(version, files).check(model_folder_of(tag))  # also one that was built before, and changed since
+    Seal(version, files).check(model_folder_of(tag))  # also detects changes in an existing Bento
     return Built(tag, path, sum(f.stat().st_size for f in path.rglob("*") if f.is_file()), files)
 
 
 def opened(store: ProjectStore, tag: str, version: str) -> TrainedModel:
-    """The model in the Bento, if it is the one that our table knows. Raises `Tampered`, `ModelError`."""
+    """Load the model in a Bento, after checking it against the project's tables. Raises `Tampered`, `ModelError`."""
     return TrainedModel.load(model_folder_of(tag), of_bento(store, tag, version))
 
 
 def model_folder_of(tag: str) -> Path:
-    """The folder of the model in the Bento of this tag. Raises `FileNotFoundError`."""
+    """The folder of the model in the Bento with this tag. Raises `FileNotFoundError`."""
     folder = _folder(tag) / "src" / "model"
     if not folder.is_dir():
         raise FileNotFoundError(f"the Bento {tag} is not in {bentoml_home()}")
@@ -115,17 +115,17 @@ def model_folder_of(tag: str) -> Path:
 
 
 def bentoml_home() -> Path:
-    """BentoML's folder of this installation. Not the user's own `BENTOML_HOME`: the endpoint would not find the Bento there."""
+    """BentoML's folder of this installation; not the user's own `BENTOML_HOME`, where the endpoint would not find the Bento."""
     return home() / "bentoml"
 
 
 def environment() -> dict[str, str]:
-    """Environment for BentoML's commands: its home, and no telemetry."""
+    """Environment variables for BentoML's commands: its home, and no telemetry."""
     return {**os.environ, "BENTOML_HOME": str(bentoml_home()), "BENTOML_DO_NOT_TRACK": "true", "ML_ASSETS_HOME": str(home())}
 
 
 def needed_modules(entry: str = ENTRY) -> dict[str, Path]:
-    """The modules of this package that `entry` imports, at any depth and anywhere in a file, with their files."""
+    """The modules of this package that `entry` imports, directly or indirectly and anywhere in a file, with their files."""
     found: dict[str, Path] = {}
     waiting = [entry]
     while waiting:
@@ -138,7 +138,7 @@ def needed_modules(entry: str = ENTRY) -> dict[str, Path]:
 
 
 def _imports(path: Path) -> list[str]:
-    """What a file imports of this package; `from package import name` may mean a module of that name."""
+    """Names that a file imports from this package; in `from package import name` the name may be a module."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -149,13 +149,13 @@ def _imports(path: Path) -> list[str]:
 
 
 def _file_of(module: str) -> Path | None:
-    """The file of a module of this package; None if it is no module but a name in one."""
+    """The file of a module of this package; None if the name is not a module."""
     base = Path(__file__).parents[2].joinpath(*module.split("."))
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()), None)
 
 
 def _lay_out(context: Path, model_folder: Path, limits: Limits) -> None:
-    """Fill a fresh folder with what goes into the Bento."""
+    """Copy everything that goes into the Bento into an empty folder."""
     if not SERVICE.exists():
         raise BuildFailed(f"{SERVICE} is missing: Bentos are built from a checkout")
     shutil.copy(SERVICE, context / "service.py")
@@ -188,7 +188,7 @@ def _packages_of_weights(description: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _tag_name(project: str) -> str:
-    """A project's name as BentoML allows it: not with `_` at its end."""
+    """A project's name as BentoML allows it: without `_` at its end."""
     return project if not project.endswith("_") else f"{project.rstrip('_')}.{len(project)}"
 
 

@@ -1,4 +1,4 @@
-"""What must hold of what serves."""
+"""Dagster asset checks on the Bento, the deployment and the batch predictions."""
 
 import json
 
@@ -13,11 +13,11 @@ from ml_assets.tasks import InvalidLabel, Task
 
 
 def deployment_checks(project: str, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the deployment stage."""
+    """The Dagster asset checks of the deployment stage."""
 
     @dg.asset_check(asset=key(project, "bento"), blocking=True)
     def answers_as_trained(workspace: Workspace) -> dg.AssetCheckResult:
-        """The model inside the newest Bento is the one that was made, and gives the answers that it gave then."""
+        """The model in the newest Bento is the one that was made, and reproduces its stored predictions."""
         rows = workspace.store(project).table("bentos").read().to_pylist()
         if not rows:
             return dg.AssetCheckResult(passed=False, description="there is no Bento")
@@ -27,7 +27,7 @@ def deployment_checks(project: str, task: Task) -> list[dg.AssetChecksDefinition
 
     @dg.asset_check(asset=key(project, "deployment"))
     def every_worker_serves_it(workspace: Workspace) -> dg.AssetCheckResult:
-        """Each living worker of the endpoint reports the deployment that the ledger names as live; at most one is live."""
+        """Each living worker of the endpoint serves the deployment that the ledger names as live; at most one is live."""
         store = workspace.store(project)
         live, workers = serving(store), heartbeat.live(workspace.home / "serving", now())
         served = [w.projects[project].deployment if project in w.projects else None for w in workers]
@@ -56,7 +56,7 @@ def deployment_checks(project: str, task: Task) -> list[dg.AssetChecksDefinition
 
 
 def _allowed(task: Task, value: str) -> bool:
-    """Whether the value is an answer to the task."""
+    """Whether the value is a valid answer to the task."""
     try:
         task.parse(task.answer(value))
     except InvalidLabel:

@@ -1,4 +1,4 @@
-"""The list of components of a Bento, as CycloneDX has it: the model with its digests, and all packages that it needs."""
+"""Lists the components of a Bento in the CycloneDX format: the model with its checksums, and all packages that it needs."""
 
 from importlib import metadata
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from ml_assets.training.seal import Files
 
 FILE = "sbom.cdx.json"
-"""Its name, as CycloneDX advises."""
+"""Name of the component list, as CycloneDX recommends."""
 
 
 def components(project: str, version: str, files: Files, requirements: list[str]) -> dict[str, Any]:
-    """A CycloneDX 1.6 document that follows from its arguments and from what is installed here.
+    """A CycloneDX 1.6 document, derived from the arguments and the packages installed here.
 
     Args:
         project: The model's project.
@@ -39,7 +39,7 @@ def components(project: str, version: str, files: Files, requirements: list[str]
 
 
 def closure(names: list[str]) -> dict[str, set[str]]:
-    """The installed packages that these need, at any depth and with themselves, each with those that it names."""
+    """The installed packages that these need, directly or indirectly, themselves included, each with its requirements."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -68,5 +68,5 @@ def _package(name: str) -> dict[str, Any]:
 
 
 def _address(name: str) -> str:
-    """The package's URL, as https://github.com/package-url/purl-spec has it; the version without the build's name."""
+    """The package URL (https://github.com/package-url/purl-spec), with the version without a local build label."""
     return f"pkg:pypi/{name.lower()}@{metadata.version(name).split('+')[0]}"

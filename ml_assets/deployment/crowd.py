@@ -1,4 +1,4 @@
-"""How much of a worker one key and one project may have at once: requests, bytes of bodies, and how slowly these may come."""
+"""Limits the concurrent requests and body bytes of each key and project in a worker, and how slowly bodies may arrive."""
 
 import asyncio
 import time
@@ -18,16 +18,16 @@ RETRY = {"Retry-After": "1"}
 
 @dataclass(frozen=True)
 class Most:
-    """What is allowed at once, in each worker.
+    """Limits on concurrent requests, per worker.
 
     Args:
         of_key: Requests with one key.
         of_project: Requests of one project.
-        project_bytes: Bytes of bodies of one project's requests.
-        all_bytes: Bytes of bodies of all requests.
-        seconds: In which a body has to come.
-        patience: Seconds after which it must have come at `bytes_per_second` on average.
-        bytes_per_second: The slowest body.
+        project_bytes: Body bytes of all requests of one project.
+        all_bytes: Body bytes of all requests.
+        seconds: Time limit for receiving a body.
+        patience: Seconds after which `bytes_per_second` is enforced.
+        bytes_per_second: Minimum average rate at which a body must arrive.
         project_rate: Bytes per second at which the bodies of one project are read, beyond a burst of `project_bytes` / 4: what
             comes faster is slowed down, so that reading it leaves the worker time for others.
     """
@@ -43,11 +43,11 @@ class Most:
 
 
 class Crowd:
-    """Counts what is under way of each key and project.
+    """Counts the concurrent requests and body bytes of each key and project.
 
     Args:
-        most: What is allowed.
-        clock: Seconds that never go back.
+        most: The limits.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(self, most: Most | None = None, clock: Callable[[], float] = time.monotonic):
@@ -59,7 +59,7 @@ class Crowd:
 
     @contextmanager
     def enter(self, key: Key, request: Request) -> Iterator[Request]:
-        """The request, whose body comes bounded, for as long as it is under way. Raises `Refused` (429) if there is no room."""
+        """A context that counts the request and yields it with a limited body. Raises `Refused` (429) if a limit is reached."""
         if self._keys[key.id] >= self.most.of_key:
             raise Refused(429, f"more than {self.most.of_key} requests at once with this key: try again", headers=RETRY)
         if self._projects[key.project] >= self.most.of_project:
@@ -77,7 +77,7 @@ class Crowd:
                     del counts[name]
 
     def take(self, project: str, size: int) -> None:
-        """Count bytes that have come, or gone. Raises `Refused` (429) if there is no room for them."""
+        """Count body bytes that arrived, or with a negative size were released. Raises `Refused` (429) above the limit."""
         if size > 0 and (
             self._bytes[project] + size > self.most.project_bytes or self._bytes.total() + size > self.most.all_bytes
         ):
@@ -95,12 +95,12 @@ class Crowd:
         return max(0.0, self._due[project] - now - ahead)
 
     def now(self) -> float:
-        """The clock."""
+        """The monotonic time in seconds."""
         return self._clock()
 
 
 class _Body:
-    """The body of one request, counted and timed while it comes."""
+    """The body of one request, counted and timed while it arrives."""
 
     def __init__(self, crowd: Crowd, project: str, request: Request):
         self._crowd, self._project, self._receive = crowd, project, request.receive
@@ -110,8 +110,8 @@ class _Body:
         self.size = 0
 
     async def receive(self) -> Message:
-        """What the server says next. Raises `Refused` (408, 429)."""
-        if self._whole:  # what comes now is that the client is gone
+        """The next ASGI message of the request. Raises `Refused` (408, 429)."""
+        if self._whole:  # the only message after the body is a disconnect
             return await self._receive()
         most, now = self._crowd.most, self._crowd.now()
         self._began = now if self._began is None else self._began

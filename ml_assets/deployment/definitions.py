@@ -1,4 +1,4 @@
-"""The deployment stage of a project."""
+"""Assembles the deployment stage of a project for Dagster."""
 
 from ml_assets.deployment.assets import deployment_assets, deployment_jobs
 from ml_assets.deployment.checks import deployment_checks
@@ -9,7 +9,7 @@ from ml_assets.tasks import Task
 
 
 def definitions(project: str, settings: DeploymentSettings, modality: Modality, task: Task) -> Stage:
-    """From an evaluated model to what serves."""
+    """The deployment stage of a project: its assets, checks and jobs."""
     return Stage(
         assets=deployment_assets(project, settings, modality, task),
         checks=deployment_checks(project, task),

@@ -1,4 +1,4 @@
-"""What describes a project as it is deployed: its OpenAPI document, and what serves. Made once for each deployment."""
+"""Documents of a deployed project, built once per deployment: its OpenAPI document, and a description of its model."""
 
 import asyncio
 import json
@@ -12,11 +12,11 @@ from ml_assets.deployment.worker import Live, Worker
 
 
 class Documents:
-    """JSON documents, kept until another deployment of their project serves.
+    """A cache of JSON documents, each valid until another deployment of its project serves.
 
     Args:
         app: The application that they describe.
-        worker: Knows what serves, and makes them in its threads.
+        worker: Knows the deployments, and builds the documents in its threads.
     """
 
     def __init__(self, app: FastAPI, worker: Worker):
@@ -25,19 +25,19 @@ class Documents:
         self._making = asyncio.Lock()
 
     async def openapi(self, project: str | None) -> bytes:
-        """The OpenAPI document of the project; without one, the shapes that all have."""
+        """The OpenAPI document of the project; with None, one of the shapes that all projects share."""
         if project is None:
             return await self._kept("openapi", "", lambda _: schemas.document(self._app, [schemas.Described("{project}")]))
         return await self._kept("openapi", project, lambda live: schemas.document(self._app, [_described(project, live)]))
 
     async def what_serves(self, project: str) -> bytes:
-        """A `ProjectAnswer`."""
+        """The JSON of a `ProjectAnswer`: the model that serves, its classes, limits and input format."""
         return await self._kept("project", project, lambda live: _answer(project, live))
 
     async def _kept(self, kind: str, project: str, make: Callable[[Live | None], dict[str, Any]]) -> bytes:
         live = self._worker.live.get(project)
         deployment = live.deployment if live else None
-        async with self._making:  # one at a time: whoever waited finds what the one before has made
+        async with self._making:  # one at a time, so that waiting requests find the result in the cache
             known = self._made.get((kind, project))
             if known is None or known[0] != deployment:
                 body = await self._worker.files(project, "", lambda: json.dumps(make(live), ensure_ascii=False).encode())

@@ -41,11 +41,11 @@ from ml_assets.store.records import Feedback, Pushed, feedback_id
 from ml_assets.tasks import InvalidLabel
 
 DECODE_SECONDS = 10.0
-"""Of the processor's time for the samples of one request."""
+"""Limit on the CPU time for decoding the samples of one request, in seconds."""
 SMALL = 100_000
-"""Characters of texts that are read at once, without waiting for a turn."""
+"""Number of characters of texts that are decoded at once, without the decoding threads."""
 METRICS_SECONDS = 1.0
-"""How old the metrics may be that somebody without a key gets."""
+"""Maximum age, in seconds, of cached metrics that are returned to requests without a key."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,7 +55,7 @@ KeyedHandler = Callable[[Request, Key], Awaitable[Response]]
 
 
 def create_app(packaged: Path | None = None) -> FastAPI:
-    """The application.
+    """Create the FastAPI application of the endpoint.
 
     Args:
         packaged: Folder of the only model to serve (inside a Bento). Without it, the deployment ledgers say what serves.
@@ -82,7 +82,7 @@ def create_app(packaged: Path | None = None) -> FastAPI:
 
 
 class Endpoint:
-    """The routes."""
+    """The request handlers of the inference API, and the routes to them."""
 
     def __init__(self, worker: Worker, keys: KeyRing, packaged: Path | None):
         self.worker, self.keys, self.packaged = worker, keys, packaged
@@ -91,7 +91,7 @@ class Endpoint:
         self._open_metrics: tuple[float, bytes, str] | None = None
 
     def mount(self, app: FastAPI) -> None:
-        """Add the routes. Those of all projects are the same, so that a stranger cannot tell which exist."""
+        """Add the routes to the application; they are the same for all projects, so that a stranger cannot tell which exist."""
         self.documents = Documents(app, self.worker)
         for path, method, handler in (
             ("/", "GET", self.index),
@@ -105,7 +105,7 @@ class Endpoint:
         ):
             app.router.routes.append(Route(path, handler, methods=[method], include_in_schema=False))
         own = list(app.router.routes)
-        # what a Bento keeps as its OpenAPI document; they stand behind the routes above and never answer
+        # for the OpenAPI document of a Bento; the routes above take precedence, so these never respond
         app.router.routes += schemas.routes(schemas.Described(_packaged_project(self.packaged) or "{project}"))
 
         async def otherwise(request: Request) -> Response:
@@ -118,11 +118,11 @@ class Endpoint:
         app.router.routes.append(Route("/{rest:path}", otherwise, methods=every, include_in_schema=False))
 
     async def index(self, _: Request) -> Response:
-        """Where the documentation is."""
+        """Respond with the address of the documentation."""
         return JSONResponse({"service": "ml_assets", "docs": "/docs.json"})
 
     async def docs(self, request: Request) -> Response:
-        """OpenAPI: with a key, its project as it is deployed; without, the shapes alone."""
+        """Respond with the OpenAPI document: with a key, of its project as deployed; without, of the shared shapes."""
         if "authorization" not in request.headers:
             return _bytes(await self.documents.openapi(None))
         key = self._caller(request)
@@ -130,23 +130,23 @@ class Endpoint:
             return _bytes(await self.documents.openapi(key.project))
 
     async def metrics(self, request: Request) -> Response:
-        """Prometheus metrics: with a key also those of its project."""
+        """Respond with Prometheus metrics; with a key, those of its project are included."""
         if "authorization" in request.headers:
             key = self._caller(request)
             with self.crowd.enter(key, request):
                 body, kind = await self.worker.files(key.project, key.id, exposition, key.project)
             return Response(body, media_type=kind)
-        async with self._counting:  # one at a time, whoever asks how often
+        async with self._counting:  # one at a time, to bound the load by unauthenticated requests
             if self._open_metrics is None or time.monotonic() - self._open_metrics[0] > METRICS_SECONDS:
                 self._open_metrics = (time.monotonic(), *await self.worker.files("", "", exposition, None))
         return Response(self._open_metrics[1], media_type=self._open_metrics[2])
 
     async def describe(self, request: Request, key: Key) -> Response:
-        """What serves, and what it takes."""
+        """Respond with a description of the model that serves and the input that it accepts."""
         return _bytes(await self.documents.what_serves(key.project))
 
     async def predict(self, request: Request, key: Key) -> Response:
-        """Predict samples; the predictions are recorded before they are sent."""
+        """Predict samples; the predictions are recorded before the response is sent."""
         live = self._live(key.project)
         sent: Sequence[Any] = await self._sent(request, key, schemas.PredictRequest)
         predictor = live.predictor
@@ -171,7 +171,7 @@ class Endpoint:
         return JSONResponse({"model": answer.model, "at": answer.at.isoformat(), "predictions": answer.predictions})
 
     async def samples(self, request: Request, key: Key) -> Response:
-        """Take samples that others collected; they are on disk before the answer is sent."""
+        """Accept samples that clients collected; they are on disk before the response is sent."""
         sent: Sequence[Any] = await self._sent(request, key, schemas.SamplesRequest)
         entries = [intake.entry_of(sample) for sample in sent]
         intake.bind(entries, key, "samples")
@@ -186,7 +186,7 @@ class Endpoint:
         return await self._store("samples", entries, key, known if len(known) == len(ids) else None)
 
     async def labels(self, request: Request, key: Key) -> Response:
-        """Take labels that exist already."""
+        """Accept existing labels for samples."""
         entries = [intake.entry_of(label) for label in (await read(request, schemas.LabelsRequest, self._aside(key))).labels]
         intake.bind(entries, key, "labels")
         live = self.worker.live.get(key.project)
@@ -199,7 +199,7 @@ class Endpoint:
         return await self._store("labels", entries, key, None)
 
     async def feedback(self, request: Request, key: Key) -> Response:
-        """Take what turned out to be right about a prediction."""
+        """Accept the right label of an earlier prediction."""
         body = await read(request, schemas.FeedbackRequest)
         try:
             label = self._live(key.project).predictor.check_label(body.label)
@@ -211,7 +211,7 @@ class Endpoint:
         return _json(schemas.FeedbackAccepted(id=record.id, prediction_id=body.prediction_id), 202)
 
     def _keyed(self, handler: KeyedHandler, scope: str | None) -> Handler:
-        """The handler behind the gate: a key that may do this comes first, then its share of the worker, then the body."""
+        """The handler with admission control: first the key and its scope are checked, then limits, then the body is read."""
 
         @functools.wraps(handler)
         async def admitted(request: Request) -> Response:
@@ -223,7 +223,7 @@ class Endpoint:
         return admitted
 
     def _caller(self, request: Request) -> Key:
-        """The key of the request. Raises `Refused` (401, and 429 once it has asked too often)."""
+        """The key of the request. Raises `Refused` (401; 429 above the rate limit)."""
         key = caller(request, self.keys)
         live = self.worker.live.get(key.project)
         limits = live.predictor.limits if live else Limits()
@@ -256,7 +256,7 @@ class Endpoint:
         return await files(request, aside) or list((await read(request, shape, aside)).samples)
 
     async def _each(self, key: Key, what: str, sent: Sequence[T], take: Callable[[T], R]) -> list[R]:
-        """What `take` makes of each, one piece after the other in the threads that decode. Raises `Refused` (422, 503)."""
+        """The results of `take` for each sample, computed one by one in the decoding threads. Raises `Refused` (422, 503)."""
         taken, problems, seconds = list[R](), list[dict[str, str]](), 0.0
         for number, sample in enumerate(sent):
             found, problem, took = await self.worker.decode(key.project, key.id, intake.timed, take, sample)
@@ -271,7 +271,7 @@ class Endpoint:
     async def _unsettled(
         self, key: Key, what: str, entries: Sequence[tuple[str | None, Pushed]], predictor: Predictor | None
     ) -> None:
-        """Refuse labels of test samples whose labels came with the data. Raises `Refused` (422)."""
+        """Refuse labels that contradict those that came with the data for test samples. Raises `Refused` (422)."""
         values = {id_: intake.value_of(entry, predictor) for id_, entry in entries if id_ is not None and "label" in entry}
         if self.packaged is not None or not values:
             return
@@ -281,7 +281,7 @@ class Endpoint:
         intake.refuse([{"at": f"{what}.{n}", "problem": problem} for n in told], what)
 
     async def _store(self, kind: str, entries: list[Pushed], key: Key, ids: list[str] | None) -> Response:
-        """Keep the entries, each once, with who sent them: `client` and `key` are the name and the id of the key."""
+        """Store the distinct entries in the inbox with the sender: `client` and `key` are the name and id of the key."""
         arrival: Pushed = {"received_at": self.worker.clock().isoformat(), "client": key.name, "key": key.id}
         records = {intake.identity(entry): {**entry, **arrival} for entry in entries}
         await self.worker.files(key.project, key.id, inbox.write, key.project, kind, list(records.values()))

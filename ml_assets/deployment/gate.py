@@ -1,4 +1,4 @@
-"""Who may ask what, how much may be sent, and how a refusal looks: `{"error": "<one sentence>", "detail": …}`."""
+"""Admission to the endpoint: authentication, limits, reading of bodies, and the error format `{"error": …, "detail": …}`."""
 
 import asyncio
 import logging
@@ -17,16 +17,16 @@ from ml_assets.deployment.keys import Key, KeyRing, UnreadableKeys
 logger = logging.getLogger("ml_assets.endpoint")
 
 BODY_SECONDS = 30.0
-"""In which it has to come."""
+"""Time limit for receiving a body, in seconds."""
 MAX_FILES = 256
-"""Files in one form."""
+"""Maximum number of files in one form."""
 MAX_VALUES = 500_000
-"""Commas and brackets in a JSON body: reading millions of values takes seconds, in which nobody else is answered."""
+"""Maximum number of commas and brackets in a JSON body: parsing millions of values blocks all other requests for seconds."""
 
 SMALL_BODY = 65_536
 """Bytes of a body that is parsed at once, in well under a millisecond."""
 GONE = 499
-"""Status of a request whose client hung up, as nginx counts them: no fault of the endpoint."""
+"""Status of a request whose client disconnected, as in nginx; not an error of the endpoint."""
 
 B = TypeVar("B", bound=BaseModel)
 Aside = Callable[..., Awaitable[Any]]
@@ -34,19 +34,19 @@ Aside = Callable[..., Awaitable[Any]]
 
 
 class Refused(Exception):
-    """A request that is not answered with what it asked for."""
+    """Raised to refuse a request with this status, error sentence, details and headers."""
 
     def __init__(self, status: int, error: str, detail: Any = None, headers: dict[str, str] | None = None):
         super().__init__(error)
         self.status, self.error, self.detail, self.headers = status, error, detail, headers
 
     def response(self) -> JSONResponse:
-        """What the client gets."""
+        """The HTTP response for this error."""
         return JSONResponse({"error": self.error, "detail": self.detail}, self.status, headers=self.headers)
 
 
 def caller(request: Request, keys: KeyRing) -> Key:
-    """The key that the request carries. Raises `Refused` (401), the same whatever was asked for."""
+    """The valid key of the request. Raises `Refused`: 401, the same for all requests, or 503 if keys cannot be read."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     try:
         key = keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
@@ -60,7 +60,7 @@ def caller(request: Request, keys: KeyRing) -> Key:
 
 
 def may(key: Key, project: str, scope: str | None) -> None:
-    """Nothing if the key opens this project and may do this. Raises `Refused` (403); never says whether the project exists."""
+    """Raise `Refused` (403) unless the key opens this project and has the scope; never reveals whether a project exists."""
     if key.project != project:
         raise Refused(403, "this key does not open this project")
     if scope is not None and scope not in key.scopes:
@@ -68,7 +68,7 @@ def may(key: Key, project: str, scope: str | None) -> None:
 
 
 async def read(request: Request, shape: type[B], aside: Aside | None = None) -> B:
-    """The request's JSON body. Raises `Refused` (400, 413, 422); the details name places and problems, not values.
+    """Parse the request's JSON body. Raises `Refused` (400, 413, 422); the details name places and problems, not values.
 
     Args:
         request: The request.
@@ -110,7 +110,7 @@ def parsed(body: bytes, shape: type[B]) -> B:
 
 
 async def files(request: Request, aside: Aside) -> list[bytes]:
-    """The files of the request, where it is none of JSON: the parts of a form, or the body itself as one file.
+    """The files of a request that is not JSON: the parts of a form, or the body itself; an empty list for JSON.
 
     A picture is sent as `curl -F files=@a.png` or as `curl -H "Content-Type: image/png" --data-binary @a.png` sends it.
     Raises `Refused` (400, 413, 422).
@@ -144,7 +144,7 @@ async def _files_of_form(request: Request) -> list[bytes]:
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Make every error of the app look the same, and keep what clients sent out of the logs."""
+    """Install error handlers that give all errors the same format, and keep what clients sent out of the logs."""
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
@@ -160,7 +160,7 @@ def answer_errors(app: FastAPI) -> None:
         return Refused(503, "the request cannot be stored at the moment", headers={"Retry-After": "10"}).response()
 
     async def gone(_: Request, error: Exception) -> JSONResponse:
-        return Refused(GONE, "the client hung up before the request was whole").response()  # nobody reads it; it is counted
+        return Refused(GONE, "the client hung up before the request was whole").response()  # only to be counted
 
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         return Refused(500, "the endpoint failed on this request").response()
@@ -175,7 +175,7 @@ def answer_errors(app: FastAPI) -> None:
 
 
 def _without_values(record: logging.LogRecord) -> bool:
-    """Replace a traceback, whose message may quote a sample, by the kind of error and the place."""
+    """Log filter that replaces a traceback, whose message may quote a sample, by the type and place of the error."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         trace = error.__traceback__

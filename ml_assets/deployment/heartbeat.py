@@ -1,4 +1,4 @@
-"""What each worker of the endpoint serves, as files `<home>/serving/worker-<pid>.json` that it writes again each second."""
+"""Reports of what each worker of the endpoint serves: files `<home>/serving/worker-<pid>.json`, written every second."""
 
 import json
 import os
@@ -14,22 +14,22 @@ import psutil
 from ml_assets.state import processes
 
 FRESH_SECONDS = 15.0
-"""A worker that has not written for so long is not counted. Loading a model can hold the interpreter for seconds."""
+"""Age in seconds from which on a report does not count; loading a model can block the interpreter for seconds."""
 
 
 SINCE_1970 = 1e9
-"""Seconds above which a time is no uptime: no machine has been up for 30 years."""
+"""Threshold in seconds that separates Unix time stamps from uptimes: no machine has been up for 30 years."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """One project in one worker.
+    """What one worker serves of one project.
 
     Args:
-        model: Version of the model that answers, None if none does.
-        deployment: The ledger's id of it.
-        prepared: Ids of the deployments whose models are loaded and checked here.
-        failed: Id of a deployment whose model cannot be loaded here.
+        model: Version of the model that serves, None if none does.
+        deployment: Its id in the deployment ledger.
+        prepared: Ids of the deployments whose models are loaded and checked.
+        failed: Id of a deployment whose model cannot be loaded.
         error: Why, in one sentence.
     """
 
@@ -42,10 +42,10 @@ class Served:
 
 @dataclass(frozen=True)
 class Report:
-    """One worker: which process it is, when it last wrote, and what it serves.
+    """The report of one worker: its process, the time of writing, and what it serves.
 
-    `created` is when the process began, in seconds since the machine did, which no change of the clock moves; workers of the
-    version before wrote it in seconds since 1970.
+    `created` is the start of the process in seconds since the machine started, which is independent of the clock; workers of
+    the earlier version wrote it in seconds since 1970.
     """
 
     pid: int
@@ -57,7 +57,7 @@ class Report:
 
 
 def write(serving: Path, at: datetime, projects: dict[str, Served]) -> None:
-    """Write this process's file, whole."""
+    """Write the report of this process, atomically."""
     report = Report(os.getpid(), _created(), processes.boot_id(), socket.gethostname(), at, projects)
     serving.mkdir(parents=True, exist_ok=True)
     path = _path(serving)
@@ -67,18 +67,18 @@ def write(serving: Path, at: datetime, projects: dict[str, Served]) -> None:
 
 
 def remove(serving: Path) -> None:
-    """Take this process's file away."""
+    """Delete the report of this process."""
     _path(serving).unlink(missing_ok=True)
 
 
 def live(serving: Path, now: datetime) -> list[Report]:
-    """The workers that live: heard of lately and, if they are on this machine, still the same process."""
+    """The reports of living workers: recent and, if they are on this machine, of a process that still runs."""
     found = (_read(path) for path in sorted(serving.glob("worker-*.json")))
     return [report for report in found if isinstance(report, Report) and _alive(report, now)]
 
 
 def forget_dead(serving: Path, now: datetime) -> list[Path]:
-    """Delete the files of this machine's dead workers, and put damaged ones aside; where those are now."""
+    """Delete the reports of this machine's dead workers, rename damaged ones, and return the new paths of these."""
     damaged = []
     for path in serving.glob("worker-*.json"):
         report = _read(path)

@@ -1,4 +1,4 @@
-"""What is kept of pushed samples and labels: checked against what serves, and bound to the key that pushes them."""
+"""Validates pushed samples and labels against the model that serves, and binds them to the key that pushed them."""
 
 import logging
 import time
@@ -20,36 +20,36 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Content = str | bytes | Mapping[str, Any]
-"""A sample as it comes: a text, a file, base64 of one, or parts."""
+"""A sample as it was sent: a text, a file, Base64 of a file, or an object of parts."""
 
 
 class Measures(Protocol):
-    """What tells what a content costs to decode."""
+    """Type of a function that estimates the cost of decoding a content."""
 
     def __call__(self, content: Any) -> float:
-        """Pixels, samples of a sound, characters. Raises `Undecodable` or `BadSample`."""
+        """The cost in pixels, samples of a sound, or characters. Raises `Undecodable` or `BadSample`."""
 
 
 def check_work(contents: Sequence[Content], work: Measures) -> None:
-    """Refuse what would take too long to decode, by the headers alone. Raises `Refused` (422)."""
+    """Refuse contents that would take too long to decode, from their headers alone. Raises `Refused` (422)."""
     total = 0.0
     for number, content in enumerate(contents):
         try:
             total += work(content)
         except (Undecodable, BadSample):
-            continue  # which is told when it is decoded
+            continue  # reported when the sample is decoded
         if total > MOST_WORK:
             told = f"{total:,.0f} pixels, samples of sounds or characters, at most {MOST_WORK:,} in one request"
             raise Refused(422, f"too much to decode: samples.{number} and those before it have {told}")
 
 
 def modality_of(predictor: Predictor | None) -> Modality:
-    """What a project's samples are, known by the model that serves; until one does they are taken for texts."""
+    """The modality of a project's samples, from the model that serves; text if there is none."""
     return (predictor.model.modality if predictor else MODALITIES.parse("text")).bounded(MOST_WORK)
 
 
 def work_of(modality: Modality) -> Measures:
-    """What a content of this modality costs to decode; objects of an unknown one are judged by collection."""
+    """A function that estimates the cost of decoding a content of this modality."""
 
     def work(content: Any) -> float:
         return modality.work(content if isinstance(content, bytes) else modality.from_json(content))
@@ -58,12 +58,12 @@ def work_of(modality: Modality) -> Measures:
 
 
 def entry_of(sample: Any) -> Pushed:
-    """What was sent of one sample: its `content`, and what is known of it."""
+    """The sample as a dictionary of `content` and its further fields."""
     return {"content": sample} if isinstance(sample, str | bytes) else sample.model_dump(exclude_none=True)
 
 
 def bind(entries: Sequence[Pushed], key: Key, what: str) -> None:
-    """Write into each entry that has a label whose it is. Raises `Refused` (403) if the key may not say so."""
+    """Set the labeler of each entry with a label. Raises `Refused` (403) if the key may not label or speak for that labeler."""
     for number, entry in enumerate(entries):
         if "label" not in entry:
             if "labeler" in entry:
@@ -78,9 +78,9 @@ def bind(entries: Sequence[Pushed], key: Key, what: str) -> None:
 
 
 def take_sample(entry: Pushed, modality: Modality, predictor: Predictor | None) -> str | None:
-    """Check one sample and its label, and bring a file into the form in which it is kept; its id, if that can be known.
+    """Validate a sample and its label, convert a file to its stored form in place, and return the sample's id.
 
-    Raises `Undecodable` or `InvalidLabel`. Objects have no ids until a model says what they are, and collection judges them.
+    Raises `Undecodable` or `InvalidLabel`. Without a model, objects have no id (None); collection validates them later.
     """
     content = entry["content"]
     if isinstance(content, dict) and predictor is None:
@@ -95,7 +95,7 @@ def take_sample(entry: Pushed, modality: Modality, predictor: Predictor | None) 
 
 
 def take_label(entry: Pushed, modality: Modality, predictor: Predictor | None) -> str | None:
-    """Check one label; the id of its sample, if that can be known. Raises `Undecodable` or `InvalidLabel`."""
+    """Validate a label and return the id of its sample, None if it is unknown. Raises `Undecodable` or `InvalidLabel`."""
     if predictor is None:
         return entry.get("sample_id")
     if "content" not in entry:
@@ -108,9 +108,9 @@ def take_label(entry: Pushed, modality: Modality, predictor: Predictor | None) -
 
 
 def settled(store: ProjectStore, labels: Mapping[str, str]) -> set[str]:
-    """Of these labels, value by sample id, those of test samples whose label came with the data and is another one.
+    """The ids among `labels` (value by sample id) of test samples whose label came with the data and differs.
 
-    A test is worth what its labels are: no push may change them. What the tables cannot tell now, collection sees.
+    The test split measures models, so no push may change its labels. If the tables cannot be read, collection checks later.
     """
     try:
         known = store.table("samples").take(list(labels), ["id", "split"]).to_pylist()
@@ -127,7 +127,7 @@ def settled(store: ProjectStore, labels: Mapping[str, str]) -> set[str]:
 
 
 def timed(take: Callable[[T], R], sample: T) -> tuple[list[R], str, float]:
-    """What `take` makes of the sample, or nothing and the reason; and the seconds of the processor that this took."""
+    """The result of `take` in a list, or an empty list and the reason; and the CPU time in seconds."""
     start = time.thread_time()
     try:
         return [take(sample)], "", time.thread_time() - start
@@ -136,14 +136,14 @@ def timed(take: Callable[[T], R], sample: T) -> tuple[list[R], str, float]:
 
 
 def all_of(what: str, sent: Sequence[T], take: Callable[[T], R]) -> list[R]:
-    """What `take` makes of each. Raises `Refused` (422) that names each bad one."""
+    """The result of `take` for each sample. Raises `Refused` (422) that names each bad one."""
     outcomes = [timed(take, sample) for sample in sent]
     refuse([{"at": f"{what}.{n}", "problem": why} for n, (found, why, _) in enumerate(outcomes) if not found], what)
     return [one for found, _, _ in outcomes for one in found]
 
 
 def refuse(problems: list[dict[str, str]], what: str) -> None:
-    """Raise `Refused` (422) if there are problems, with the first in its sentence."""
+    """Raise `Refused` (422) if there are problems; its sentence names the first."""
     if problems:
         first = problems[0]
         raise Refused(422, f"{len(problems)} of the {what} cannot be taken: {first['at']}: {first['problem']}", problems[:20])

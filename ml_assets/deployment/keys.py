@@ -1,4 +1,4 @@
-"""API keys of the endpoint: made once, shown once, kept as hashes in `<home>/keys.json` (mode 0600)."""
+"""API keys of the endpoint: created once, shown once, stored as hashes in `<home>/keys.json` (mode 0600)."""
 
 import hashlib
 import hmac
@@ -22,26 +22,26 @@ from ml_assets.state.names import PROJECT_NAME, UnknownProject
 SCOPES = ("predict", "collect", "label", "feedback")
 PREFIX = "mla_"
 MOST_NAMES = 100
-"""Names for which one key may speak."""
+"""Maximum number of labelers for whom one key may speak."""
 
 
 class UnknownScope(MLAssetsError, ValueError):
-    """A scope that keys cannot have."""
+    """Raised for a scope that does not exist, or a missing one."""
 
 
 class UnreadableKeys(MLAssetsError, ValueError):
-    """The file of the keys is damaged."""
+    """Raised when the file of keys is damaged."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of a key; not the key itself.
+    """The stored data of a key, without its secret.
 
     Args:
-        id: 12 hexadecimal digits to name it by.
+        id: 12 hexadecimal digits that identify the key.
         project: The one project that it opens.
-        scopes: What it may do there: predict, collect, label, feedback.
-        name: Whose it is; stands beside each prediction that it asked for, and is the labeler of what it labels.
+        scopes: Permissions: predict, collect, label, feedback.
+        name: Name of the owner, recorded with each prediction and used as labeler of pushed labels.
         digest: SHA-256 of the secret. A secret of 256 random bits needs no slow hash.
         created_at: ISO time.
         speaks_for: Other labelers, programs or people, in whose name it may push labels.
@@ -64,9 +64,10 @@ def add(
     path: Path | None = None,
     speaks_for: Iterable[str] = (),
 ) -> str:
-    """Make a key and return its secret, which cannot be seen again.
+    """Create a key and return its secret, which cannot be shown again.
 
-    Raises `UnknownScope`, `UnknownProject`, and for a name that cannot be kept or is somebody else's `BadName`, `MayNotSpeak`.
+    Raises `UnknownScope`, `UnknownProject`; `BadName` for an invalid name, `MayNotSpeak` for a name that belongs to somebody
+    else.
     """
     if not PROJECT_NAME.fullmatch(project):
         raise UnknownProject(f"{project!r} is not a project's name: use a-z, 0-9 and _, starting with a letter, at most 40")
@@ -95,7 +96,7 @@ def list_keys(project: str | None = None, path: Path | None = None) -> list[Key]
 
 
 def revoke(key_id: str, path: Path | None = None) -> Key:
-    """Take a key back; the endpoint refuses it from the next request on. Raises `LookupError`."""
+    """Delete a key; the endpoint refuses it from the next request on. Raises `LookupError`."""
     path = path or default_path()
     with _lock(path):
         keys = _read(path)
@@ -107,7 +108,7 @@ def revoke(key_id: str, path: Path | None = None) -> Key:
 
 
 class KeyRing:
-    """The keys as a server sees them: read again when the file has changed."""
+    """The keys for a server, reloaded when the file has changed."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -115,7 +116,7 @@ class KeyRing:
         self._keys: list[Key] = []
 
     def verify(self, secret: str) -> Key | None:
-        """The key that this secret opens with, or None. Raises `UnreadableKeys`."""
+        """The key with this secret, or None. Raises `UnreadableKeys`."""
         try:
             stat = os.stat(self.path)
         except FileNotFoundError:
@@ -124,19 +125,19 @@ class KeyRing:
         if seen != self._seen:
             self._keys, self._seen = _read(self.path), seen
         digest, found = _digest(secret), None
-        for key in self._keys:  # all of them, so that the time says nothing
+        for key in self._keys:  # compare with all keys, so that timing reveals nothing
             if hmac.compare_digest(key.digest, digest):
                 found = key
         return found
 
 
 def verify(secret: str, path: Path | None = None) -> Key | None:
-    """The key that this secret opens with, or None."""
+    """The key with this secret, or None."""
     return KeyRing(path or default_path()).verify(secret)
 
 
 def default_path() -> Path:
-    """`<home>/keys.json`."""
+    """The path of the file of keys, `<home>/keys.json`."""
     return home() / "keys.json"
 
 
@@ -150,7 +151,7 @@ def _lock(path: Path) -> FileLock:
 
 def _read(path: Path) -> list[Key]:
     try:
-        text = path.read_bytes().decode("utf-8", "replace")  # what is no UTF-8 is told as damaged below
+        text = path.read_bytes().decode("utf-8", "replace")  # invalid UTF-8 is reported as damaged below
     except (FileNotFoundError, NotADirectoryError):
         return []
     try:
@@ -160,18 +161,18 @@ def _read(path: Path) -> list[Key]:
 
 
 def _key(entry: dict[str, Any]) -> Key:
-    """One entry of the file. Raises `ValueError`, `KeyError`, `TypeError` if it is none."""
+    """Parse one entry of the file. Raises `ValueError`, `KeyError`, `TypeError` if it is invalid."""
     key = Key(**{**entry, "scopes": tuple(entry["scopes"]), "speaks_for": tuple(entry.get("speaks_for") or ())})
     texts = (key.id, key.project, key.name, key.digest, key.created_at, *key.scopes, *key.speaks_for)
     if not all(isinstance(text, str) for text in texts) or not key.digest.isascii():
         raise InvalidValue("a key consists of texts")
-    # the version before took any name; what cannot be written on a line would fail each record that carries it
+    # an earlier version accepted any name; unprintable characters would break each record with it
     name = "".join(c if c.isprintable() else "\ufffd" for c in _utf8(key.name))[: speakers.LONGEST]
     return replace(key, name=name, speaks_for=tuple(filter(speakers.may_be_given, key.speaks_for)))
 
 
 def _utf8(name: str) -> str:
-    """The name; where the shell's language was not UTF-8, its bytes came as halves of surrogate pairs (PEP 383)."""
+    """The name with its surrogates decoded as UTF-8, which a shell with another encoding leaves in it (PEP 383)."""
     try:
         return name.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
@@ -179,4 +180,4 @@ def _utf8(name: str) -> str:
 
 
 def _write(path: Path, keys: list[Key]) -> None:
-    write_whole(path, json.dumps({"keys": [asdict(k) for k in keys]}, indent=1).encode())  # which makes it 0600
+    write_whole(path, json.dumps({"keys": [asdict(k) for k in keys]}, indent=1).encode())  # write_whole sets mode 0600

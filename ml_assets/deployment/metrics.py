@@ -1,4 +1,4 @@
-"""Prometheus metrics of the endpoint, summed over its workers where BentoML tells where they meet."""
+"""Prometheus metrics of the endpoint, summed over its workers if BentoML sets a shared folder."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ml_assets.deployment.gate import GONE
 
 FILE_BYTES = 1 << 18
-"""Of the files in which a worker counts: some two thousand figures in each."""
+"""Size reserved for each file in which a worker counts, enough for some two thousand values."""
 
 
 def _reserve() -> None:
-    """Have the disk set the room aside in which this worker counts.
+    """Reserve disk space for the files in which this worker counts.
 
-    prometheus_client maps files with holes: filling one while the disk is full ends the process by SIGBUS. Where there is no
-    room even at the start, the worker counts for itself, in memory.
+    prometheus_client maps sparse files: writing to one while the disk is full kills the process by SIGBUS. If there is no space
+    even at the start, the worker counts for itself, in memory.
     """
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return
@@ -55,13 +55,13 @@ SAMPLES = Histogram(
 
 
 class Measured:
-    """ASGI middleware: counts and times requests by what answered them, not by path, which strangers choose."""
+    """ASGI middleware: counts and times requests by handler, not by path, which strangers choose."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and count it."""
+        """Pass the request on, and record its status and duration."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -75,7 +75,7 @@ class Measured:
 
         try:
             await self.app(scope, receive, noted)
-        except (asyncio.CancelledError, ClientDisconnect):  # the client hung up while it was waiting
+        except (asyncio.CancelledError, ClientDisconnect):  # the client disconnected
             status = GONE
             raise
         finally:
@@ -85,7 +85,7 @@ class Measured:
 
 
 def exposition(project: str | None) -> tuple[bytes, str]:
-    """The metrics as text, with its content type: what concerns no project, and what concerns this one."""
+    """The metrics as text, with its content type: those without a project, and those of this project."""
     source: CollectorRegistry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         source = CollectorRegistry()
@@ -94,7 +94,7 @@ def exposition(project: str | None) -> tuple[bytes, str]:
 
 
 class _OfProject:
-    """The samples of a registry that carry no project, or this one."""
+    """A view of a registry with only the samples that have no project, or this one."""
 
     def __init__(self, source: CollectorRegistry, project: str | None):
         self.source, self.project = source, project

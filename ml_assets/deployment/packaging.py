@@ -1,4 +1,4 @@
-"""From the model that may serve to the Bento that is deployed: what was packaged stands in the table `bentos`."""
+"""Packages the model that may serve as a Bento, and records Bentos in the table `bentos`."""
 
 import json
 import tempfile
@@ -19,7 +19,7 @@ from ml_assets.training.tracking import Tracker
 
 
 def passed_model(store: ProjectStore) -> str:
-    """The version of the model that was chosen, if its evaluation lets it serve. Raises `Missing` otherwise."""
+    """The version of the chosen model, if its evaluation passed. Raises `Missing` otherwise."""
     made = chosen_model(store)
     if made is None:
         raise Missing("there is no model yet: run the asset model")
@@ -32,21 +32,21 @@ def passed_model(store: ProjectStore) -> str:
 
 
 def package(store: ProjectStore, tracker: Tracker, version: str, settings: DeploymentSettings, task: Task) -> Built:
-    """The Bento of a registered model, built or found. Raises `Tampered` if the model is not the one that was made."""
+    """Build the Bento of a registered model, or return the existing one. Raises `Tampered` if the model was changed."""
     with tempfile.TemporaryDirectory() as folder:
         fetched, _ = registered(store, tracker, version, Path(folder))
         return bento.build(fetched, store.project, version, settings, task)
 
 
 def note_bento(store: ProjectStore, made: Built, version: str, at: datetime) -> None:
-    """Write the row of table `bentos` of a model's Bento."""
+    """Store a Bento in table `bentos`."""
     row = {"id": made.tag, "model": version, "path": str(made.path), "bytes": made.bytes, "at": at}
     row |= {"files": json.dumps(made.files)}
     store.table("bentos").upsert(rows("bentos", [row]), ignore=["at"])
 
 
 def newest_bento(store: ProjectStore, version: str) -> str:
-    """The tag of a model's newest Bento. Raises `Missing` if there is none, `Tampered` if it is not as it was made."""
+    """The tag of a model's newest Bento. Raises `Missing` if there is none, `Tampered` if its files were changed."""
     made = [row for row in store.table("bentos").read().to_pylist() if row["model"] == version]
     if not made:
         raise Missing(f"there is no Bento of {version} yet: run the asset bento")

@@ -1,4 +1,4 @@
-"""A model that answers requests, and records each answer before it is given. Knows nothing of HTTP, nor of Dagster."""
+"""Predicts the samples of requests with one model, and records predictions; independent of HTTP and Dagster."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,42 +24,42 @@ from ml_assets.training.seal import Seal
 from ml_assets.training.trained_model import TrainedModel
 
 LIMITS_FILE = "limits.json"
-"""Beside the model in a Bento: its project's `Limits`."""
+"""Name of the file beside the model in a Bento that holds the project's `Limits`."""
 DIGITS = 6
-"""Decimal places of probabilities."""
+"""Number of decimal places of probabilities."""
 MOST_WORK = 80_000_000
-"""Pixels, samples of sounds (all channels) and characters that may have to be unpacked for one request."""
+"""Maximum cost of decoding one request: pixels, samples of sounds (all channels) and characters together."""
 ORDINARY = 4000
-"""Characters of a text that counts as one in a run."""
+"""Number of characters of a text that count as one ordinary sample in a run."""
 _warm: list[Encoder] = []
 """Encoders that this process has loaded."""
 
 
 class Limits(Settings):
-    """What one request may ask."""
+    """The limits on one request."""
 
     max_batch: int = DeploymentSettings.model_fields["max_batch"].default
-    """Samples."""
+    """Maximum number of samples."""
     max_characters: int = DeploymentSettings.model_fields["max_characters"].default
-    """Characters of one text."""
+    """Maximum number of characters of one text."""
     requests_per_minute: int = DeploymentSettings.model_fields["requests_per_minute"].default
-    """Of one key, to each worker."""
+    """Maximum number of requests per minute with one key, in each worker."""
     task: dict[str, Any] | None = None
-    """The project's label task. Its classes may be more than those that the model tells apart."""
+    """The project's label task; it may have more classes than the model."""
 
 
 class BadSample(MLAssetsError, ValueError):
-    """A sample that cannot be predicted; the message is the reason."""
+    """Raised for a sample that cannot be predicted; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the model says of one sample.
+    """The model's prediction for one sample.
 
     Args:
-        label: The value of the label task.
-        confidence: How sure the model is of it.
-        scores: How sure it is of each class.
+        label: The predicted value of the label task.
+        confidence: Confidence of the prediction, 0 to 1.
+        scores: Score of each class, 0 to 1.
     """
 
     label: str
@@ -72,10 +72,10 @@ class Sample:
     """A decoded sample.
 
     Args:
-        item: As it is recorded.
-        prepared: What the model reads of it, as far as no network is needed for that.
-        weight: For how many ordinary samples it counts.
-        offsets: Where the item's characters stood in what the client sent.
+        item: The item as it is recorded.
+        prepared: Input of the model, as far as it can be computed without a network.
+        weight: Number of ordinary samples for which it counts.
+        offsets: Positions of the item's characters in what the client sent.
     """
 
     item: Any
@@ -94,13 +94,13 @@ class Answer:
 
 
 class Predictor:
-    """One loaded model.
+    """One loaded model that predicts requests and records its predictions.
 
     Args:
         model: The model.
-        limits: What one request may ask.
-        segments: Where its predictions are recorded.
-        clock: The current time in UTC.
+        limits: The limits on one request.
+        segments: Records its predictions.
+        clock: Returns the current time in UTC.
     """
 
     def __init__(self, model: TrainedModel, limits: Limits, segments: SegmentWriter, clock: Callable[[], datetime]):
@@ -114,19 +114,19 @@ class Predictor:
     def load(
         cls, folder: Path, segments: Callable[[str], SegmentWriter], clock: Callable[[], datetime], seal: Seal | None = None
     ) -> "Predictor":
-        """The model in the folder with its encoder; not yet checked on its examples. Raises `ModelError`, `Tampered`.
+        """Load the model in the folder with its encoder, without the self-check. Raises `ModelError`, `Tampered`.
 
         Args:
-            folder: `model.json`, `model.safetensors` and, in a Bento, `limits.json`.
-            segments: Where a project's predictions are recorded.
-            clock: The current time in UTC.
-            seal: What the folder must hold.
+            folder: Folder with `model.json`, `model.safetensors` and, in a Bento, `limits.json`.
+            segments: Returns the segment writer of a project.
+            clock: Returns the current time in UTC.
+            seal: What the folder must match.
         """
         import torch
 
         torch.set_num_threads(1)  # one thread per worker: several on a busy machine slow each other down
         model = TrainedModel.load(folder, seal)
-        # nothing in this process uses it yet, so it may be loaded in any thread
+        # the encoder is not in use yet, so it may be loaded in any thread
         if model.architecture.embedded and model.encoder not in _warm:
             examples = [model.modality.from_json(e["content"]) for e in model.examples[:1]]
             model.encoder.encode(examples)
@@ -144,7 +144,7 @@ class Predictor:
             raise BadSample(str(error)) from error
 
     def decode(self, content: str | bytes | Mapping[str, Any]) -> Sample:
-        """The sample ready for the model, from JSON or from a file (`bytes`); in any thread. Raises `BadSample`."""
+        """Decode a sample from JSON or a file (`bytes`) and prepare it for the model; thread-safe. Raises `BadSample`."""
         modality = self.model.modality.bounded(MOST_WORK)
         try:
             given = content if isinstance(content, bytes) else modality.from_json(content)
@@ -154,7 +154,7 @@ class Predictor:
         longest = self.limits.max_characters if modality.unit == "characters" else modality.bounds[1]
         if (length := modality.length(item)) > longest:
             raise BadSample(f"too long: {length:,.0f} {modality.unit}, more than {longest:,.0f}")
-        # a text is cut for the model, but only after all of it was read
+        # all of a text is tokenized before it is truncated for the model
         weight = 1.0 if modality.has_files else max(1.0, len(item) / ORDINARY)
         offsets = modality.offsets(given) if self.model.task.names_places() else UNMOVED
         return Sample(item, self._prepared(item), weight, offsets)
@@ -168,19 +168,19 @@ class Predictor:
         return self.model.architecture.inputs([item], self.model.encoder)
 
     def check_label(self, label: Any, content: str | bytes = "", item: Any = None) -> str:
-        """The value of a label from outside. Raises `InvalidLabel` with the choices.
+        """Validate a label from outside and return its value. Raises `InvalidLabel` with the choices.
 
         Args:
-            label: What was given.
-            content: What it speaks of, as it was given.
-            item: What that was decoded to; None if it is not known here, so that places cannot be checked.
+            label: The label as it was given.
+            content: The labelled content as it was given.
+            item: The decoded content; None if it is not known, so that positions cannot be checked.
         """
         task = self._task or self.model.task
         value = task.parse(label)
         return value if item is None else task.placed(value, item, self.model.modality.offsets(content))
 
     def run(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """What the model says of decoded samples, in their order."""
+        """Predict decoded samples, in their order."""
         prepared = [sample.prepared for sample in samples]
         if self.model.modality.has_files and not self.model.architecture.embedded:
             predicted = self.model.predict_inputs(np.concatenate(prepared))
@@ -196,7 +196,7 @@ class Predictor:
         ]
 
     def settle(self, finished: Sequence[Finished[Sample, Outcome, str]]) -> list[Answer]:
-        """Record the predictions of these requests in one write, and return their answers. Raises `OSError`."""
+        """Record the predictions of these requests in one write, and return the answers. Raises `OSError`."""
         at, modality = self._clock(), self.model.modality
         answers, records = [], []
         for request in finished:

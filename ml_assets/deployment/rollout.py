@@ -1,4 +1,4 @@
-"""Puts a model into production: every worker loads it, then all swap; if one cannot, none does and the old one goes on."""
+"""Puts a model into production: all workers load it, then all switch; if one cannot, the old model keeps serving."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.2
 
 
 class DeploymentFailed(MLAssetsError, RuntimeError):
-    """The model does not serve, and what served before still does; the message says why, in one sentence."""
+    """Raised when the new model does not serve and the old one still does; the message says why, in one sentence."""
 
 
 def deploy(
@@ -33,18 +33,18 @@ def deploy(
 ) -> Deployment:
     """Deploy the model of a Bento and return its row of the ledger once every worker serves it.
 
-    A model that is live already is left as it is. Raises `DeploymentFailed`; the ledger then says the same.
+    A model that is live already is left as it is. Raises `DeploymentFailed`; the ledger then records the failure.
 
     Args:
         store: The project's tables.
         model: The model's version.
         bento: Tag of its Bento.
-        by: Who or what asked for it.
-        wait_seconds: How long the workers may take, together.
-        at: When it was asked for.
-        progress: Told one sentence per step.
-        checks: What it passed, as JSON, for the ledger.
-        clock: The current time in UTC.
+        by: Who or what requested it.
+        wait_seconds: Time limit for all workers together.
+        at: Time of the request.
+        progress: Called with one sentence per step.
+        checks: The evaluation that it passed, as JSON, for the ledger.
+        clock: Returns the current time in UTC.
     """
     deadline = time.monotonic() + wait_seconds
     serving = home() / "serving"
@@ -70,7 +70,7 @@ def deploy(
 
 
 def as_cells(deployments: Sequence[Deployment]) -> list[tuple[str, str, str, str, str]]:
-    """Id, model, state, time of the request and reason of each deployment, as people read them."""
+    """Id, model, state, request time and reason of each deployment, as table cells."""
     return [(d.id, d.model, d.state, f"{d.requested_at:%Y-%m-%d %H:%M}", d.reason or "") for d in deployments]
 
 
@@ -92,7 +92,7 @@ def _wait(
     clock: Callable[[], datetime],
     done: Callable[[Report, str, str], bool],
 ) -> int:
-    """Wait until `done` holds for every live worker; return how many they are. Raises `DeploymentFailed`."""
+    """Wait until `done` holds for every live worker; return the number of workers. Raises `DeploymentFailed`."""
     while True:
         workers = heartbeat.live(serving, clock())
         behind = [w for w in workers if not done(w, store.project, deployment)]
@@ -114,7 +114,7 @@ def _wait(
 
 
 def _trouble(workers: Sequence[Report], project: str, deployment: str) -> str | None:
-    """What the first worker says that cannot load it."""
+    """The error of the first worker that cannot load the model; None if there is none."""
     for worker in workers:
         served = worker.projects.get(project)
         if served is not None and served.failed == deployment:

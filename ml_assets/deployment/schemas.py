@@ -1,4 +1,4 @@
-"""The shapes of the endpoint's requests and answers, and the OpenAPI document made from them."""
+"""Request and response models of the endpoint, and the OpenAPI document made from them."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from ml_assets.errors import InvalidValue
 
 MOST = 4096
-"""Entries in a list at most, whatever the project allows."""
+"""Maximum number of entries in a list, whatever the project allows."""
 FILES = {
     "multipart/form-data": {
         "schema": {
@@ -25,13 +25,13 @@ FILES = {
         }
     }
 }
-"""A request whose samples are files, in OpenAPI."""
+"""The OpenAPI description of a request whose samples are files."""
 LARGEST_NUMBER = 2**63
-"""Whole numbers beyond do not fit into tables."""
+"""Smallest absolute value of integers that do not fit into tables."""
 
 
 def _storable(value: Any) -> Any:
-    """The value; an error for what JSON can say and tables cannot hold, wherever it stands in it."""
+    """The value, after checking that tables can hold everything in it. Raises a validation error otherwise."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -64,21 +64,21 @@ Parts = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
 
 
 def _text_or_object(value: Any) -> Any:
-    """The value; one error for what is neither, where a union would have one for each."""
+    """The value, after checking that it is a text or an object; gives one error where a union would give one per member."""
     if not isinstance(value, str | dict):
         raise PydanticCustomError("text_or_object", "Input should be a text or an object")
     return value
 
 
 Sample = Annotated[str | Parts, BeforeValidator(_text_or_object)]
-"""A text, base64 of a file, or the parts of a mixed sample."""
+"""A text, Base64 of a file, or the parts of a mixed sample."""
 Content = Annotated[Text | Parts, BeforeValidator(_text_or_object)]
-"""The same, to be collected."""
+"""A sample to collect: a text that is not empty, Base64 of a file, or the parts of a mixed sample."""
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
 class Shape(BaseModel):
-    """A JSON object without unknown fields."""
+    """Base class of the endpoint's models: a JSON object without unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -91,7 +91,7 @@ class PredictRequest(Shape):
 
 
 class Prediction(Shape):
-    """What the model says of one sample. `id` is what feedback refers to."""
+    """The prediction for one sample; feedback refers to its `id`."""
 
     id: str
     label: JsonValue
@@ -100,7 +100,7 @@ class Prediction(Shape):
 
 
 class PredictAnswer(Shape):
-    """Predictions in the order of the samples."""
+    """The predictions for the samples of a request, in their order."""
 
     model: str
     at: datetime
@@ -142,34 +142,34 @@ class NewLabel(Shape):
 
 
 class LabelsRequest(Shape):
-    """Labels that exist already."""
+    """Existing labels to push."""
 
     labels: list[NewLabel] = Field(min_length=1, max_length=MOST)
 
 
 class FeedbackRequest(Shape):
-    """What turned out to be right."""
+    """The right label for an earlier prediction."""
 
     prediction_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     label: Json
 
 
 class Accepted(Shape):
-    """The records are stored, once, however often they are sent. `ids` are those of the samples."""
+    """Confirms that the records are stored, once, however often they are sent. `ids` are those of the samples."""
 
     accepted: int
     ids: list[str] | None = None
 
 
 class FeedbackAccepted(Shape):
-    """The feedback is stored."""
+    """Confirms that the feedback is stored."""
 
     id: str
     prediction_id: str
 
 
 class ProjectAnswer(Shape):
-    """What serves, and what it takes."""
+    """The model that serves a project, its classes and limits, and the schema of its input."""
 
     project: str
     model: str | None
@@ -181,7 +181,7 @@ class ProjectAnswer(Shape):
 
 
 class Problem(Shape):
-    """Every error: one sentence, and details where there are any."""
+    """The response to every request that fails: one sentence, and details if there are any."""
 
     error: str
     detail: JsonValue = None
@@ -189,14 +189,14 @@ class Problem(Shape):
 
 @dataclass(frozen=True)
 class Described:
-    """A project as its part of the document shows it.
+    """A project as described in the OpenAPI document.
 
     Args:
-        path: Its first segment.
-        label: The type of its labels.
-        max_batch: Samples in one request at most.
-        media: Whether its samples are pictures or sounds, which come as files too.
-        sample: The type of its samples.
+        path: First segment of its paths.
+        label: Type of its labels.
+        max_batch: Maximum number of samples in one request.
+        media: Whether its samples are pictures or sounds, which can be sent as files.
+        sample: Type of its samples.
     """
 
     path: str
@@ -207,7 +207,7 @@ class Described:
 
 
 def request_of(project: Described) -> type[PredictRequest]:
-    """What the project takes: the shape of its samples, and how many at once."""
+    """The model of the project's prediction requests, with the type of its samples and its limit."""
     return create_model(
         f"PredictRequest_{project.path.strip('{}')}",
         __base__=PredictRequest,
@@ -217,7 +217,7 @@ def request_of(project: Described) -> type[PredictRequest]:
 
 
 def routes(project: Described) -> list[APIRoute]:
-    """Routes that only document: the shapes of this project, with its classes and limits."""
+    """Routes for documentation only: the models of this project, with its classes and limits."""
     predict = request_of(project)
     prediction = create_model(
         f"Prediction_{project.path.strip('{}')}", __base__=Prediction, __doc__=Prediction.__doc__, label=(project.label, ...)
@@ -239,7 +239,7 @@ def routes(project: Described) -> list[APIRoute]:
 
 
 def document(app: FastAPI, described: Sequence[Described]) -> dict[str, Any]:
-    """The OpenAPI document of these projects."""
+    """The OpenAPI document that describes these projects."""
     found = get_openapi(title=app.title, version=app.version, routes=[r for project in described for r in routes(project)])
     for project in described:
         if project.media:

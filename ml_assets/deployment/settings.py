@@ -12,7 +12,7 @@ TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 
 class BatchSettings(Settings):
-    """What is predicted in bulk, and where the answers go."""
+    """What is predicted in bulk, and where the predictions go."""
 
     input: str | None = None
     """A table (.csv, .tsv, .parquet, .jsonl) to predict. Without it: the project's samples that have no label yet."""
@@ -33,11 +33,11 @@ class DeploymentSettings(Settings):
     """How the model is served."""
 
     max_batch: int = Field(256, ge=1, le=4096)
-    """Samples in one request at most."""
+    """Maximum number of samples in one request."""
     max_characters: int = Field(100_000, ge=1, le=10_000_000)
-    """Length of one sample at most, in characters."""
+    """Maximum length of one sample, in characters."""
     requests_per_minute: int = Field(30_000, ge=1)
-    """Requests of one key, to each worker of the endpoint: so many at once, then evenly. More are answered with 429."""
+    """Maximum number of requests with one key to each worker of the endpoint: all at once, or evenly. More get status 429."""
     batch: BatchSettings = BatchSettings()
     """Prediction in bulk."""
     wait_seconds: float = Field(120, gt=0, le=3600)

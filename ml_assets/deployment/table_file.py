@@ -1,4 +1,4 @@
-"""A table that is written batch by batch and appears under its name only when it is complete."""
+"""Writes a table batch by batch to a file that appears under its name only when it is complete."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ import pyarrow as pa
 from ml_assets.texts.cells import harmless
 
 EXACT = 2**53
-"""Whole numbers beyond are not exact as fractions."""
+"""Largest integer up to which all integers are exact as floats."""
 UNFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)
-"""What Arrow raises for values of which no column can be made."""
+"""Exceptions that Arrow raises for values that cannot form a column."""
 
 
 class TableFile:
-    """A .csv, .tsv, .parquet or .jsonl file, used as `with TableFile(path, added) as file: file.add(rows)`.
+    """A context manager that writes a .csv, .tsv, .parquet or .jsonl file: `with TableFile(path, added) as f: f.add(rows)`.
 
     Which columns there are, and of which types, is known when all rows are: a column may begin late, be empty for long, or hold
     whole numbers up to the first fraction. Until then the rows wait in a file without a name. A column whose values have no
@@ -50,7 +50,7 @@ class TableFile:
         return self
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Append rows."""
+        """Append rows to the table."""
         if self._ending == ".jsonl":
             self._file.writelines(_encoded(json.dumps(row, ensure_ascii=False, default=str)) + b"\n" for row in rows)
             return
@@ -101,7 +101,7 @@ class TableFile:
                 writer.write_table(pa.table(columns, schema=schema))
 
     def _type(self, name: str, values: Sequence[Any]) -> pa.DataType:
-        """The type of a column with these values."""
+        """The Arrow type of a column with these values; text if they have no common type."""
         try:
             found = pa.array([_held(value) for value in values]).type
         except UNFIT:
@@ -111,7 +111,7 @@ class TableFile:
         return found
 
     def _joined(self, name: str, first: pa.DataType, second: pa.DataType) -> pa.DataType:
-        """The type that holds both without a loss."""
+        """The Arrow type that holds values of both types without loss; text if there is none."""
         if first == second:
             return first
         if pa.types.is_null(first) or pa.types.is_null(second):
@@ -136,17 +136,17 @@ def _text(value: Any) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """The value for a file that people open in a spreadsheet, which would calculate what looks like a formula."""
+    """The value for CSV or TSV, with text that a spreadsheet would take for a formula escaped."""
     return harmless(value) if isinstance(value, str) else value
 
 
 def _held(value: Any) -> Any:
-    """The value with a question mark for what is no text."""
+    """The value, with a question mark for each character of a text that is not valid Unicode."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _encoded(text: str) -> bytes:
-    """UTF-8; bytes of the input that were none stand there as they were, and halves of surrogate pairs as question marks."""
+    """The text as UTF-8; invalid bytes of the input are restored, unpaired surrogates become question marks."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Threads that projects share: whoever has used them least goes next, so that one project cannot keep the others waiting."""
+"""Threads that projects share fairly: the project that has used them least goes next, so that none blocks the others."""
 
 import os
 import threading
@@ -14,12 +14,12 @@ from ml_assets.errors import Failed
 
 R = TypeVar("R")
 RECENT = 2.0
-"""Seconds for which a project counts as one that uses the threads: its next request may come at any moment."""
+"""Seconds after its last request during which a project still counts as a user of the threads."""
 
 
 @dataclass(eq=False)
 class _Line:
-    """The works of one project, or of one of its keys, that wait for their turn, and the seconds that it has used."""
+    """The queue of one project, or of one of its keys, with the seconds that it has used."""
 
     used: float = 0.0
     running: int = 0
@@ -30,16 +30,16 @@ class _Line:
 
 
 class SharedThreads:
-    """A few threads, shared fairly by measured time (start-time fair queueing, Goyal et al. 1996), works of one piece each.
+    """A few threads, shared fairly by measured time (start-time fair queueing, Goyal et al. 1996); work is not interrupted.
 
-    A project that was idle does not save up its share; within a project the same holds for its keys.
+    An idle project does not save up its share; within a project the same holds for its keys.
 
     Args:
-        name: Of the threads.
-        threads: How many.
-        of_one: How many of them one project may use at a time.
-        niceness: By how much the operating system prefers other threads, 0 to 19.
-        clock: Seconds that never go back.
+        name: Name prefix of the threads.
+        threads: Number of threads.
+        of_one: Maximum number of threads that one project may use at a time.
+        niceness: Niceness added to the threads, 0 to 19.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class SharedThreads:
         self.of_one, self._niceness, self._clock = of_one, niceness, clock
         self._changed = threading.Condition()
         self._lines: dict[str, _Line] = {}
-        self._now = 0.0  # what whoever was last chosen had used
+        self._now = 0.0  # used time of the project that was chosen last
         self._ended = False
         self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def of(self, project: str, key: str = "") -> Executor:
-        """Where works of this project, on behalf of this key, are submitted."""
+        """An executor for work of this project on behalf of this key."""
         return _Share(self, project, key)
 
     def wanted_by_others(self, project: str) -> bool:
-        """Whether another project has works here, or had some a moment ago."""
+        """Whether another project has queued or running work, or had some less than `RECENT` seconds ago."""
         with self._changed:
             others = (line for name, line in self._lines.items() if name != project)
             return any(o.waiting or o.running or self._clock() - o.asked < RECENT for o in others)
 
     def shutdown(self) -> None:
-        """Finish the works that run; those that wait are given up."""
+        """Finish running work, cancel queued work, and end the threads."""
         with self._changed:
             self._ended = True
             for line in self._lines.values():
@@ -78,7 +78,7 @@ class SharedThreads:
             thread.join()
 
     def put(self, project: str, key: str, work: Callable[[], R]) -> "Future[R]":
-        """Queue a work. Raises `RuntimeError` after the end."""
+        """Queue work and return its future. Raises `RuntimeError` after `shutdown`."""
         future: Future[R] = Future()
         with self._changed:
             if self._ended:
@@ -96,7 +96,7 @@ class SharedThreads:
 
     def _work(self) -> None:
         if self._niceness:
-            with suppress(OSError):  # a system whose threads have no priority of their own
+            with suppress(OSError):  # not supported on systems without thread priorities
                 usual = os.getpriority(os.PRIO_PROCESS, 0)
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, usual + self._niceness))
         while (chosen := self._choose()) is not None:
@@ -106,10 +106,10 @@ class SharedThreads:
                 with _Failing(future):
                     future.set_result(work())
             self._give_back(line, own, self._clock() - start)
-            del chosen, future, work  # what they hold must not wait for the next turn
+            del chosen, future, work  # free the memory before waiting for the next piece of work
 
     def _choose(self) -> "tuple[_Line, _Line, Future[Any], Callable[[], Any]] | None":
-        """Wait for a work whose turn it is; None at the end."""
+        """Wait for the next piece of work; return None after `shutdown`."""
         with self._changed:
             while not self._ended:
                 lines = [line for line in self._lines.values() if line.waiting and line.running < self.of_one]
@@ -128,12 +128,12 @@ class SharedThreads:
             for one in (line, own):
                 one.running, one.used = one.running - 1, one.used + seconds
             for name in [n for n, k in line.keys.items() if not k.waiting and not k.running and k is not own]:
-                del line.keys[name]  # idle keys have nothing saved up
+                del line.keys[name]  # idle keys save up nothing, so they can be forgotten
             self._changed.notify_all()
 
 
 class _Failing:
-    """Gives what is raised in its block to whoever waits for the future, as executors do."""
+    """A context that sets an exception raised in it as the result of the future, as executors do."""
 
     def __init__(self, future: "Future[Any]"):
         self._future = future
@@ -148,11 +148,11 @@ class _Failing:
 
 
 class _Share(Executor):
-    """An executor whose works go into one project's line."""
+    """An executor that queues work for one project and key."""
 
     def __init__(self, threads: SharedThreads, project: str, key: str):
         self._shared, self._project, self._key = threads, project, key
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> "Future[R]":
-        """Queue a call."""
+        """Queue a call and return its future."""
         return self._shared.put(self._project, self._key, lambda: fn(*args, **kwargs))

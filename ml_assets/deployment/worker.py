@@ -1,6 +1,6 @@
-"""One worker process of the endpoint: polls the ledger, loads what is requested beside what serves, swaps in one step.
+"""One worker process of the endpoint: polls the deployment ledger, loads requested models, and switches in one step.
 
-A model that cannot be loaded is reported, and the one that serves goes on.
+A model that cannot be loaded is reported, and the current one keeps serving.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ POLL_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
 """How long a thread of a worker keeps the interpreter while others want it."""
 RETRY_POLLS = 30
-"""After so many polls a model that could not be loaded is tried again."""
+"""Number of polls after which a model that could not be loaded is tried again."""
 
 
 @dataclass(frozen=True)
 class Live:
-    """A model that is loaded, checked and ready to answer."""
+    """A model that is loaded, checked and ready to predict."""
 
     deployment: str
     since: datetime | None
@@ -48,7 +48,7 @@ class Live:
 
 @dataclass
 class _Project:
-    """What this worker knows of one project."""
+    """The state of one project in this worker."""
 
     version: int | None = None
     deployments: list[Deployment] = field(default_factory=list)
@@ -58,13 +58,13 @@ class _Project:
 
 
 class Worker:
-    """The models that this process serves.
+    """The models that this process serves, and the threads in which it works.
 
     Args:
         home: Folder of all local state.
         packaged: Folder of the one model to serve, inside a Bento; the ledger is not read then.
-        clock: The current time in UTC.
-        folder_of: The model's folder in the Bento with this tag.
+        clock: Returns the current time in UTC.
+        folder_of: Returns the model's folder in the Bento with a tag.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Worker:
             self._tasks.append(task)
 
     async def stop(self) -> None:
-        """End the background work and take the heartbeat away."""
+        """End the background work and delete the heartbeat file."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -107,22 +107,22 @@ class Worker:
             writer.close()
 
     async def decode(self, project: str, key: str, work: Callable[..., R], *arguments: Any) -> R:
-        """Do one bounded piece of work of this project and key in the threads that decode, when it is its turn."""
+        """Run one bounded piece of work for this project and key in the decoding threads, when it is its turn."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders.of(project, key), work, *arguments)
 
     async def files(self, project: str, key: str, work: Callable[..., R], *arguments: Any) -> R:
-        """Read or write files for this project and key in the threads for that, when it is its turn."""
+        """Run work that reads or writes files for this project and key in the file threads, when it is its turn."""
         return await asyncio.get_running_loop().run_in_executor(self._files.of(project, key), work, *arguments)
 
     def segments(self, project: str) -> SegmentWriter:
-        """This process's segment of the project."""
+        """This process's writer of inference records of the project."""
         return self._segments.setdefault(project, SegmentWriter(self.home / "inference" / project))
 
     def served(self) -> dict[str, heartbeat.Served]:
-        """What the heartbeat says of each project."""
+        """What this worker serves of each project, for the heartbeat."""
         report = {}
         for name, state in self._projects.items():
-            if state.version is None:  # a folder that is no project, or one that was never deployed
+            if state.version is None:  # not a project, or never deployed
                 continue
             live = self.live.get(name)
             wanted = ledger.wanted_of(state.deployments)
@@ -137,19 +137,19 @@ class Worker:
         return report
 
     def fails(self, project: str) -> bool:
-        """Whether a model that should serve cannot be loaded; the log and the ledger say why."""
+        """Whether a model of the project that should serve cannot be loaded; the log and the ledger say why."""
         return project in self._projects and bool(self._projects[project].errors)
 
     async def poll(self) -> None:
-        """Read the ledgers that moved, load what is new, swap what became live. Raises what listing the projects raises.
+        """Follow the deployment ledgers that changed: load new models, and switch to those that became live.
 
-        A project whose ledger cannot be read goes on serving what it serves, and so do all others.
+        A project whose ledger cannot be read keeps serving, and so do all others. Raises what listing the projects raises.
         """
         for name in await self.files("", "", projects):
             await self._trying(f"follow the deployment ledger of {name}", self._look_after(name))
 
     async def _look_after(self, name: str) -> None:
-        """Follow one project's ledger, if that moved or something should be tried again."""
+        """Follow one project's ledger, if it changed or a failed model should be tried again."""
         state = self._projects.setdefault(name, _Project())
         version, deployments = await self.files("", "", _moved, name, state.version)
         if version is None:
@@ -163,7 +163,7 @@ class Worker:
         await self._follow(name, state)
 
     async def _follow(self, name: str, state: _Project) -> None:
-        """Make this worker serve what the ledger says of one project."""
+        """Make this worker serve the live deployment of one project, and load the requested one."""
         live, wanted = ledger.live_of(state.deployments), ledger.wanted_of(state.deployments)
         needed = {d.id: d for d in (live, wanted) if d is not None}
         state.errors = {}
@@ -183,7 +183,7 @@ class Worker:
         folder = functools.partial(self._folder_of, deployment.bento)
         packed = (ProjectStore(name), deployment.bento, deployment.model)
         [outcome] = await asyncio.gather(self._checked(folder, packed), return_exceptions=True)
-        if isinstance(outcome, BaseException):  # whatever a model does to this process is reported
+        if isinstance(outcome, BaseException):  # report any error that loading a model raises
             state.errors[deployment.id] = _sentence(outcome)
             logger.error("%s: cannot load %s (%s): %s", name, deployment.model, deployment.id, state.errors[deployment.id])
         else:
@@ -194,7 +194,10 @@ class Worker:
         self.live[predictor.project] = self._ready(predictor, "packaged")
 
     async def _checked(self, folder: Callable[[], Path], packed: tuple[ProjectStore, str, str] | None = None) -> Predictor:
-        """Load beside what serves, then check in the thread of the models: an encoder is not to be used by two at once."""
+        """Load a model beside the current one, then run its self-check in the thread of the models.
+
+        Two threads must not use an encoder at the same time.
+        """
 
         def load() -> Predictor:
             return Predictor.load(folder(), self.segments, self.clock, seal.of_bento(*packed) if packed else None)
@@ -204,7 +207,7 @@ class Worker:
         await asyncio.get_running_loop().run_in_executor(models, predictor.model.check_examples)
         if packed:
             store, bento, model = packed
-            # an older Bento, whose files were not noted when it was made; the next worker to load it tries again
+            # for older Bentos without recorded files; if this fails, the next worker that loads it tries again
             await self._trying(
                 f"note the files of {bento}", asyncio.to_thread(seal.record_bento, store, bento, model, folder())
             )
@@ -234,8 +237,8 @@ class Worker:
         await self._trying("read the deployment ledger", self.poll())
 
     async def _trying(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do this, or log why it cannot be done, once as long as the reason is the same: what serves goes on."""
-        # torn tables raise whatever their library likes
+        """Run this, or log why it failed, once while the reason stays the same; the worker keeps serving."""
+        # damaged tables can raise any exception
         outcomes: tuple[BaseException | None, ...] = await asyncio.gather(work, return_exceptions=True)
         trouble = "" if outcomes[0] is None else _sentence(outcomes[0])
         if trouble and self._trouble.get(what) != trouble:
@@ -254,20 +257,20 @@ class Worker:
 
 
 def _moved(name: str, known: int | None) -> tuple[int | None, list[Deployment] | None]:
-    """The version of a project's ledger, None if it has none, and its rows if that is not the known one."""
+    """The version of a project's ledger (None if it has none), and its rows if the version is not the known one."""
     store = ProjectStore(name)
     version = ledger.version(store)
     return version, ledger.history(store) if version is not None and version != known else None
 
 
 def _sentence(error: BaseException) -> str:
-    """The first line of the message, with the kind of error where the message alone says little."""
+    """The first line of the error's message, with the error's type if the message alone says little."""
     first = (str(error).strip().splitlines() or [""])[0]
     return first if isinstance(error, ValueError) and first else f"{type(error).__name__}: {first}"
 
 
 def _end_process(task: "asyncio.Task[None]") -> None:
-    """A worker that no longer follows the ledger must not go on in silence: it ends, and its supervisor starts another."""
+    """End the process when a background task fails, so that the supervisor starts a new worker."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.critical("a background task of the endpoint ended: %s", _sentence(error))
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`embeddings` and `feature_set`: what models see of the samples."""
+"""The Dagster assets of the features stage: `embeddings` and `feature_set`."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from ml_assets.texts.tables import markdown_table
 
 
 def features_assets(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
-    """The assets of the features stage."""
+    """The Dagster assets of the features stage."""
     names = settings.encoders(modality.default_encoder)
 
     @stage_asset(project, "features", "embeddings", deps=["samples"], kinds=["lance", "pytorch"], version=" ".join(names))
     def embeddings(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One vector per sample and encoder that a feature set names. Computed once per sample, never again.
+        """One vector per sample and encoder that a feature set names, computed once per sample.
 
         Made from `samples`; used to choose what people label, to train and to find the neighbours of a prediction.
         """
@@ -36,7 +36,7 @@ def features_assets(project: str, settings: FeaturesSettings, modality: Modality
 
     @stage_asset(project, "features", "feature_set", deps=["dataset", "embeddings"], kinds=["lance"], settings=[settings])
     def feature_set(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One row per sample that a model learns from or is tested on, with its class after merges.
+        """One row per sample for training or testing, with its class after merges.
 
         Made from the newest `dataset` and the choices under `features` in the YAML, which may name several sets side by
         side; used by training and evaluation.

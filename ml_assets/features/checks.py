@@ -1,4 +1,4 @@
-"""What must hold of a feature set before a model is trained on it."""
+"""Dagster asset checks on embeddings and feature sets, which run before a model is trained."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,21 +16,21 @@ from ml_assets.store import ProjectStore
 from ml_assets.tasks import Task
 
 LOOKED_AT = 1000
-"""Samples whose length and language are looked at."""
+"""Number of samples whose length and language are checked."""
 SHOWN = 40
-"""Characters that are shown of an unknown text."""
+"""Number of characters shown of a text with unknown letters."""
 MAY_BE_UNREAD = 0.1
-"""Share of the text that may stand behind what encoders read."""
+"""Share of the text that encoders may leave unread because it is too long, without a warning."""
 MAY_BE_UNKNOWN = 0.3
-"""Share of the letters that encoders may not know: of texts in their language it is next to nothing."""
+"""Share of the letters that encoders may not know, without a warning; near zero for texts in their language."""
 
 
 def features_checks(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the features stage. Some of them block what follows."""
+    """The Dagster asset checks of the features stage; some of them block the stages that follow."""
 
     @dg.asset_check(asset=key(project, "embeddings"), blocking=True)
     def every_sample_embedded(workspace: Workspace) -> dg.AssetCheckResult:
-        """Each sample has a vector."""
+        """Each sample has a vector of every encoder in use."""
         store = workspace.store(project)
         samples = store.table("samples").ids()
         missing = {
@@ -41,7 +41,7 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "embeddings"))
     def read_whole(workspace: Workspace) -> dg.AssetCheckResult:
-        """Encoders read all of most samples: of long texts they read the beginning only, unless more windows are named."""
+        """Encoders read all of most samples; of long texts they read only the beginning, unless more windows are named."""
         wrong, figures, items = [], {}, _some_items(workspace.store(project), modality)
         for name in settings.encoders(modality.default_encoder):
             unread = modality.encoder(name).unread(items)
@@ -66,7 +66,7 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
             unknown = modality.encoder(name).unknown(items)
             if unknown is None:
                 continue
-            # by length: a long text says more of the language than a short one does
+            # weighted by length: long texts tell more about the language than short ones
             sizes = np.array([max(modality.length(item), 1.0) for item in items])
             share = float(unknown @ sizes / sizes.sum()) if items else 0.0
             figures[f"share of letters that {name} does not know"] = round(share, 4)
@@ -82,7 +82,7 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "feature_set"), blocking=True)
     def splits_disjoint(workspace: Workspace) -> dg.AssetCheckResult:
-        """No sample stands in two splits, and every class has at least two training samples."""
+        """No sample is in two splits, and every class has at least two training samples."""
         wrong = []
         for chosen in sets.current(workspace.store(project)):
             ids = chosen.rows["id"].to_pylist()
@@ -127,12 +127,12 @@ def features_checks(project: str, settings: FeaturesSettings, modality: Modality
 
 
 def _shown(store: ProjectStore, modality: Modality, ids: Sequence[str]) -> list[str]:
-    """The beginning of texts; of others where they come from."""
+    """The beginning of each text sample; the origin of samples of other modalities."""
     column = "text" if modality.column == "text" else "origin"
     return [str(value)[:200] for value in store.table("samples").take(ids, [column])[column].to_pylist()]
 
 
 def _some_items(store: ProjectStore, modality: Modality) -> list[Any]:
-    """Items of some samples, drawn at random: ids are hashes."""
+    """The items of up to `LOOKED_AT` samples; ids are hashes, so the first by id are a random choice."""
     ids = sorted(store.table("samples").ids())[:LOOKED_AT]
     return list(store.table("samples").take(ids, [modality.column])[modality.column].to_pylist())

@@ -1,4 +1,4 @@
-"""The features stage of a project."""
+"""Assembles the features stage of a project for Dagster."""
 
 from ml_assets.features.assets import features_assets
 from ml_assets.features.checks import features_checks
@@ -9,7 +9,7 @@ from ml_assets.tasks import Task
 
 
 def definitions(project: str, settings: FeaturesSettings, modality: Modality, task: Task) -> Stage:
-    """From samples and labels to what models learn from."""
+    """The features stage of a project: its assets and checks."""
     return Stage(
         assets=features_assets(project, settings, modality, task),
         checks=features_checks(project, settings, modality, task),

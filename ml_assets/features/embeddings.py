@@ -1,4 +1,4 @@
-"""Embeddings: one vector per sample and encoder, computed once."""
+"""Computes and stores embeddings: one vector per sample and encoder, computed once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from ml_assets.store import ProjectStore, Table
 
 BATCH = 512
 TAKEN = 8192
-"""Vectors that are taken from another project at a time."""
+"""Number of vectors that are copied from another project at a time."""
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError)
-"""What reading a damaged table raises."""
+"""Exceptions that reading a damaged table raises."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The vectors of all samples.
+    """The result of embedding all samples.
 
     Args:
-        digest: Follows from which samples have one, encoder by encoder.
-        vectors: How many there are.
-        new: How many of them were computed now.
+        digest: Digest of the ids of the embedded samples, for each encoder.
+        vectors: Number of stored vectors.
+        new: Number of vectors that this call added.
     """
 
     digest: str
@@ -36,12 +36,12 @@ class Embedded:
 
 
 def table_of(store: ProjectStore, encoder: Encoder) -> Table:
-    """The table of this encoder's vectors."""
+    """The table that stores the vectors of an encoder."""
     return store.embeddings(encoder.name, encoder.dimensions)
 
 
 def embed_with_each(store: ProjectStore, modality: Modality, encoders: Sequence[str], tell: Callable[[str], None]) -> Embedded:
-    """Give the samples a vector of every encoder of these names; `tell` gets a line for each batch."""
+    """Store a vector of every named encoder for each sample; `tell` is called with a line for each batch."""
     digests, vectors, new = [], 0, 0
     for name in encoders:
         encoder = modality.encoder(name)
@@ -58,9 +58,9 @@ def _say(tell: Callable[[str], None], encoder: str, done: int, total: int) -> No
 
 
 def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progress: Callable[[int, int], None]) -> int:
-    """Give the samples a vector that have none yet; return how many. A batch is stored as soon as it is there.
+    """Store a vector for each sample that has none; return how many were added. Each batch is stored at once.
 
-    What another project has embedded with the same encoder is taken from there.
+    Vectors that another project computed with the same encoder are copied from there.
     """
     table, encoder = table_of(store, encoder), encoder.whole()
     samples, known = store.table("samples"), table.ids()
@@ -69,13 +69,13 @@ def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progres
     missing = sorted(new - taken)
     texts: dict[str, str] = {}
     if modality.column == "text":
-        # batches of equal lengths waste no padding; an order that follows from the samples alone gives the same batches again
+        # sorting by length saves padding; the order depends on the samples alone, so batches are reproducible
         found = samples.take(missing, ["id", "text"]).to_pydict()
         texts = dict(zip(found["id"], found["text"], strict=True))
         missing.sort(key=lambda i: (len(texts[i]), i))
     for start in range(0, len(missing), BATCH):
         ids = missing[start : start + BATCH]
-        # pictures and sounds are too large to be in memory all at once
+        # pictures and sounds are loaded per batch, as all of them would not fit into memory
         items = [texts[i] for i in ids] if texts else samples.take(ids, [modality.column])[modality.column].to_pylist()
         table.insert(as_rows(ids, encoder.encode(items)))
         progress(len(taken) + start + len(ids), len(new))
@@ -83,9 +83,9 @@ def embed_new(store: ProjectStore, modality: Modality, encoder: Encoder, progres
 
 
 def _take_over(store: ProjectStore, encoder: Encoder, missing: set[str]) -> set[str]:
-    """Ids of the samples among these whose vectors came from other projects.
+    """Copy vectors of these samples from other projects; return the ids of the samples that were found.
 
-    A sample's id is the hash of its content, so that of other projects nothing is read but vectors of content that is here too.
+    A sample's id is the hash of its content, so of other projects only vectors of content that is here too are read.
     """
     table, found = table_of(store, encoder), set[str]()
     for other in store.others() if missing else []:
@@ -93,7 +93,7 @@ def _take_over(store: ProjectStore, encoder: Encoder, missing: set[str]) -> set[
         for ids in _parts(wanted if len(wanted) <= TAKEN else _held(theirs, wanted)):
             try:
                 rows = theirs.take(ids, ["id", "vector"])
-            except UNREADABLE:  # of another project, whose own run tells it
+            except UNREADABLE:  # the other project's own run reports its damaged table
                 break
             if rows.schema.field("vector").type != table.schema.field("vector").type:
                 break
@@ -103,7 +103,7 @@ def _take_over(store: ProjectStore, encoder: Encoder, missing: set[str]) -> set[
 
 
 def _held(table: Table, ids: set[str]) -> set[str]:
-    """Those that the table holds; none if it cannot be read."""
+    """The ids among `ids` that the table holds; none if it cannot be read."""
     try:
         return ids & table.ids()
     except UNREADABLE:
@@ -116,7 +116,7 @@ def _parts(ids: set[str]) -> list[list[str]]:
 
 
 def as_rows(ids: Sequence[str], vectors: NDArray[np.float32]) -> pa.Table:
-    """Rows of an embedding table from `(n, d)` vectors."""
+    """Rows of an embedding table from `n` ids and `(n, d)` vectors."""
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1), pa.float32())
     return pa.table({"id": pa.array(ids, pa.string()), "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
 
@@ -132,6 +132,6 @@ def vectors_of(table: Table, ids: Sequence[str]) -> NDArray[np.float32]:
 
 
 def as_vectors(rows: pa.Table) -> NDArray[np.float32]:
-    """`(n, d) float32`: the column `vector` of rows of an embedding table."""
+    """The column `vector` of rows of an embedding table as `(n, d) float32`."""
     column = rows["vector"].combine_chunks()
     return np.array(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(rows.num_rows, column.type.list_size)

@@ -1,4 +1,4 @@
-"""A feature set: which samples of a dataset, which inputs, which classes."""
+"""Builds, stores and loads feature sets: samples of a dataset with the inputs and classes for one model."""
 
 import json
 from collections import Counter
@@ -19,16 +19,16 @@ from ml_assets.tasks import Task
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What training needs to know, and where it stands.
+    """A feature set: the samples, inputs and classes that a model is trained and tested on.
 
     Args:
         id: `fs-<digest>`, the tag of its rows.
         dataset: Tag of the dataset it was made from.
         encoder: Name of the encoder of its vectors.
-        classes: What the model tells apart, in order.
-        rows: Table `feature_set`: `id`, `target`, `split`.
-        name: Its name in the YAML; empty where there is only one.
-        inputs: What of each sample models see: `content` is all of it.
+        classes: The classes that the model distinguishes, in order.
+        rows: Rows of table `feature_set`: `id`, `target`, `split`.
+        name: Its name in the YAML; empty if it is the only one.
+        inputs: Parts of each sample that the model reads; `content` is all of it.
     """
 
     id: str
@@ -40,14 +40,14 @@ class FeatureSet:
     inputs: tuple[str, ...] = ("content",)
 
     def counts(self, split: str, task: Task) -> dict[str, int]:
-        """Samples of the split in which each class occurs."""
+        """Number of samples in the split that contain each class, by class."""
         targets = [row["target"] for row in self.rows.to_pylist() if row["split"] == split]
         found = Counter(name for target in targets for name in task.classes_in(target))
         return {name: found[name] for name in self.classes}
 
 
 def newest_dataset(tags: Sequence[str]) -> str:
-    """The tag of the dataset that was made last. Raises `Missing` if there is none yet."""
+    """The tag of the newest dataset. Raises `Missing` if there is none yet."""
     if not tags:
         raise Missing("there is no dataset yet: label some samples first")
     return tags[-1]
@@ -56,7 +56,7 @@ def newest_dataset(tags: Sequence[str]) -> str:
 def choose(
     dataset: pa.Table, tag: str, settings: FeatureSetSettings, task: Task, encoder: str, name: str = ""
 ) -> tuple[FeatureSet, dict[str, Any]]:
-    """The feature set of a dataset's rows, with its recipe. `encoder` is that of settings which name none."""
+    """Build the feature set of a dataset, and its recipe. `encoder` is the default where the settings name none."""
     targets = settings.targets(task.classes)
     classes = tuple(dict.fromkeys(targets.values()))
     encoder = settings.encoder or encoder
@@ -72,7 +72,7 @@ def choose(
 
 
 def class_counts(made: Iterable[FeatureSet], task: Task) -> list[tuple[str, str, str, int, int]]:
-    """Name and encoder of each feature set with each of its classes, and how many samples of it train and test have."""
+    """One row per feature set and class: name, encoder, class, and the number of train and test samples with it."""
     found = []
     for chosen in made:
         train, test = chosen.counts("train", task), chosen.counts("test", task)
@@ -81,14 +81,14 @@ def class_counts(made: Iterable[FeatureSet], task: Task) -> list[tuple[str, str,
 
 
 def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]], at: datetime) -> None:
-    """Write the rows of feature sets, each under its tag, and their recipes. From then on these are the current ones.
+    """Store feature sets, each under its tag, with their recipes; they become the current ones.
 
-    Those that are there already are not written again; if they are the current ones, nothing is.
+    Those that are stored already are not written again; if they are the current ones, nothing is.
     """
     table = store.table("feature_set")
     known = set(table.tags())
     for number, (chosen, _) in enumerate(made, 1):
-        if chosen.id not in known or number == len(made):  # the last one is how the table stands
+        if chosen.id not in known or number == len(made):  # the last one must be the table's current version
             table.replace(chosen.rows, chosen.id)
     listed = [
         {
@@ -106,7 +106,7 @@ def save(store: ProjectStore, made: Sequence[tuple[FeatureSet, dict[str, Any]]],
 
 
 def current(store: ProjectStore) -> list[FeatureSet]:
-    """The feature sets that were saved last, by name."""
+    """The current feature sets, which were saved last, sorted by name."""
     return [load(store, row["id"]) for row in sorted(_newest(store), key=lambda row: str(row["name"]))]
 
 
@@ -117,7 +117,7 @@ def _newest(store: ProjectStore) -> list[dict[str, Any]]:
 
 
 def targets_now(store: ProjectStore, feature_set: str, dataset: str, task: Task, split: str = "test") -> dict[str, str]:
-    """What a model of this feature set should say of each sample of the split, as the dataset has it now.
+    """Target of each sample of the split by sample id, in this feature set's classes, from a version of the dataset.
 
     Raises `LookupError` if there is no such feature set.
     """
@@ -131,7 +131,7 @@ def targets_now(store: ProjectStore, feature_set: str, dataset: str, task: Task,
 
 
 def load(store: ProjectStore, feature_set: str) -> FeatureSet:
-    """A feature set by its id. Raises `LookupError` if there is none."""
+    """Load a feature set by its id. Raises `LookupError` if there is none."""
     found = _recipe(store, feature_set)
     recipe = json.loads(found["recipe"])
     table = store.table("feature_set").read(tag=feature_set).sort_by("id")
@@ -147,7 +147,7 @@ def load(store: ProjectStore, feature_set: str) -> FeatureSet:
 
 
 def _recipe(store: ProjectStore, feature_set: str) -> dict[str, Any]:
-    """The row of table `feature_sets`."""
+    """The row of table `feature_sets` with this id. Raises `Missing`."""
     for row in store.table("feature_sets").take([feature_set]).to_pylist():
         return dict(row)
     raise Missing(f"there is no feature set {feature_set!r} in project {store.project!r}")

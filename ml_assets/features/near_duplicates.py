@@ -1,8 +1,8 @@
-"""Near duplicates: samples that say nearly the same, such as one post quoted in another, or the frames of one clip.
+"""Finds near duplicates: samples with nearly the same content, such as a quoted post or the frames of one clip.
 
-Two samples are near duplicates if their texts are equal but for case, space and punctuation, or if their stored embeddings are
-nearly equal. All pairs are compared, exactly: the vectors are turned so that their first coordinates hold most of what tells
-them apart, and only pairs that lie close in these are compared in full. 100,000 vectors of 384 take 13 seconds of one core.
+Two samples are near duplicates if their texts are equal apart from case, space and punctuation, or if their stored embeddings
+are nearly equal. All pairs are compared exactly: the vectors are rotated so that their first coordinates hold most of the
+variance, and only pairs that are close in these are compared in full. 100,000 vectors of 384 take 13 seconds on one core.
 """
 
 import sys
@@ -20,13 +20,13 @@ from ml_assets.modalities import Encoder, Modality, Text
 from ml_assets.store import ProjectStore
 
 CLOSE = (0.98, 0.99, 0.995, 0.999, 0.9999)
-"""Cosine from which on vectors are nearly equal: the first at which they still tell most samples apart."""
+"""Candidate thresholds of the cosine for near duplicates; the lowest at which most samples still differ is used."""
 AT_MOST = 100_000
-"""Samples whose vectors are compared; of more, the first ones by id, which is a random choice. Texts are compared always."""
+"""Number of samples whose vectors are compared; of more, the first by id, a random choice. Texts are always compared."""
 LOOKED_AT = 2000
-"""Samples by which `how_close` judges."""
+"""Number of samples from which `how_close` chooses the threshold."""
 CROWD = 0.2
-"""A group with a larger share of the samples, and more than ten, is no set of near duplicates."""
+"""Maximum share of the samples in one group of near duplicates; groups of up to ten are always allowed."""
 SKETCH = 64
 ROWS, COLUMNS, PAIRS = 2048, 8192, 50_000
 Float = NDArray[np.float32]
@@ -35,11 +35,11 @@ Int = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Contents:
-    """What near duplicates are told by.
+    """The vectors and texts of samples by which near duplicates are found.
 
     Args:
-        vectors: `(n, d) float32`; 0 of samples that have none, or are not looked at.
-        texts: The `n` texts, folded; empty where samples are no texts.
+        vectors: `(n, d) float32`; 0 for samples without a vector or beyond `AT_MOST`.
+        texts: The `n` folded texts; empty for modalities other than text.
     """
 
     vectors: Float
@@ -50,7 +50,7 @@ class Contents:
 
 
 def contents(store: ProjectStore, modality: Modality, encoder: Encoder, ids: Sequence[str]) -> Contents:
-    """The contents of these samples, in their order."""
+    """The vectors and folded texts of these samples, in the order of `ids`."""
     found = table_of(store, encoder).take(sorted(ids)[:AT_MOST], ["id", "vector"])
     vectors = np.zeros((len(ids), encoder.dimensions), np.float32)
     place = {sample: i for i, sample in enumerate(ids)}
@@ -64,7 +64,7 @@ def contents(store: ProjectStore, modality: Modality, encoder: Encoder, ids: Seq
 
 
 def folded(text: str) -> str:
-    """The text without case, space and punctuation; as it is if nothing else is left."""
+    """The text without case, space and punctuation; the text itself if nothing else is left."""
     return unicodedata.normalize("NFKC", text).casefold().translate(_dropped()) or text
 
 
@@ -74,18 +74,18 @@ def _dropped() -> dict[int, None]:
 
 
 DROPPED = {"Cc", "Cf", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Zl", "Zp", "Zs"}
-"""Unicode's categories of space, punctuation and marks that are not seen. Vowel signs and symbols stay."""
+"""Unicode categories of space, punctuation and invisible marks. Vowel signs and symbols are kept."""
 
 
 def how_close(vectors: Float, classes: Sequence[Any]) -> float:
-    """The cosine from which on these samples are near duplicates.
+    """The cosine from which on samples count as near duplicates.
 
     Some encoders put all samples, or all of one class, close together. Then it is higher, so that no group holds a large part
     of all samples or a whole class.
 
     Args:
-        vectors: `(n, d)`.
-        classes: A class of each sample.
+        vectors: `(n, d)` vectors of the samples.
+        classes: The class of each sample.
     """
     some, kinds = vectors[:LOOKED_AT], np.unique(list(map(str, classes))[:LOOKED_AT], return_inverse=True)[1]
     for close in CLOSE[:-1]:
@@ -98,14 +98,14 @@ def how_close(vectors: Float, classes: Sequence[Any]) -> float:
 
 
 def groups(found: Contents, classes: Sequence[Any]) -> Int:
-    """`(n,)` numbers, equal for samples that are near duplicates, or linked by others that are."""
+    """`(n,)` group numbers, equal for samples that are near duplicates or linked by a chain of them."""
     first: dict[str, int] = {}
     labels = np.array([first.setdefault(text, i) for i, text in enumerate(found.texts)] or np.arange(len(found)), np.int64)
     return _grouped(found.vectors, how_close(found.vectors, classes), labels)
 
 
 def across(test: Contents, train: Contents, close: float) -> dict[int, int]:
-    """Position of a near duplicate in `train` for each position in `test` that has one."""
+    """For each position in `test` that has a near duplicate in `train`, the position of one there."""
     known = {text: i for i, text in enumerate(train.texts)}
     found = {i: known[text] for i, text in enumerate(test.texts) if text in known}
     seen = np.zeros(len(test), bool)
@@ -117,7 +117,7 @@ def across(test: Contents, train: Contents, close: float) -> dict[int, int]:
 
 
 def _grouped(vectors: Float, close: float, labels: Int) -> Int:
-    """The labels, made one where vectors are close."""
+    """The labels, merged for all pairs of vectors whose cosine is at least `close`."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -131,9 +131,9 @@ def _grouped(vectors: Float, close: float, labels: Int) -> Int:
 def _pairs(
     a: Float, b: Float | None, close: float, wanted: Callable[[Int, Int], NDArray[np.bool_]]
 ) -> Iterator[tuple[Int, Int]]:
-    """Positions in `a` and `b` of vectors whose cosine is `close` or above; without `b` each pair in `a` once.
+    """Yield positions in `a` and `b` of vectors with a cosine of at least `close`; without `b` each pair in `a` once.
 
-    `wanted` is asked which pairs are still of interest, after what was done with those before.
+    `wanted` is called for candidate pairs and returns which of them are still of interest.
     """
     others = a if b is None else b
     left, right = (np.flatnonzero(np.any(each, axis=1)) for each in (a, others))
@@ -142,7 +142,7 @@ def _pairs(
     spread = others[right] - others[right].mean(0)
     turn = np.linalg.eigh(spread.T @ spread)[1][:, ::-1]
     (x, left), (y, right) = (_turned(each, index, turn) for each, index in ((a, left), (others, right)))
-    reach = np.sqrt(2 * (1 - close)) + 1e-4  # unit vectors of this cosine are so far apart, and in one coordinate not farther
+    reach = np.sqrt(2 * (1 - close)) + 1e-4  # distance of unit vectors at this cosine, the most in any one coordinate
     for start in range(0, len(x), ROWS):
         rows = x[start : start + ROWS]
         low, high = np.searchsorted(y[:, 0], [rows[0, 0] - reach, rows[-1, 0] + reach])
@@ -161,7 +161,7 @@ def _pairs(
 
 
 def _turned(vectors: Float, index: Int, turn: Float) -> tuple[Float, Int]:
-    """The vectors at these positions, of unit length, turned and sorted by their first coordinate; and their positions."""
+    """The vectors at these positions, normalized, rotated and sorted by their first coordinate; and their positions."""
     found = vectors[index]
     found = (found / np.linalg.norm(found, axis=1, keepdims=True)) @ turn
     order = np.argsort(found[:, 0], kind="stable")
@@ -169,7 +169,7 @@ def _turned(vectors: Float, index: Int, turn: Float) -> tuple[Float, Int]:
 
 
 def _nearness(rows: Float, columns: Float) -> Float:
-    """Minus half the squared distance in the first coordinates: at least the cosine - 1."""
+    """Minus half the squared distance in the first `SKETCH` coordinates, an upper bound of the cosine - 1."""
     x, y = rows[:, :SKETCH], columns[:, :SKETCH]
     one, other = np.ones((len(x), 1), np.float32), np.ones((len(y), 1), np.float32)
     half = -0.5 * np.square(x).sum(1, keepdims=True), -0.5 * np.square(y).sum(1, keepdims=True)

@@ -15,13 +15,15 @@ class FeatureSetSettings(Settings):
     """What one model sees of each sample, and which classes it tells apart."""
 
     encoder: str | None = Field(None, min_length=1)
-    """What turns samples into vectors: the modality's own (`minilm` for texts) by default, or a model by name or folder."""
+    """The encoder, which turns samples into vectors: by default the modality's (`minilm` for texts), or a model by name or
+    folder.
+    """
     inputs: tuple[str, ...] = Field(("content",), min_length=1)
-    """What goes into the network: `content`, all of it, or any parts of mixed samples. The others count as missing."""
+    """The network's inputs: `content` for the whole sample, or parts of mixed samples. The others count as missing."""
     keep: tuple[str, ...] | None = None
     """The classes to train on; all of them by default."""
     merge: dict[str, tuple[str, ...]] = {}
-    """Classes that become one, by its new name: `vehicles: [rec.autos, rec.motorcycles]`."""
+    """Classes that become one, by the name of the merged class: `vehicles: [rec.autos, rec.motorcycles]`."""
 
     @model_validator(mode="after")
     def _once(self) -> "FeatureSetSettings":
@@ -34,7 +36,7 @@ class FeatureSetSettings(Settings):
     def targets(self, classes: tuple[str, ...]) -> dict[str, str]:
         """The class that the model learns for each labelled class; dropped classes are left out.
 
-        Raises `ValueError` with the choices if a name is no class of the task.
+        Raises `ValueError` with the choices if a name is not a class of the task.
         """
         named = [*(self.keep or ()), *(name for names in self.merge.values() for name in names)]
         for name in named:
@@ -49,7 +51,7 @@ class FeaturesSettings(FeatureSetSettings):
     """What models see of each sample, and which classes they tell apart."""
 
     sets: dict[str, Annotated[FeatureSetSettings, BeforeValidator(lambda options: options or {})]] = {}
-    """Feature sets side by side, by name, each with a model of its own: the options above, changed by those given here."""
+    """Several feature sets by name, each with a model of its own: the options above, overridden by those given here."""
 
     @model_validator(mode="after")
     def _named(self) -> "FeaturesSettings":
@@ -63,16 +65,16 @@ class FeaturesSettings(FeatureSetSettings):
         return self
 
     def each(self) -> dict[str, FeatureSetSettings]:
-        """The feature sets by name; the only one of a project that names none is called by the empty name."""
+        """The options of each feature set by name; a project that names none has one, under the empty name."""
         common: dict[str, Any] = {name: getattr(self, name) for name in FeatureSetSettings.model_fields}
         if not self.sets:
             return {"": FeatureSetSettings(**common)}
         return {name: FeatureSetSettings(**common | dict(options)) for name, options in self._given()}
 
     def encoders(self, default: str) -> list[str]:
-        """Every encoder that is used, where none is named the default; the first is that of the label queue."""
+        """Names of all encoders that are used, `default` where none is set; the first is that of the label queue."""
         return list(dict.fromkeys(name or default for name in [self.encoder, *(o.encoder for o in self.each().values())]))
 
     def _given(self) -> list[tuple[str, dict[str, Any]]]:
-        """The options that each set changes."""
+        """Name of each feature set and the options that it overrides."""
         return [(name, {k: getattr(s, k) for k in s.model_fields_set}) for name, s in self.sets.items()]

@@ -1,4 +1,4 @@
-"""Accounts of annotators. Label Studio makes users who can log in by its sign-up page alone, so that page is filled in here."""
+"""Creates accounts of annotators and logs in to them. Label Studio has no API for this, so its web forms are filled in."""
 
 import json
 import re
@@ -19,12 +19,12 @@ ATTEMPTS = 3
 
 
 def programs_file() -> Path:
-    """Addresses and passwords of the accounts in Label Studio whose answers come from a program: the demo's annotators."""
+    """Path of the JSON file with e-mail addresses and passwords of accounts whose answers come from a program."""
     return home() / "demo_annotators.json"
 
 
 def programs() -> set[str]:
-    """Addresses of the accounts whose answers come from a program; what they say is not a person's."""
+    """E-mail addresses of the Label Studio accounts whose answers come from a program and not from a person."""
     try:
         found = json.loads(programs_file().read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -34,7 +34,7 @@ def programs() -> set[str]:
 
 @dataclass(frozen=True)
 class Login:
-    """What an annotator needs to log in."""
+    """The address, e-mail and password with which an annotator logs in."""
 
     url: str
     email: str
@@ -42,7 +42,7 @@ class Login:
 
 
 def invite(client: LabelStudio, email: str, password: str | None = None) -> Login:
-    """Make an account that can log in; the password is made up if none is given. Invitation links from before end with it.
+    """Create an account that can log in, with a random password if none is given; earlier invitation links stop working.
 
     Raises:
         LabelStudioRefused: The address has an account already (Label Studio tells nobody its password), is none, or the
@@ -57,7 +57,7 @@ def invite(client: LabelStudio, email: str, password: str | None = None) -> Logi
             try:
                 _submit(browser, client.url, client.invite_link(), email, password, "make an account for")
                 break
-            except LinkEnded:  # another invitation was made at this moment
+            except LinkEnded:  # another invitation was created at the same time
                 if attempt == ATTEMPTS:
                     raise
     client.new_invite_link()
@@ -85,18 +85,18 @@ def sign_in(url: str, email: str, password: str) -> LabelStudio:
 
 
 def ensure_annotator(client: LabelStudio, email: str, password: str) -> LabelStudio:
-    """A client that acts as this user, who is made first if there is none."""
+    """A client that acts as this user; the account is created first if it does not exist."""
     if email.lower() not in {known.lower() for known in client.users().values()}:
         invite(client, email, password)
     return sign_in(client.url, email, password)
 
 
 class LinkEnded(LabelStudioRefused):
-    """The server does not take the invitation link any more."""
+    """Raised when the server no longer accepts the invitation link."""
 
 
 def _token(answer: httpx.Response) -> str:
-    """The token in the answer. Raises `ValueError` if there is none."""
+    """The token in a response of Label Studio. Raises `ValueError` if there is none."""
     token = answer.json().get("token")
     if not isinstance(token, str):
         raise InvalidValue("no token")
@@ -104,7 +104,7 @@ def _token(answer: httpx.Response) -> str:
 
 
 def _submit(browser: httpx.Client, url: str, form: str, email: str, password: str, what: str) -> None:
-    """Fill in the form and send it; a page that comes back instead of a redirect says what is wrong."""
+    """Fill in and send a form; a response other than a redirect shows what is wrong. Raises `LabelStudioRefused`."""
     try:
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(form).text)
         fields = {"email": email, "password": password, "csrfmiddlewaretoken": token.group(1) if token else ""}

@@ -1,4 +1,4 @@
-"""Annotations: what Label Studio's tasks and given labels become in the table `annotations`."""
+"""Converts Label Studio tasks and given labels to rows of the table `annotations`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ PUSHED = "pushed"
 
 @dataclass(frozen=True)
 class Invalid:
-    """An annotation that is no label, with the reason in one sentence."""
+    """An annotation in Label Studio that is not a valid label, with the reason in one sentence."""
 
     annotation: int
     task_id: int
@@ -34,10 +34,9 @@ class Invalid:
 def read_tasks(
     tasks: Sequence[Mapping[str, Any]], task: Task, users: Mapping[int, str], programs: Collection[str] = ()
 ) -> tuple[pa.Table, list[Invalid]]:
-    """Rows of `annotations` of these Label Studio tasks, and the annotations that are no labels.
+    """Convert Label Studio tasks to rows of `annotations`; also return the annotations that are not valid labels.
 
-    A task that somebody skipped has no annotation by that. `programs` are the e-mail addresses of annotators that are
-    programs.
+    Skipped tasks give no rows. `programs` are the e-mail addresses of annotators that are programs.
     """
     found: list[Annotation] = []
     invalid: list[Invalid] = []
@@ -79,10 +78,10 @@ def read_tasks(
 
 
 def from_given(given: pa.Table) -> pa.Table:
-    """Rows of `annotations` of rows of `given_labels`: what several files say alike is one annotation."""
+    """Convert rows of `given_labels` to rows of `annotations`; equal labels in several files become one annotation."""
     made: dict[str, Annotation] = {}
     for row in given.sort_by("id").to_pylist():
-        # in a file one labeler may say several things; of what is pushed the newest counts
+        # files may hold several labels by one labeler; of pushed labels only the newest is stored
         key = row["id"] if row["file"] is None else content_id(row["sample_id"], row["labeler"], row["value"])
         made.setdefault(
             f"given-{key}",
@@ -103,7 +102,7 @@ def from_given(given: pa.Table) -> pa.Table:
 
 
 def with_stored_ids(came: pa.Table, stored: pa.Table) -> pa.Table:
-    """The annotations that came with the data, under the ids of those that say the same and are stored already.
+    """The annotations `came`, each with the id of the stored one with the same sample, labeler and value, if there is one.
 
     Earlier versions gave them other ids; a dataset names ids, and what nobody changed must not become another dataset.
     """
@@ -124,14 +123,14 @@ def with_stored_ids(came: pa.Table, stored: pa.Table) -> pa.Table:
 
 
 def not_given(stored: pa.Table, given: pa.Table) -> pa.Table:
-    """The stored annotations that came with the data or through the API and are not among `from_given` any more."""
+    """The stored annotations that came with the data or through the API and are not in `given`, the result of `from_given`."""
     came = pc.is_in(stored["origin"], pa.array([GIVEN, PUSHED]))
     gone = pc.invert(pc.is_in(stored["id"], given["id"].combine_chunks()))
     return stored.filter(pc.and_(pc.and_(came, gone), pc.invert(stored["deleted"])))
 
 
 def vanished(stored: pa.Table, samples: Collection[str], alive: Collection[str]) -> pa.Table:
-    """The stored annotations from Label Studio of these samples that are not among the ids `alive` any more."""
+    """The stored annotations from Label Studio that belong to these samples and whose ids are not in `alive`."""
     of_samples = pc.is_in(stored["sample_id"], pa.array(list(samples), pa.string()))
     gone = pc.invert(pc.is_in(stored["id"], pa.array(list(alive), pa.string())))
     live = pc.and_(pc.equal(stored["origin"], ORIGIN), pc.invert(stored["deleted"]))
@@ -139,13 +138,13 @@ def vanished(stored: pa.Table, samples: Collection[str], alive: Collection[str])
 
 
 def mark_deleted(annotations: pa.Table) -> pa.Table:
-    """The same rows, taken back."""
+    """The annotations with `deleted` set to true."""
     place = annotations.schema.get_field_index("deleted")
     return annotations.set_column(place, annotations.schema.field(place), pa.array([True] * annotations.num_rows, pa.bool_()))
 
 
 def _labeler(annotation: Mapping[str, Any], users: Mapping[int, str]) -> str:
-    """The e-mail address, or `user <id>` of somebody who has no account any more."""
+    """The labeler's e-mail address, or `user <id>` if the account no longer exists."""
     by = annotation.get("completed_by")
     if isinstance(by, Mapping):
         by = by.get("id")

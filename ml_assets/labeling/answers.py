@@ -1,4 +1,4 @@
-"""Answers from Label Studio: what was changed there is told and put right first, then what people answered is stored."""
+"""Pulls answers from Label Studio, after reporting and reverting settings that were changed there."""
 
 from collections.abc import Callable
 
@@ -21,14 +21,14 @@ def pull_answers(
     modality: Modality,
     warn: Callable[[str], None],
 ) -> PullResult:
-    """Store what people answered since the last time. Without a project in Label Studio there is `NOTHING`.
+    """Store the answers since the last pull; without a project in Label Studio return `NOTHING`.
 
     Args:
         store: The project's tables.
-        connect: Gives access to Label Studio; called only after the first push.
-        settings: Of the stage.
-        modality: Says how Label Studio shows a sample.
-        warn: Gets a sentence for each thing that was changed in Label Studio and for each annotation that is no label.
+        connect: Returns a Label Studio client; called only after the first push.
+        settings: Options of the labeling stage.
+        modality: Defines how Label Studio shows a sample.
+        warn: Called with a sentence for each change of settings in Label Studio and each annotation that is not a valid label.
     """
     ls_project = ls_project_of(store)
     if ls_project is None:
@@ -36,7 +36,7 @@ def pull_answers(
     client = connect()
     for told in watch(store, client, ls_project, settings, modality, "annotations"):
         warn(told)
-    if client.project(ls_project) is None:  # `label_tasks` begins anew
+    if client.project(ls_project) is None:  # the project was deleted; the asset `label_tasks` creates a new one
         return NOTHING
     found = pull(store, client, ls_project, settings.task, programs())
     for wrong in found.invalid:

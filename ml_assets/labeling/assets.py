@@ -1,4 +1,4 @@
-"""`label_tasks`, `suggestions`, `annotations`, `labels` and `dataset`: from samples to what is known of them."""
+"""The Dagster assets of the labeling stage: `label_tasks`, `suggestions`, `annotations`, `labels` and `dataset`."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,17 +28,18 @@ from ml_assets.store import ProjectStore
 from ml_assets.texts.tables import markdown_table
 
 VectorsOf = Callable[[ProjectStore, Sequence[str]], NDArray[np.float32]]
-"""The embeddings of samples by their ids; embeddings are a later stage's, so the project passes this in."""
+"""Type of a function that returns embeddings for sample ids; the project passes it in, as embeddings belong to a later stage.
+"""
 
 
 def labeling_assets(
     project: str, settings: LabelingSettings, modality: Modality, vectors: VectorsOf
 ) -> list[dg.AssetsDefinition]:
-    """The assets of the labeling stage."""
+    """The Dagster assets of the labeling stage."""
 
     @stage_asset(project, "labeling", "label_tasks", deps=["samples", "embeddings"], kinds=["labelstudio"], settings=[settings])
     def label_tasks(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One row per sample that people are asked about in Label Studio, with why it was chosen.
+        """One row per sample that people are asked to label in Label Studio, with the reason why it was chosen.
 
         Made from `samples` and `embeddings`; when a model serves, tasks show its prediction. However often it runs and
         wherever it is interrupted, a sample gets one task.
@@ -66,7 +67,7 @@ def labeling_assets(
         automation_condition=changed(or_missing=False),
     )
     def suggestions(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """What the tasks that wait in Label Studio show: what the model says that serves now.
+        """The predictions of the serving model, as shown by the tasks that wait in Label Studio.
 
         Made from `label_tasks` and `batch_predictions`. What people began keeps what they saw; test samples show nothing.
         """
@@ -85,7 +86,7 @@ def labeling_assets(
         project, "labeling", "annotations", deps=["label_tasks", "samples"], kinds=["labelstudio"], settings=[settings.task]
     )
     def annotations(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One row per annotation: who gave which answer to which sample, when, and whether it was taken back.
+        """One row per annotation: who gave which answer to which sample, when, and whether it was deleted.
 
         Made from Label Studio, where people answer, from labels that came with the data and from those sent to the API.
         """
@@ -106,7 +107,7 @@ def labeling_assets(
 
     @stage_asset(project, "labeling", "labels", deps=["annotations"], kinds=["lance"], settings=[settings.task])
     def labels(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One row per annotated sample: the answer on which its annotators agree, and how far they do.
+        """One row per annotated sample: the label on which its annotators agree, and how far they agree.
 
         Made from `annotations`; where they are tied there is a conflict and no label. Of a test sample whose label came with
         the data, what is pushed through the API does not count.
@@ -126,7 +127,7 @@ def labeling_assets(
 
     @stage_asset(project, "labeling", "dataset", deps=["labels", "samples"], kinds=["lance"])
     def dataset(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """Which samples, with which labels, in which split: a tag that can be read for ever.
+        """The labelled samples with their labels and splits, stored under a tag that always stays readable.
 
         Made from `labels` and `samples`; everything that is learnt from labels names the tag it used.
         """

@@ -1,4 +1,4 @@
-"""What must hold of labels and datasets before anything is learnt from them."""
+"""Dagster asset checks on label tasks, annotations, labels and datasets, which run before a model is trained."""
 
 import dagster as dg
 
@@ -8,11 +8,11 @@ from ml_assets.orchestration.resources import Workspace, key
 from ml_assets.tasks import InvalidLabel
 
 ENOUGH = 20
-"""Samples with several answers from which on these say how far people agree."""
+"""Number of samples with several answers below which there is no verdict on how far annotators agree."""
 
 
 def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetChecksDefinition]:
-    """The checks of the labeling stage."""
+    """The Dagster asset checks of the labeling stage."""
 
     @dg.asset_check(asset=key(project, "label_tasks"), blocking=True)
     def one_task_each(workspace: Workspace) -> dg.AssetCheckResult:
@@ -38,7 +38,7 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
     def as_it_was(noun: str) -> dg.AssetChecksDefinition:
         @dg.asset_check(asset=key(project, noun), name=f"{noun}_label_studio_is_as_it_was")
         def unchanged(workspace: Workspace) -> dg.AssetCheckResult:
-            """Since the look before, nobody changed settings, accounts, projects or storages in Label Studio."""
+            """Nobody changed settings, accounts, projects or storages in Label Studio since the last check."""
             seen = read(workspace.store(project))
             told = seen.told.get(noun, []) if seen else []
             return dg.AssetCheckResult(
@@ -52,7 +52,7 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "suggestions"))
     def test_samples_show_none(workspace: Workspace) -> dg.AssetCheckResult:
-        """No task of a test sample shows what a model says: it would sway the labels that models are measured by."""
+        """No task of a test sample shows a model's prediction, which would influence the labels that models are measured by."""
         store = workspace.store(project)
         shown = store.table("label_tasks").ids("predicted IS NOT NULL")
         of_test = shown & store.table("samples").ids("split = 'test'")
@@ -63,7 +63,7 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "annotations"))
     def known_classes(workspace: Workspace) -> dg.AssetCheckResult:
-        """Every answer is one that the task allows. Others, of classes that were renamed or dropped, do not count as labels."""
+        """Every answer is one that the task allows; others, such as of renamed or removed classes, do not count as labels."""
         values = set(workspace.store(project).table("annotations").read(["value"], "deleted = false")["value"].to_pylist())
         wrong = []
         for value in sorted(values):
@@ -76,7 +76,7 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "labels"))
     def annotators_agree(workspace: Workspace) -> dg.AssetCheckResult:
-        """Fewer than one in ten samples that several people or sources answered is in conflict."""
+        """Fewer than one in ten samples with answers by several people or sources are in conflict."""
         table = workspace.store(project).table("labels")
         conflicts, compared = table.count("conflict = true"), table.count("annotators > 1 OR conflict = true")
         share = conflicts / compared if compared else 0.0
@@ -94,7 +94,7 @@ def labeling_checks(project: str, settings: LabelingSettings) -> list[dg.AssetCh
 
     @dg.asset_check(asset=key(project, "dataset"), blocking=True)
     def samples_exist(workspace: Workspace) -> dg.AssetCheckResult:
-        """The dataset is not empty, and every row is a sample in the split that the sample has."""
+        """The dataset is not empty, and every row is an existing sample in that sample's split."""
         store = workspace.store(project)
         tag = store.table("dataset").tags()[-1]
         rows = store.table("dataset").read(["id", "split"], tag=tag).to_pylist()

@@ -1,4 +1,4 @@
-"""The connection to the installation's Label Studio."""
+"""Connects to the Label Studio server of the installation."""
 
 from ml_assets.labeling.label_studio import LabelStudio
 from ml_assets.state import credentials
@@ -6,7 +6,7 @@ from ml_assets.state.home import url
 
 
 def connect(timeout: float = 30.0) -> LabelStudio:
-    """Label Studio as `ml-assets up` started it, or the server at `LABEL_STUDIO_URL`, as its administrator.
+    """A client of the installation's Label Studio (`ml-assets up` or `LABEL_STUDIO_URL`), with the administrator's access.
 
     Raises:
         LabelStudioRefused: Another user of the machine listens where the installation's server should.

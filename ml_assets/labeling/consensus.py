@@ -1,4 +1,4 @@
-"""Labels: the joint answer of all who annotated a sample."""
+"""Combines the annotations of each sample into one label."""
 
 import json
 from collections import defaultdict
@@ -17,21 +17,20 @@ from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
 
 AT_ONCE = 1000
-"""Rows that are deleted together."""
+"""Number of rows that are deleted together."""
 
 
 def consolidate(annotations: pa.Table, task: Task, test: Collection[str] = ()) -> pa.Table:
-    """One row of `labels` per annotated sample, by ascending id. The order of the annotations does not matter.
+    """One row of `labels` per annotated sample, by ascending id, whatever the order of the annotations.
 
-    Each labeler has one voice per sample, the newest; none if the data that he labelled say several things of it, until he says
-    it anew. Annotations that were taken back do not count, nor those whose class the task does not have any more. A sample
-    whose annotations conflict has no value.
+    Per sample each labeler's newest annotation counts. Where the data give several labels in one labeler's name, none of them
+    counts until he answers anew. Deleted annotations and those of unknown classes do not count. A conflict has no value.
 
     Args:
         annotations: Rows of `annotations`.
-        task: Says which answers there are, and joins them.
-        test: Ids of the samples by which models are measured. If their labels came with the data, what is pushed of them
-            through the API does not count: only people in Label Studio may differ.
+        task: Defines valid answers and the consensus of several.
+        test: Ids of the samples in the test split. If their labels came with the data, labels pushed through the API do not
+            count: only people in Label Studio may differ.
     """
 
     @cache
@@ -50,7 +49,7 @@ def consolidate(annotations: pa.Table, task: Task, test: Collection[str] = ()) -
 
 
 def overruled(annotations: pa.Table, test: Collection[str]) -> pa.Table:
-    """The annotations that were pushed of test samples whose labels came with the data."""
+    """The annotations that were pushed through the API for test samples whose labels came with the data."""
     live = annotations.filter(pc.invert(pc.fill_null(annotations["deleted"], False)))
     of_test = live.filter(pc.is_in(live["sample_id"], pa.array(list(test), pa.string())))
     fixed = of_test.filter(pc.equal(of_test["origin"], GIVEN))["sample_id"].combine_chunks()
@@ -58,7 +57,7 @@ def overruled(annotations: pa.Table, test: Collection[str]) -> pa.Table:
 
 
 def keep(table: Table, found: pa.Table) -> None:
-    """Let the table `labels` hold these rows and no others."""
+    """Make the table `labels` hold exactly these rows."""
     gone = sorted(table.ids() - set(found["id"].to_pylist()))
     for start in range(0, len(gone), AT_ONCE):
         table.delete(f"id IN ({', '.join(map(quote, gone[start : start + AT_ONCE]))})")
@@ -66,7 +65,7 @@ def keep(table: Table, found: pa.Table) -> None:
 
 
 def mean_agreement(labels: pa.Table) -> float | None:
-    """The mean agreement of the labels on which several annotators answered; None if there are none."""
+    """The mean agreement of the labels with several annotators; None if there are none."""
     several = labels.filter(pc.greater(labels["annotators"], 1))["agreement"].to_pylist()
     return float(np.mean(several)) if several else None
 
@@ -76,17 +75,17 @@ def _age(row: Annotation) -> tuple[Any, str]:
 
 
 def _voice(answers: list[Annotation]) -> list[Annotation]:
-    """A labeler's voice: his newest answer, or all that the data say in his name where they contradict each other."""
+    """The annotations that count for one labeler: his newest one, or all from the data if these contradict each other."""
     newest = max(answers, key=_age)
     came = [row for row in answers if row["origin"] == GIVEN]
     return came if newest["origin"] == GIVEN and len({row["value"] for row in came}) > 1 else [newest]
 
 
 def _label(sample: str, said: dict[str, list[Annotation]], task: Task) -> Label:
-    """One label; ids and labelers stand in the same order."""
+    """The row of `labels` for one sample; annotation ids and labelers are in the same order."""
     voices = [_voice(said[labeler]) for labeler in sorted(said)]
     clear = [voice[0] for voice in voices if len(voice) == 1]
-    # with nobody else to ask, the contradiction is all that there is
+    # without any other labeler, use the contradicting answers
     chosen = clear or sorted((row for voice in voices for row in voice), key=lambda row: row["id"])
     joint = task.consensus([row["value"] for row in chosen])
     value = joint.value if clear else None

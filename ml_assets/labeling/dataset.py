@@ -1,4 +1,4 @@
-"""The dataset: which samples, with which labels, in which split."""
+"""Builds the dataset: which samples have which label and are in which split."""
 
 import pyarrow as pa
 
@@ -8,9 +8,9 @@ from ml_assets.tasks import Task
 
 
 def build(labels: pa.Table, samples: pa.Table) -> tuple[pa.Table, str]:
-    """Rows of `dataset` by ascending id, and the tag that follows from them: the same content has the same tag.
+    """Rows of `dataset` by ascending id, and their tag, which is derived from the content: equal content has an equal tag.
 
-    A sample comes in when its annotations do not conflict, whoever made them. A label whose sample is not there (yet) waits.
+    Samples whose annotations conflict, and labels whose sample is not stored (yet), are left out.
 
     Args:
         labels: Rows of `labels`.
@@ -27,7 +27,7 @@ def build(labels: pa.Table, samples: pa.Table) -> tuple[pa.Table, str]:
 
 
 def class_counts(dataset: pa.Table, task: Task) -> dict[str, dict[str, int]]:
-    """In how many samples of each split each class occurs: class → split → samples, in the order of the names."""
+    """Number of samples with each class in each split: class → split → samples, sorted by class name."""
     counts: dict[str, dict[str, int]] = {}
     for row in dataset.to_pylist():
         for name in task.classes_in(row["value"]):

@@ -1,4 +1,4 @@
-"""The labeling stage of a project."""
+"""Assembles the labeling stage of a project for Dagster."""
 
 from ml_assets.labeling.assets import VectorsOf, labeling_assets
 from ml_assets.labeling.checks import labeling_checks
@@ -12,7 +12,7 @@ from ml_assets.store import ProjectStore
 
 
 def definitions(project: str, settings: LabelingSettings, modality: Modality, vectors: VectorsOf) -> Stage:
-    """From samples to what people say of them."""
+    """The labeling stage of a project: its assets, checks, sensors and probes."""
     return Stage(
         assets=labeling_assets(project, settings, modality, vectors),
         checks=labeling_checks(project, settings),

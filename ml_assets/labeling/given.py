@@ -1,4 +1,4 @@
-"""Labels that exist already: from files in the inbox to the table `given_labels`, and from there to annotations."""
+"""Reads label files of the inbox into the table `given_labels`, and makes annotations from that table."""
 
 import json
 import os
@@ -26,12 +26,12 @@ from ml_assets.texts.offsets import UNMOVED
 SOURCE = "labels"
 
 Read = tuple[GivenLabel, str, bytes]
-"""A row of `given_labels`, where it stood, and its line."""
+"""A row of `given_labels`, its origin (file and line number), and the line itself."""
 
 
 @dataclass(frozen=True)
 class GivenResult:
-    """What one pass over the inbox did: `received = changed + known + rejected`."""
+    """The counts of one pass over the label files of the inbox: `received = changed + known + rejected`."""
 
     received: int
     changed: int
@@ -65,7 +65,7 @@ def collect_given(store: ProjectStore, inbox: Path, task: Task, modality: Modali
 
 
 def annotate_given(store: ProjectStore) -> None:
-    """Bring the annotations that came with the data or through the API in line with the table `given_labels`."""
+    """Update the annotations that came with the data or through the API from the table `given_labels`."""
     table = store.table("annotations")
     stored = table.read(where=f"origin IN ('{GIVEN}', '{PUSHED}')")
     came = with_stored_ids(from_given(store.table("given_labels").read()), stored)
@@ -74,16 +74,16 @@ def annotate_given(store: ProjectStore) -> None:
 
 
 def read_labels(paths: Iterable[Path], task: Task, modality: Modality, at: datetime) -> tuple[list[Read], list[Reject], int]:
-    """Rows of `given_labels`, each with where it stood and its line; rows of `rejects`; and how many lines were read.
+    """Parse label files: rows of `given_labels`, each with its origin and line; rows of `rejects`; and the number of lines.
 
     A line is JSON: `label`, the `labeler` or the `client` who speaks (`ml_assets.spool.speakers`), optionally `labeler_kind`
     and `received_at`, and either `sample_id` or `content`.
 
     Args:
-        paths: JSON Lines files, whose names say in which order they came.
-        task: Says which labels there are.
+        paths: JSON Lines files, whose names carry the order of arrival.
+        task: Defines valid labels.
         modality: Decodes `content`, from which the sample's id follows.
-        at: Time of what has no `received_at`, and of the rejects.
+        at: Time of rejects and of labels without `received_at`.
     """
     given: list[Read] = []
     rejects: list[Reject] = []
@@ -106,12 +106,12 @@ def _lines(paths: Iterable[Path]) -> Iterator[tuple[Path, str, bytes]]:
 
 
 def _read(line: bytes, task: Task, modality: Modality, at: datetime, arrival: int) -> GivenLabel:
-    """One label. Raises `InvalidLabel`, `Undecodable`, `BadName` or `MayNotSpeak`."""
+    """Parse one line of a label file. Raises `InvalidLabel`, `Undecodable`, `BadName` or `MayNotSpeak`."""
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise InvalidLabel(f"not JSON: {error.msg} at character {error.pos}") from error
-    except ValueError as error:  # bytes that are no text, or a number of thousands of digits
+    except ValueError as error:  # invalid UTF-8, or an integer with thousands of digits
         raise InvalidLabel(f"not JSON: {error}") from error
     except RecursionError as error:
         raise InvalidLabel(DEEP) from error
@@ -142,7 +142,7 @@ def _read(line: bytes, task: Task, modality: Modality, at: datetime, arrival: in
 
 
 def _sample(record: dict[str, Any], modality: Modality) -> tuple[str, str | bytes, Any]:
-    """The sample's id, and where it is named by its content, that and the item it makes; else the item is None."""
+    """The sample's id, and the given content and decoded item if the line names the sample by its content; else "" and None."""
     sample, content = record.get("sample_id"), record.get("content")
     if isinstance(sample, str) and sample:
         return sample, "", None
@@ -156,7 +156,7 @@ def _sample(record: dict[str, Any], modality: Modality) -> tuple[str, str | byte
 def _within(
     store: ProjectStore, given: list[Read], task: Task, modality: Modality, rejects: list[Reject], at: datetime
 ) -> list[Read]:
-    """The labels that point at places within their samples; those that point beyond a known sample become rejects."""
+    """The labels whose positions lie within their samples; the others are appended to `rejects`. Unknown samples pass."""
     samples = store.table("samples").take(sorted({row["sample_id"] for row, _, _ in given}), ["id", modality.column])
     items = dict(zip(*samples.to_pydict().values(), strict=True))
     kept = []

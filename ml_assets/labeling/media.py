@@ -1,4 +1,4 @@
-"""Pictures and sounds for Label Studio: files below its folder of local files, which it shows only to who is logged in."""
+"""Writes pictures and sounds as files below Label Studio's folder of local files, which only logged-in users can see."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,20 +14,20 @@ ADDRESS = "/data/local-files/?d="
 
 
 def folder(project: str) -> Path:
-    """Where the project's files are. Raises `UnknownProject`."""
+    """The folder of the project's media files. Raises `UnknownProject`."""
     return home() / "media" / named(project)
 
 
 def shown(project: str, items: Mapping[str, Any], modality: Modality) -> dict[str, str]:
-    """What stands in the field `content` of a task, by sample id: texts as people read them, pictures and sounds as an address.
+    """The field `content` of Label Studio tasks by sample id: the text itself, or the address of the picture or sound.
 
-    Their files are written where they are not there yet.
+    Missing files are written.
     """
     return {key: modality.label_studio_content(item, partial(_written, project, key)) for key, item in items.items()}
 
 
 def _written(project: str, key: str, content: bytes, ending: str) -> str:
-    """The address of a sample's file, whose name ends so."""
+    """Write a sample's file if it is missing, and return its address."""
     path = folder(project) / f"{key}{ending}"
     if not path.exists():
         write_whole(path, content)

@@ -1,8 +1,8 @@
-"""Brings answers from Label Studio into the table `annotations`: new ones, edits, deletions.
+"""Pulls new, edited and deleted answers from Label Studio into the table `annotations`.
 
-Where the last pull stopped stands in a small file beside the tables, written after them. It cannot be derived from the tables:
-a deletion moves the time of a task and not that of any annotation, and a task without an answer leaves no row. The file is a
-shortcut only: without it, or after a crash before it is written, more is read again and gives the same rows.
+Where the last pull stopped is stored in a small file beside the tables, written after them. The tables do not hold it: a
+deletion changes the time of a task but of no annotation, and a task without an answer leaves no row. The file only saves time:
+without it, or after a crash before it is written, more is read again and gives the same rows.
 """
 
 import json
@@ -25,19 +25,19 @@ from ml_assets.tasks import Task
 logger = logging.getLogger("ml_assets.labeling")
 
 EARLIER = "label_studio_earlier"
-"""Origin of annotations from a Label Studio project that is gone: they stay, and nothing in Label Studio changes them."""
+"""Origin of annotations from a deleted Label Studio project: they stay, and nothing in Label Studio changes them."""
 
 OVERLAP = timedelta(seconds=60)
-"""How long after its time a change may come to light: that of a transaction which took so long."""
+"""How long after its time stamp a change may become visible: the longest transaction that is expected."""
 MOMENT = timedelta(microseconds=1)
 RECENT = 5000
 DELETED = "deleted in Label Studio"
-"""Reason of a row of `label_tasks` whose task people deleted there. It is not pushed again."""
+"""Reason of a row of `label_tasks` whose task people deleted in Label Studio; the sample is not pushed again."""
 
 
 @dataclass(frozen=True)
 class PullResult:
-    """What one pull found.
+    """The counts of one pull, and all invalid annotations.
 
     Args:
         tasks: Changed tasks that were read.
@@ -54,7 +54,7 @@ class PullResult:
 
 @dataclass(frozen=True)
 class Mark:
-    """Where the last pull stopped.
+    """Where the last pull from Label Studio stopped.
 
     Args:
         project: When the Label Studio project was made; another time means another project, whatever its number.
@@ -86,7 +86,7 @@ def pull(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, 
         programs: E-mail addresses of annotators that are programs.
     """
     mark = adopt(store, client, ls_project)
-    # counted before the changes are read: what happens meanwhile then looks like news once more, and is never overlooked
+    # counted before the changes are read, so that later changes are seen again and never missed
     annotated, _ = client.annotated(ls_project)
     asked_at = client.answered_at
     users, table = client.users(), store.table("annotations")
@@ -114,7 +114,7 @@ def pull(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, 
 
 
 def pending(store: ProjectStore, client: LabelStudio, ls_project: int) -> str:
-    """A sentence if people changed something since the last pull, else the empty string. Two small requests.
+    """A sentence if people changed something since the last pull, else the empty string; sends two small requests.
 
     Tasks that were pushed and that nobody answered are no news. The same news give the same sentence.
     """
@@ -129,7 +129,7 @@ def pending(store: ProjectStore, client: LabelStudio, ls_project: int) -> str:
 
 
 def adopt(store: ProjectStore, client: LabelStudio, ls_project: int) -> Mark:
-    """Where the last pull from this Label Studio project stopped.
+    """Return where the last pull from this Label Studio project stopped, after setting aside answers from an earlier project.
 
     If the stored answers are from another one, which was deleted or stood on another server, they stay as they are under ids
     of their own, because the new one counts its annotations and tasks from 1 again; its tasks count as never pushed.
@@ -150,9 +150,9 @@ def adopt(store: ProjectStore, client: LabelStudio, ls_project: int) -> Mark:
 
 
 def sweep(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task) -> tuple[int, set[int]]:
-    """Notice tasks that people deleted: their annotations are taken back, and they are not pushed again.
+    """Mark the annotations of deleted tasks as deleted, and their samples as not to be pushed again.
 
-    Returns how many annotations that were, and the ids of the tasks that are there.
+    Returns the number of these annotations, and the ids of the existing tasks.
     """
     alive = client.task_ids(ls_project)
     queued = store.table("label_tasks").read(where=f"ls_project = {ls_project} AND task_id IS NOT NULL").to_pylist()
@@ -166,9 +166,9 @@ def sweep(store: ProjectStore, client: LabelStudio, ls_project: int, task: Task)
 def _take_back(
     store: ProjectStore, client: LabelStudio, ls_project: int, task: Task, samples: Collection[str], alive: Sequence[str]
 ) -> int:
-    """Mark those annotations of these samples as deleted that are in none of their tasks; return how many.
+    """Mark the annotations of these samples that no task of theirs holds any more as deleted; return how many.
 
-    `alive` are the ids that were just read. People may have copied a task, so that one task alone does not tell.
+    `alive` are the ids that were just read. People may have copied a task, so one task alone does not tell.
     """
     missing = vanished(_live(store), samples, alive)
     if missing.num_rows == 0:
@@ -183,13 +183,13 @@ def _live(store: ProjectStore) -> pa.Table:
 
 
 def _annotated(store: ProjectStore, invalid: Collection[Invalid]) -> int:
-    """How many tasks should have annotations, by what is known here."""
+    """Number of tasks that should have annotations according to the tables."""
     samples = set(_live(store)["sample_id"].to_pylist())
     return len(samples) + len({i.task_id for i in invalid if i.sample_id not in samples})
 
 
 def _since(mark: Mark) -> datetime | None:
-    """The time from which on something may be that was not read: soon after a change more of before it may come to light."""
+    """The time from which on changes may not have been read yet: an earlier change can become visible after a later one."""
     if not mark.until:
         return None
     until = datetime.fromisoformat(mark.until)
@@ -198,11 +198,11 @@ def _since(mark: Mark) -> datetime | None:
 
 
 def read_mark(store: ProjectStore) -> Mark | None:
-    """Where the last pull stopped; None before the first, and where the file is damaged: then all is read again."""
+    """The stored position of the last pull; None (read everything) before the first pull or if the file is damaged."""
     import fsspec
 
     fs, path = fsspec.url_to_fs(_mark_uri(store))
-    try:  # instead of asking whether it exists: an object store's listing may be an old one
+    try:  # not an existence check first: an object store's listing may be outdated
         content = fs.cat_file(path)
     except FileNotFoundError:
         return None

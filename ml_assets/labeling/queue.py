@@ -1,4 +1,4 @@
-"""The queue: which samples people are asked about next, pushed to Label Studio once each."""
+"""The label queue: chooses which samples people label next, and pushes each to Label Studio once."""
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,16 +23,16 @@ from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
 
 LARGE = 20_000
-"""Of a larger pool a random sample of this size is clustered: it stands for the whole as far as a queue can tell."""
+"""Size of the random sample that is clustered in place of a larger pool."""
 AT_ONCE = 500
-"""Samples whose content is in memory at once."""
+"""Number of samples whose content is in memory at once."""
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 Chosen = tuple[str, float, str]
 
 
 @dataclass(frozen=True)
 class QueueResult:
-    """What one pass over the queue did.
+    """The counts of one pass over the label queue.
 
     Args:
         ls_project: Id of the project in Label Studio.
@@ -54,7 +54,7 @@ def push_queue(
     at: datetime,
     title: str | None = None,
 ) -> QueueResult:
-    """Fill the queue up when fewer than half of its tasks are left, and write `label_tasks`.
+    """Refill the queue if fewer than half of its tasks are left, and update `label_tasks`.
 
     What is meant to be pushed is written first, without a task id, and completed after the push: whatever an interrupted pass
     left open is pushed by the next, which looks up what Label Studio has already.
@@ -62,12 +62,12 @@ def push_queue(
     Args:
         store: The project's tables.
         client: Access to Label Studio.
-        settings: Of the stage.
-        modality: Says how Label Studio shows a sample.
+        settings: Options of the labeling stage.
+        modality: Defines how Label Studio shows a sample.
         vectors: The embeddings of samples, `(n, d) float32` in the order of the ids; asked only for the strategies that need
             them.
         at: Time of the push.
-        title: What people see as the project's name; by default its name.
+        title: Title of the project in Label Studio; by default its name.
     """
     project = ensure_project(store, client, settings, modality, title)
     adopt(store, client, project)
@@ -94,7 +94,7 @@ def choose(
     uncertainty: Mapping[str, float] | None = None,
     first: Collection[str] = (),
 ) -> list[Chosen]:
-    """At most `size` of the candidates as (id, priority, reason); the lowest priority is asked first.
+    """Choose at most `size` of the candidates, as (id, priority, reason); the lowest priority is labelled first.
 
     The same candidates give the same choice, in whatever order they come.
 
@@ -104,7 +104,7 @@ def choose(
         already: `(m, d) float32` vectors of the samples that are labelled or queued.
         size: How many to choose.
         strategy: `diverse`, `random` or `uncertain`.
-        seed: Of clustering and of random choice.
+        seed: Random seed of clustering and random choice.
         uncertainty: 1 - confidence of each sample that has a prediction; for `uncertain`.
         first: Ids that come before all others, the least certain first.
     """
@@ -131,7 +131,7 @@ def choose(
 
 
 def _diverse(pool: NDArray[np.float32], already: NDArray[np.float32], size: int, seed: int) -> list[tuple[int, str]]:
-    """Positions in the pool: the sample nearest to the centre of each k-means cluster.
+    """Positions in the pool: the sample nearest to the centre of each k-means cluster, with the reason in words.
 
     What is labelled or queued already is clustered along. The clusters that hold the least of it, by share, have their turn
     first; among equals large ones and those far from all that was asked.
@@ -156,7 +156,7 @@ def _diverse(pool: NDArray[np.float32], already: NDArray[np.float32], size: int,
 
 
 def _distances(points: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float64]:
-    """`(n,)` distance of each point to the nearest known one; 1 where there is none."""
+    """`(n,)` distance of each point to the nearest known one; 1 if there are none."""
     from sklearn.metrics import pairwise_distances_argmin_min
 
     if len(known) == 0:
@@ -165,13 +165,13 @@ def _distances(points: NDArray[np.float32], known: NDArray[np.float32]) -> NDArr
 
 
 def _clusters(points: NDArray[np.float32], k: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """`(n,)` cluster of each point and its distance to the centre."""
+    """`(n,)` cluster of each point, and `(n,)` its distance to the cluster's centre."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     large = len(points) * k > 4_000_000
-    # one thread: several add up the centres in changing order, and the choice would not be the same every time
+    # one thread: several would add up floats in varying order, so the choice would not be reproducible
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters: some stay empty
         if large:
@@ -183,7 +183,7 @@ def _clusters(points: NDArray[np.float32], k: int, seed: int) -> tuple[NDArray[n
 
 
 def short(store: ProjectStore, client: LabelStudio, settings: LabelingSettings) -> str:
-    """Why `push_queue` would push something now, or the empty string. One small request."""
+    """Why `push_queue` would push something now, or the empty string; sends one small request."""
     project = ls_project_of(store)
     if project is None:
         return "nothing was pushed to Label Studio yet" if _size(store, settings, 0) and _candidates(store) else ""
@@ -197,7 +197,7 @@ def short(store: ProjectStore, client: LabelStudio, settings: LabelingSettings) 
 
 
 def _room(store: ProjectStore, settings: LabelingSettings, waiting: int) -> int:
-    """How many tasks to push, 0 as long as half of the queue is left."""
+    """Number of tasks that fit into the queue; 0 while half of it is left."""
     table, queue = store.table("label_tasks"), settings.queue
     waiting += table.count("task_id IS NULL")
     room = queue.size - waiting if 2 * waiting < queue.size else 0
@@ -205,13 +205,13 @@ def _room(store: ProjectStore, settings: LabelingSettings, waiting: int) -> int:
 
 
 def _size(store: ProjectStore, settings: LabelingSettings, waiting: int) -> int:
-    """How many tasks to push: what there is room for, and all that monitoring sent back, which no budget holds up."""
+    """Number of tasks to push: the free places of the queue, and at least all samples that monitoring sent back."""
     urgent = sum(row["source"] == PRODUCTION for row in _candidates(store).values())
     return max(_room(store, settings, waiting), int(urgent))
 
 
 def _candidates(store: ProjectStore) -> dict[str, dict[str, Any]]:
-    """Source and split of each sample that has no answer, from people or with the data, and is not in the queue."""
+    """Id, source and split of each sample that has no label and is not in the queue, by id."""
     given = store.table("given_labels").read(["sample_id"])["sample_id"].to_pylist()
     taken = _labelled(store) | set(given) | store.table("label_tasks").ids()
     samples = store.table("samples").read(["id", "source", "split"]).to_pylist()
@@ -219,7 +219,7 @@ def _candidates(store: ProjectStore) -> dict[str, dict[str, Any]]:
 
 
 def _plan(store: ProjectStore, settings: LabelingSettings, vectors: Vectors, size: int, project: int, at: datetime) -> pa.Table:
-    """Rows of `label_tasks`, without task ids, of the samples that are asked about next.
+    """Rows of `label_tasks`, without task ids, for the samples that people label next.
 
     Training samples are chosen by the strategy. Test samples take their share of the queue and are drawn at random, so that
     the test split says what it should; what a model predicts of them is not shown, so that it cannot sway their labels.
@@ -258,7 +258,7 @@ def _labelled(store: ProjectStore) -> set[str]:
 
 
 def _push_open(store: ProjectStore, client: LabelStudio, task: Task, modality: Modality, project: int) -> int:
-    """Push every row that has no task id yet, most urgent first, and write the ids."""
+    """Push every row that has no task id yet, in the order of priority, write the ids, and return how many were pushed."""
     table = store.table("label_tasks")
     rows = table.read(where="task_id IS NULL").sort_by([("priority", "ascending"), ("id", "ascending")]).to_pylist()
     shown: dict[str, str] = {}
@@ -276,13 +276,13 @@ def _push_open(store: ProjectStore, client: LabelStudio, task: Task, modality: M
 
 
 def _ls_task(row: dict[str, Any], content: str, task: Task) -> dict[str, Any]:
-    """A Label Studio task: the priority travels as the score of its prediction, which is empty where no model has spoken."""
+    """A Label Studio task; its prediction carries the priority as score, and is empty if there is no model."""
     result = task.to_label_studio(row["predicted"]) if row["predicted"] is not None else []
     prediction = {"result": result, "score": row["priority"], "model_version": QUEUE}
     return {"data": {"item_id": row["id"], "content": content}, "predictions": [prediction]}
 
 
 def ls_project_of(store: ProjectStore) -> int | None:
-    """The Label Studio project of the queue, None before the first push."""
+    """The id of the Label Studio project of the queue; None before the first push."""
     found = store.table("label_tasks").read(["ls_project"])["ls_project"].to_pylist()
     return int(found[-1]) if found else None

@@ -1,4 +1,4 @@
-"""Sees what people do in Label Studio, labels that were sent to the API, and a queue that runs short."""
+"""The Dagster sensor that sees changes in Label Studio, labels sent to the API, and a queue that runs short."""
 
 import dagster as dg
 
@@ -13,19 +13,19 @@ from ml_assets.state.home import home
 from ml_assets.store import ProjectStore
 
 SECONDS = 10.0
-"""How long Label Studio may take for an answer: a sensor has a minute in all."""
+"""Time limit of each request to Label Studio, in seconds: a sensor has a minute in all."""
 QUEUE = "label_tasks"
 CHAIN = ["annotations", "labels", "dataset"]
 
 
 def sent(project: str) -> str:
-    """A sentence about labels that were sent to the API, else the empty string. Label Studio is not asked."""
+    """A sentence if there are new labels from the API, else the empty string; does not contact Label Studio."""
     files = sorted(path.name for path in (home() / "inbox" / project / "labels").glob("*.jsonl"))
     return f"{len(files)} files of labels were sent to the API, the last is {files[-1]}" if files else ""
 
 
 def news(project: str, timeout: float = SECONDS) -> str:
-    """A sentence about what people answered since the last pull or sent to the API, else the empty string."""
+    """A sentence if there are new answers in Label Studio or new labels from the API, else the empty string."""
     if found := sent(project):
         return found
     store = ProjectStore(project)
@@ -34,14 +34,14 @@ def news(project: str, timeout: float = SECONDS) -> str:
 
 
 def tampered(project: str, timeout: float = SECONDS) -> str:
-    """A sentence about what people changed in Label Studio that is not theirs to change, else the empty string."""
+    """A sentence if settings that only administrators should change were changed in Label Studio, else the empty string."""
     store = ProjectStore(project)
     ls_project = ls_project_of(store)
     return "; ".join(differences(store, connect(timeout), ls_project)) if ls_project is not None else ""
 
 
 def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.SensorDefinition]:
-    """One sensor: one run for all that changed, or one that fills the queue. Training is not started by it."""
+    """The sensors of the labeling stage: one, which requests a run for new answers, or one that fills the queue."""
 
     @dg.sensor(
         name=f"{project}_annotations",
@@ -50,12 +50,12 @@ def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.Sensor
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def annotations_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Asks Label Studio for changes and whether its tasks run out; while it does not answer, waits and says so once."""
+        """Request a run if Label Studio has changes or its tasks run out; if it does not respond, log that once and wait."""
         try:
             changed = "" if sent(project) else tampered(project)
             found, needed = changed or news(project), ""
             if not found and context.instance.get_latest_materialization_event(key(project, "embeddings")):
-                # such as when it did not answer at the time when the samples were collected
+                # for example because Label Studio did not respond when the samples were collected
                 needed = short(ProjectStore(project), connect(SECONDS), settings)
         except (LabelStudioUnavailable, LabelStudioRefused) as error:
             kind = type(error).__name__
@@ -69,7 +69,7 @@ def labeling_sensors(project: str, settings: LabelingSettings) -> list[dg.Sensor
         asked = request(context, project, found or needed)
         if isinstance(asked, dg.SkipReason):
             return asked
-        # whatever was changed is put right before answers are read
+        # changed settings are reverted before answers are read
         nouns = [QUEUE, *CHAIN] if changed else CHAIN if found else [QUEUE]
         chosen = [key(project, noun) for noun in nouns]
         return dg.RunRequest(run_key=asked.run_key, tags=asked.tags, asset_selection=chosen)

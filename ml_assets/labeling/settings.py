@@ -1,4 +1,4 @@
-"""What can be set for the stage `labeling`."""
+"""The options of the labeling stage."""
 
 from typing import Literal
 
@@ -9,18 +9,20 @@ from ml_assets.tasks import TaskField
 
 
 class QueueSettings(Settings):
-    """Which samples people are asked about, and how many at a time."""
+    """Which samples people label, and how many at a time."""
 
     size: int = Field(default=100, ge=1, le=50_000)
-    """How many tasks wait for people. The queue is filled up to this number whenever fewer than half of it are left, so that
-    annotators never run dry and the choice of what to ask follows what is known by then."""
+    """Number of tasks that wait for people. The queue is filled up to this number whenever fewer than half of it are left, so
+    that annotators never run out of tasks and the choice reflects the labels known by then.
+    """
     total: int | None = Field(default=None, ge=1)
-    """How many tasks are ever pushed, a budget for people's time. None: no bound."""
+    """Maximum number of tasks that are ever pushed, as a budget for people's time. None: no limit."""
     strategy: Literal["diverse", "random", "uncertain"] = "diverse"
-    """`diverse`: samples that stand for as many others as possible and are unlike what was asked before. `uncertain`: those of
-    which the newest model is least sure, as far as there are predictions, then `diverse`. `random`: a plain random sample."""
+    """`diverse`: samples that represent as many others as possible and differ from those asked before. `uncertain`: those that
+    the newest model is least sure of, if there are predictions, then `diverse`. `random`: a plain random sample.
+    """
     seed: int = 0
-    """Of the clustering and of the random choice."""
+    """Random seed of the clustering and of the random choice."""
 
 
 class LabelingSettings(Settings):

@@ -1,4 +1,4 @@
-"""What tasks that nobody began show of a model: brought up to date when another model serves."""
+"""Updates the predictions shown by Label Studio tasks that nobody has started, after another model was deployed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
 
 AT_ONCE = 500
-"""Tasks that are looked at, changed and recorded together."""
+"""Number of tasks that are processed together."""
 
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What one pass over the suggestions did.
+    """The counts of one pass over the suggestions.
 
     Args:
-        shown: Tasks that show something else now.
-        same: Tasks of which the new model says what the old one said.
-        begun: Tasks that somebody answered or skipped meanwhile; they keep what they show.
+        shown: Tasks whose suggestion changed.
+        same: Tasks for which the new model predicts the same as the old one.
+        begun: Tasks that somebody answered or skipped meanwhile; they keep their suggestion.
     """
 
     shown: int = 0
@@ -38,13 +38,13 @@ def refresh_outdated(
     task: Task,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Refreshed:
-    """Let all that is `outdated` show what the model says that predicted last.
+    """Update all outdated suggestions to the newest predictions; does nothing if there are none.
 
     Args:
         store: The project's tables.
-        connect: Gives access to Label Studio; called only where something is outdated.
-        task: Writes answers as Label Studio shows them.
-        on_progress: Gets how many tasks were looked at, and of how many.
+        connect: Returns a Label Studio client; called only if something is outdated.
+        task: Converts answers to Label Studio's format.
+        on_progress: Called with the number of tasks processed and their total.
     """
     project = ls_project_of(store)
     if project is None or not (rows := outdated(store, project)):
@@ -53,9 +53,9 @@ def refresh_outdated(
 
 
 def outdated(store: ProjectStore, project: int) -> list[dict[str, Any]]:
-    """The rows of `label_tasks` that show nothing or an older model's suggestion, as they should be.
+    """The rows of `label_tasks` whose suggestion is missing or of an older model, with the new prediction filled in.
 
-    `before` is what they show now. Of a test sample nothing is shown, so that no model sways its label.
+    `before` is what they show now. Test samples get no suggestion, so that no model influences their labels.
     """
     where = f"ls_project = {project} AND task_id IS NOT NULL AND reason != '{DELETED}'"
     test = store.table("samples").ids("split = 'test'")
@@ -77,18 +77,18 @@ def refresh(
     rows: Sequence[dict[str, Any]],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Refreshed:
-    """Let tasks show what the model that predicted last says; `label_tasks` names it afterwards.
+    """Update the suggestions of these tasks in Label Studio, and record the model in `label_tasks`.
 
-    A task that somebody answered or skipped keeps what it shows. A suggestion is changed in its place, so that whoever has the
+    A task that somebody answered or skipped keeps its suggestion. A suggestion is changed in place, so that whoever has the
     task open can still submit it; an interrupted pass is repeated.
 
     Args:
         store: The project's tables.
         client: Access to Label Studio.
         project: Id of the project there.
-        task: Writes answers as Label Studio shows them.
-        rows: What is `outdated`.
-        on_progress: Gets how many tasks were looked at, and of how many.
+        task: Converts answers to Label Studio's format.
+        rows: Result of `outdated`.
+        on_progress: Called with the number of tasks processed and their total.
     """
     table, names = store.table("label_tasks"), SCHEMAS["label_tasks"].names
     shown = same = 0

@@ -1,8 +1,8 @@
-"""What changed in Label Studio that only administrators should change: it is told, and put right where that is safe.
+"""Detects changes in Label Studio that only administrators should make, reports them, and reverts them where that is safe.
 
-The server that `ml-assets up` starts lets annotators change none of it; one that was there before (`LABEL_STUDIO_URL`) lets
-every account change everything. What was seen last stands in a small file beside the tables. Without it, what is found is
-taken for what should be.
+A server started by `ml-assets up` does not let annotators make them; one that existed before (`LABEL_STUDIO_URL`) lets every
+account change everything. The last state is stored in a small file beside the tables; without it, the current state is taken as
+the right one.
 """
 
 import json
@@ -18,25 +18,25 @@ from ml_assets.modalities import Modality
 from ml_assets.store import ProjectStore
 
 KEPT = ("description", "label_config", "maximum_annotations", "sampling", "enable_empty_annotation")
-"""What a project must be like for its queue and its answers: put right when somebody changed it."""
+"""Settings of a Label Studio project on which its queue and its answers depend; changes are reverted."""
 LOOKED_AT = (
     "title", "model_version", "expert_instruction", "show_instruction", "show_collab_predictions", "skip_queue", "is_published",
 )  # fmt: skip
-"""What else people see of a project: told only, because an administrator may want it so."""
+"""Other settings of a Label Studio project; changes are only reported, because an administrator may want them."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What Label Studio was like at the last look.
+    """The state of Label Studio at the last check.
 
     Args:
         ls_project: Id of the project there.
-        project: Its settings.
+        project: The project's settings.
         administrator: Id, address and name of the account whose token is used.
-        projects: Titles of the projects that were not made here, by id.
-        storages: What the project imports from and exports to.
+        projects: Titles of the projects that `ml_assets` did not create, by id.
+        storages: Import and export storages of the project.
         members: E-mail addresses, by id.
-        told: Sentences of the last look of each asset.
+        told: Reported sentences by asset, each from the asset's last check.
     """
 
     ls_project: int
@@ -56,15 +56,15 @@ def watch(
     modality: Modality,
     asset: str,
 ) -> list[str]:
-    """Sentences about what people changed since the last look; what belongs to the project is as it should be afterwards.
+    """Report changes in Label Studio since the last check, as sentences, and revert those that affect the project.
 
     Args:
         store: The project's tables.
         client: Access to Label Studio.
         ls_project: Id of the project there, None before the first push.
-        settings: Of the stage: what the project should be like.
-        modality: Says how Label Studio shows a sample.
-        asset: Which asset looks; its check tells what was found.
+        settings: Options of the labeling stage: the intended state of the project.
+        modality: Defines how Label Studio shows a sample.
+        asset: The asset that checks; its Dagster check reports the result.
     """
     before = read(store)
     told = differences(store, client, ls_project)
@@ -79,7 +79,7 @@ def watch(
 
 
 def differences(store: ProjectStore, client: LabelStudio, ls_project: int | None) -> list[str]:
-    """What differs from the last look, a sentence each. Changes nothing."""
+    """A sentence for each difference from the last check; changes nothing."""
     before = read(store)
     if before is None or ls_project is None or before.ls_project != ls_project:
         return []
@@ -88,7 +88,7 @@ def differences(store: ProjectStore, client: LabelStudio, ls_project: int | None
     now, told = look(store, client, ls_project), []
     for name in (*KEPT, *LOOKED_AT):
         if name == "model_version" and now.project.get(name) == QUEUE:
-            continue  # each push sees to that
+            continue  # set by each push
         if now.project.get(name) != before.project.get(name):
             end = ": it is put right" if name in KEPT else ""
             told.append(f"{name} of project {ls_project} was changed in Label Studio{end}")
@@ -107,7 +107,7 @@ def differences(store: ProjectStore, client: LabelStudio, ls_project: int | None
 
 
 def look(store: ProjectStore, client: LabelStudio, ls_project: int) -> Seen:
-    """What the server says now of the project, its accounts and its storages."""
+    """The current state of the project, its accounts and its storages on the server."""
     project, files = client.project(ls_project) or {}, str(media.folder(store.project))
     others = {i: p["title"] for i, p in client.projects().items() if i != ls_project and not is_ours(p["description"])}
     return Seen(
@@ -123,7 +123,7 @@ def look(store: ProjectStore, client: LabelStudio, ls_project: int) -> Seen:
 def ensure_project(
     store: ProjectStore, client: LabelStudio, settings: LabelingSettings, modality: Modality, title: str | None = None
 ) -> int:
-    """The id of the project's one project in Label Studio, which is made or brought up to date, with its files."""
+    """The id of the project's counterpart in Label Studio, which is created or updated together with its media folder."""
     config = settings.task.label_config(modality.label_studio_object(), settings.question)
     project = client.ensure_project(store.project, config, settings.annotators, title, settings.task.may_be_empty)
     if modality.has_files:
@@ -133,7 +133,7 @@ def ensure_project(
 
 
 def read(store: ProjectStore) -> Seen | None:
-    """What was seen at the last look; None before the first, and where the file is damaged."""
+    """The state stored by the last check; None before the first check and if the file is damaged."""
     import fsspec
 
     fs, path = fsspec.url_to_fs(_uri(store))

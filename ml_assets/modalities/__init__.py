@@ -1,4 +1,4 @@
-"""Kinds of content. A new one is one file here and its name in one of these lists."""
+"""The registries of modalities: a new one is a file in this folder and its name in one of the lists."""
 
 from ml_assets.modalities.audio import Audio
 from ml_assets.modalities.base import Modality, Undecodable
@@ -12,9 +12,9 @@ from ml_assets.modalities.time import Time
 from ml_assets.registry import Registry
 
 MODALITIES: Registry[Modality] = Registry("modality", Text, Image, Audio, Mixed)
-"""What a project's samples may be, and the parts of mixed samples."""
+"""Modalities that a project's samples, and parts of mixed samples, may have."""
 PARTS: Registry[Modality] = Registry("kind of part", Number, Category, Time)
-"""What parts of mixed samples may be beside that."""
+"""Further modalities that only parts of mixed samples may have."""
 ModalityField = MODALITIES.field(Modality)
 
 __all__ = [

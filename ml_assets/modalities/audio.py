@@ -1,4 +1,4 @@
-"""Audio: speech, music, the sounds of machines and animals; one file per sample."""
+"""The modality `audio`: speech, music, other sounds; one file per sample."""
 
 import base64
 import html
@@ -22,22 +22,22 @@ from ml_assets.modalities.files.signatures import signature
 __all__ = ["Audio", "log_mel", "waveform"]
 
 PLAYED = 300_000
-"""Bytes of a file that is played as it is; of larger ones the beginning is written anew."""
+"""Maximum size in bytes of a file that is embedded for playing as it is; of larger ones the beginning is re-encoded."""
 PLAYED_SECONDS = 20.0
 PLAYED_RATE = 16_000
 DESCRIBED_SECONDS = 600.0
-"""Only the beginning of longer sounds is measured."""
+"""Length in seconds up to which sounds are measured."""
 FRAME_SECONDS = 0.02
 SILENT = -50.0
-"""dBFS below which a frame counts as silent."""
+"""Loudness in dBFS below which a frame counts as silent."""
 QUIETEST = -100.0
-"""dBFS of silence."""
+"""Loudness in dBFS that is given to digital silence."""
 TYPES = {"WAV": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mpeg"}
 WIDTH, HEIGHT = 256, 48
 
 
 class Audio(Modality):
-    """WAV, FLAC, OGG and MP3, of any rate. An item is the bytes of the file as they came."""
+    """Audio files: WAV, FLAC, OGG and MP3, of any rate. An item is the bytes of the file as they came."""
 
     name_in_yaml: ClassVar[str] = "audio"
     column: ClassVar[Literal["text", "media"]] = "media"
@@ -46,37 +46,37 @@ class Audio(Modality):
     default_encoder: ClassVar[str] = "mel_statistics"
 
     max_seconds: float = Field(3600, gt=0)
-    """Length of the longest sound that is opened."""
+    """Maximum length of a sound, in seconds."""
     max_samples: int = Field(MOST_SAMPLES, ge=1)
-    """Samples of all channels together of the longest sound that is opened: its length, times its rate, times its channels."""
+    """Maximum number of samples of a sound, all channels together: its length, times its rate, times its channels."""
     rate: int = Field(16_000, ge=RATES[0], le=RATES[1])
-    """Samples per second to which sounds are brought before they are measured, Hz."""
+    """Sampling rate to which sounds are resampled before they are measured, Hz."""
 
     def decode(self, content: str | bytes) -> bytes:
-        """The bytes, unchanged. Raises `Undecodable` if they are not a whole sound of at most `max_seconds`."""
+        """Check that the bytes are a complete sound of at most `max_seconds`, and return them. Raises `Undecodable`."""
         if isinstance(content, str):
             raise Undecodable("text where the bytes of a sound are needed")
         check(content, self.max_seconds, self.max_samples)
         return content
 
     def work(self, content: str | bytes) -> float:
-        """Samples of all channels."""
+        """Number of samples of all channels, from the header."""
         return work(content) if isinstance(content, bytes) else 0.0
 
     def bounded(self, work: float) -> Self:
-        """One with a smaller `max_samples`."""
+        """A copy with `max_samples` reduced to `work`."""
         return self.model_copy(update={"max_samples": int(min(self.max_samples, work))})
 
     def length(self, item: bytes) -> float:
-        """Seconds."""
+        """Duration in seconds."""
         return float(header(item)["seconds"])
 
     def describe(self, items: Sequence[bytes]) -> pa.Table:
-        """`seconds`, `rate` (Hz), `channels`, `loudness` (RMS, dBFS), `peak`, `silence` (share), `centroid` (Hz).
+        """One row per sound: `seconds`, `rate` (Hz), `channels`, `loudness`, `peak`, `silence`, `centroid` (Hz), `format`.
 
-        `format` is such as `wav`. `loudness` to `centroid` are those of the mean of the
-        channels in the first ten minutes, at the modality's `rate`:
-        `silence` is the share of frames of 20 ms below -50 dBFS, `centroid` the mean frequency, weighted by magnitude.
+        `format` is such as `wav`. `loudness` to `centroid` are measured on the mean of the channels in the first ten minutes,
+        at the modality's `rate`: `silence` is the share of frames of 20 ms below -50 dBFS, `centroid` the mean frequency,
+        weighted by magnitude.
         """
         columns: dict[str, pa.DataType] = {
             "seconds": pa.float64(), "rate": pa.int64(), "channels": pa.int64(), "loudness": pa.float64(), "peak": pa.float64(),
@@ -93,9 +93,9 @@ class Audio(Modality):
         return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items())))
 
     def encoder(self, name: str) -> Encoder:
-        """`mel_statistics` (384 numbers, nothing learnt), or any Hugging Face audio model or folder.
+        """The encoder `mel_statistics` (384 numbers, not trained), or any Hugging Face audio model or folder.
 
-        `mel_statistics` hears up to 8 kHz; `mel_statistics_48000` brings sounds to 48 kHz, not 16.
+        `mel_statistics` covers up to 8 kHz; `mel_statistics_48000` resamples sounds to 48 kHz instead of 16.
         """
         try:
             return audio_encoder(name)
@@ -106,17 +106,17 @@ class Audio(Modality):
             ) from error
 
     def label_studio_object(self) -> str:
-        """Label Studio's `Audio`: waveform and player."""
+        """Label Studio's `Audio` tag, with waveform and player."""
         return '<Audio name="content" value="$content"/>'
 
     def label_studio_part(self, item: bytes, file: File) -> str:
-        """A player of the file."""
+        """HTML of a player of the file."""
         return f'<audio controls src="{html.escape(file(item, self.ending(item)))}"></audio>'
 
     def show(self, item: bytes, limit: int = 0) -> str:
-        """A picture of the wave and a player within the page itself; `limit` counts characters and is not used.
+        """HTML of the waveform as a picture and a player, with embedded data; `limit` counts characters and is not used.
 
-        Files above 300 kB are played for their first 20 seconds.
+        Of files above 300 kB only the first 20 seconds are played.
         """
         seconds = header(item)["seconds"]
         wave = waveform(item, PLAYED_RATE, PLAYED_SECONDS)
@@ -130,7 +130,7 @@ class Audio(Modality):
         )
 
     def ending(self, item: bytes) -> str:
-        """By how the bytes begin, not by how the file was named."""
+        """File extension by the content's signature, not by the original name."""
         return f".{FORMATS.get(signature(item) or '', 'bin')}"
 
 
@@ -163,7 +163,7 @@ def _ogg(wave: NDArray[np.float32]) -> bytes:
 
 
 def _drawn(wave: NDArray[np.float32]) -> bytes:
-    """A PNG of the wave: the strongest sample of each column of pixels."""
+    """A PNG of the waveform: the maximum amplitude in each column of pixels."""
     from PIL import Image
 
     edges = np.linspace(0, len(wave), WIDTH + 1).astype(int)

@@ -1,4 +1,4 @@
-"""Images: photographs, drawings, scans; one file per sample."""
+"""The modality `image`: photographs, drawings, scans; one file per sample."""
 
 import base64
 import io
@@ -20,15 +20,15 @@ from ml_assets.modalities.files.signatures import signature
 __all__ = ["Image", "arrays", "pixels"]
 
 THUMBNAIL = 256
-"""Pixels of the longer side of what is shown."""
+"""Length of a thumbnail's longer side in pixels."""
 SMALL = 64
-"""Pictures below are enlarged with their pixels to be seen."""
+"""Length of the longer side in pixels below which thumbnails are enlarged with visible pixels."""
 DESCRIBED = 256
-"""Pixels of the longer side of the copy that is measured."""
+"""Length of the longer side in pixels of the copy that is measured."""
 
 
 class Image(Modality):
-    """PNG, JPEG, WebP, GIF and BMP. An item is the bytes of the file as they came."""
+    """Picture files: PNG, JPEG, WebP, GIF and BMP. An item is the bytes of the file as they came."""
 
     name_in_yaml: ClassVar[str] = "image"
     column: ClassVar[Literal["text", "media"]] = "media"
@@ -37,21 +37,21 @@ class Image(Modality):
     default_encoder: ClassVar[str] = "efficientnet_lite0"
 
     max_pixels: int = Field(40_000_000, ge=1)
-    """Width times height of the largest picture that is opened."""
+    """Maximum number of pixels of a picture: width times height."""
 
     def decode(self, content: str | bytes) -> bytes:
-        """The bytes, unchanged. Raises `Undecodable` if they are not a whole picture of at most `max_pixels`."""
+        """Check that the bytes are a complete picture of at most `max_pixels`, and return them. Raises `Undecodable`."""
         if isinstance(content, str):
             raise Undecodable("text where the bytes of a picture are needed")
         check(content, self.max_pixels)
         return content
 
     def work(self, content: str | bytes) -> float:
-        """Pixels."""
+        """Number of pixels, from the header."""
         return work(content) if isinstance(content, bytes) else 0.0
 
     def bounded(self, work: float) -> Self:
-        """One with a smaller `max_pixels`."""
+        """A copy with `max_pixels` reduced to `work`."""
         return self.model_copy(update={"max_pixels": int(min(self.max_pixels, work))})
 
     def size(self, item: bytes) -> tuple[int, int]:
@@ -60,15 +60,15 @@ class Image(Modality):
             return size_upright(image)
 
     def length(self, item: bytes) -> float:
-        """The longer side, pixels."""
+        """Length of the longer side in pixels."""
         with opened(item) as image:
             return max(image.size)
 
     def describe(self, items: Sequence[bytes]) -> pa.Table:
-        """`width`, `height` (pixels, upright), `brightness` (mean, 0-1), `contrast` (standard deviation), `sharpness`.
+        """One row per picture: `width`, `height` (upright), `brightness`, `contrast`, `sharpness`, `saturation`, `format`.
 
-        Measured on a copy of at most 256 pixels. `sharpness` is the variance of the Laplacian, in thousandths (Pech-Pacheco
-        et al. 2000); `saturation` is the mean of that in HSV, 0-1; `format` such as `png`.
+        Measured on a copy of at most 256 pixels. `sharpness` is the variance of the Laplacian, in thousandths (Pech-Pacheco et
+        al. 2000); `saturation` is the mean of that in HSV, 0-1; `format` such as `png`.
         """
         columns: dict[str, pa.DataType] = {
             "width": pa.int64(), "height": pa.int64(), "brightness": pa.float64(), "contrast": pa.float64(),
@@ -77,7 +77,7 @@ class Image(Modality):
         return pa.Table.from_pylist([_described(item) for item in items], schema=pa.schema(list(columns.items())))
 
     def encoder(self, name: str) -> Backbone:
-        """`efficientnet_lite0` (weights from a package, 1280 dimensions), or any Hugging Face image model or folder."""
+        """The encoder `efficientnet_lite0` (packaged weights, 1280 dimensions), or any Hugging Face image model or folder."""
         try:
             return image_encoder(name)
         except (OSError, ValueError, KeyError) as error:
@@ -90,11 +90,11 @@ class Image(Modality):
             ) from error
 
     def label_studio_object(self) -> str:
-        """Label Studio's `Image`, which can be magnified."""
+        """Label Studio's `Image` tag, with zoom."""
         return '<Image name="content" value="$content" zoom="true" zoomControl="true"/>'
 
     def show(self, item: bytes, limit: int = 0) -> str:
-        """A thumbnail of 256 pixels within the page itself, enlarged if need be; `limit` counts characters and is not used."""
+        """HTML of a thumbnail of 256 pixels, embedded and enlarged if needed; `limit` counts characters and is not used."""
         from PIL import Image as Pillow
 
         with opened(item) as image:
@@ -108,7 +108,7 @@ class Image(Modality):
         return f'<img class="image" src="{address}" alt="picture of {width} x {height} pixels" style="{style}">'
 
     def ending(self, item: bytes) -> str:
-        """By how the bytes begin, not by how the file was named."""
+        """File extension by the content's signature, not by the original name."""
         return f".{FORMATS.get(signature(item) or '', 'bin')}"
 
 

@@ -1,4 +1,4 @@
-"""Mixed: several parts in one sample, such as a text, a picture, counts, a category and a time. Any of them may be missing."""
+"""The modality `mixed`: several parts in one sample, such as a text, a picture, a number and a time; any may be missing."""
 
 import html
 import json
@@ -21,20 +21,20 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class MixedEncoder(Encoder):
-    """The vectors of all parts side by side, each of unit length or 0 where the part is missing; together of unit length."""
+    """An encoder that concatenates the unit vectors of all parts, 0 for missing ones, and scales the result to unit length."""
 
     name: str
     dimensions: int
     kinds: dict[str, str]
-    """Kind of each part, in the order of the vector's blocks."""
+    """Modality of each part, in the order of the vector's blocks."""
     encoders: dict[str, str]
     """Encoder of each part."""
     inputs: tuple[str, ...]
-    """The parts that it looks at; the others count as missing."""
+    """The parts that it encodes; the others count as missing."""
 
     @property
     def blocks(self) -> dict[str, slice]:
-        """Where the vector of each part stands."""
+        """The slice of the vector that belongs to each part."""
         found, start = dict[str, slice](), 0
         for name in self.kinds:
             found[name] = slice(start, start := start + self._encoder(name).dimensions)
@@ -42,16 +42,16 @@ class MixedEncoder(Encoder):
 
     @property
     def distributions(self) -> tuple[str, ...]:
-        """Those of all parts."""
+        """The packages that contain the weights of all parts' encoders."""
         return tuple(sorted({each for name in self.kinds for each in self._encoder(name).distributions}))
 
     @property
     def lasting(self) -> bool:
-        """Its name does not say of which kinds the parts are, which may be others in another project."""
+        """Always False: the name does not contain the parts' modalities, which may differ in another project."""
         return False
 
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`, unit length; 0 of items that have none of the parts."""
+        """`(n, dimensions) float32` vectors of unit length; zero vectors for items with none of the parts."""
         parsed = [item if isinstance(item, dict) else self._parts(item) for item in items]
         vectors = np.zeros((len(items), self.dimensions), np.float32)
         for name, block in self.blocks.items():
@@ -60,11 +60,11 @@ class MixedEncoder(Encoder):
         return _unit(vectors)
 
     def prepared(self, item: str) -> dict[str, Any]:
-        """Its parts by name, each prepared."""
+        """The parts of the item by name, each prepared by its encoder."""
         return {name: self._encoder(name).prepared(part) for name, part in self._parts(item).items()}
 
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The blocks of the other parts made 0."""
+        """The stored vectors with the blocks of parts outside of `inputs` set to 0, scaled to unit length."""
         if len(self.inputs) == len(self.kinds):
             return vectors
         found = np.zeros_like(vectors)
@@ -73,19 +73,19 @@ class MixedEncoder(Encoder):
         return _unit(found)
 
     def whole(self) -> "MixedEncoder":
-        """The one that looks at all parts."""
+        """A copy that encodes all parts."""
         return self.model_copy(update={"inputs": tuple(self.kinds)})
 
     def _encoder(self, part: str) -> Encoder:
         return modality_of(self.kinds[part]).encoder(self.encoders[part])
 
     def _parts(self, item: str) -> dict[str, Any]:
-        """The items of the parts that it looks at, by name."""
+        """The items of the parts in `inputs`, by name."""
         return {name: part for name, _, part in _parts(item, {name: self.kinds[name] for name in self.inputs})}
 
 
 class Mixed(Modality):
-    """Several parts in one sample. An item is a JSON object of those that it has, its names sorted."""
+    """Several parts in one sample. An item is a JSON object of the parts that it has, sorted by name."""
 
     name_in_yaml: ClassVar[str] = "mixed"
     column: ClassVar[Literal["text", "media"]] = "text"
@@ -109,7 +109,7 @@ class Mixed(Modality):
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """All of it, or any of the parts."""
+        """`content` for the whole sample, and the names of the parts."""
         return ("content", *self.parts)
 
     @property
@@ -118,13 +118,13 @@ class Mixed(Modality):
         return any(modality_of(kind).has_files for kind in self.parts.values())
 
     def only(self, inputs: Sequence[str]) -> Self:
-        """The same samples, of which models see these parts. Raises `ValueError` if one is no part."""
+        """A copy restricted to these parts. Raises `ValueError` if a name is not a part."""
         if unknown := [name for name in inputs if name not in self.input_names]:
             raise InvalidValue(f"unknown input {unknown[0]!r}: choose one of {', '.join(self.input_names)}")
         return self.model_copy(update={"inputs": () if "content" in inputs else tuple(n for n in self.parts if n in inputs)})
 
     def decode(self, content: str | bytes) -> str:
-        """The item. Raises `Undecodable` if it is no JSON object of known parts, or has none of them."""
+        """Decode a JSON object of parts. Raises `Undecodable` if it is not one, has unknown parts, or has none."""
         try:
             found = json.loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -136,7 +136,7 @@ class Mixed(Modality):
         read: dict[str, Any] = {}
         for name, value in found.items():
             if value is None or (isinstance(value, str) and not value.strip()):
-                continue  # a missing part, as tables without nulls have it
+                continue  # in tables without nulls a missing part is empty text
             try:
                 read[name] = _canonical(modality_of(self.parts[name]), value)
             except Undecodable as error:
@@ -148,7 +148,7 @@ class Mixed(Modality):
         return json.dumps(read, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     def work(self, content: str | bytes) -> float:
-        """That of all parts, and its characters."""
+        """Number of characters, plus the cost of decoding all parts."""
         try:
             found = json.loads(content)
         except (ValueError, RecursionError):
@@ -157,20 +157,20 @@ class Mixed(Modality):
         return len(content) + sum(_work(modality_of(self.parts[name]), value) for name, value in parts if name in self.parts)
 
     def from_json(self, content: str | Mapping[str, Any]) -> str:
-        """An object as it is, or its JSON as text."""
+        """The JSON text of an object; text is returned as it is."""
         return content if isinstance(content, str) else json.dumps(content)
 
     def json_type(self) -> Any:
-        """An object with the parts, each of which may be left out."""
+        """A pydantic model with a field for each part, all optional."""
         parts: dict[str, Any] = {name: (modality_of(kind).json_type() | None, None) for name, kind in self.parts.items()}
         return create_model("Sample", **parts)
 
     def length(self, item: str) -> float:
-        """Parts that are there."""
+        """Number of parts that are present."""
         return len(json.loads(item))
 
     def describe(self, items: Sequence[str]) -> pa.Table:
-        """What the parts' modalities say as `<part>_<column>`, or `<part>` where that is the item; null where it is missing."""
+        """The parts' descriptions as columns `<part>_<column>`, or `<part>` for the item itself; null for missing parts."""
         parsed, columns = [json.loads(item) for item in items], dict[str, pa.Array]()
         for name, kind in self.parts.items():
             present = [name in parts for parts in parsed]
@@ -183,7 +183,7 @@ class Mixed(Modality):
         return pa.table(columns)
 
     def encoder(self, name: str) -> MixedEncoder:
-        """`parts`: every part by its own default encoder. Others are named by part: `body=<model>, photo=<model>`."""
+        """The encoder `parts`, with every part's default encoder; `body=<model>, photo=<model>` sets others."""
         encoders, kinds = {part: modality_of(kind).default_encoder for part, kind in self.parts.items()}, self.parts
         if name != self.default_encoder:
             for pair in name.split(","):
@@ -204,11 +204,11 @@ class Mixed(Modality):
         )
 
     def label_studio_object(self) -> str:
-        """Label Studio's `HyperText`: a table of the parts."""
+        """Label Studio's `HyperText` tag, which shows a table of the parts."""
         return '<HyperText name="content" value="$content" inline="true"/>'
 
     def label_studio_content(self, item: str, file: File) -> str:
-        """A table of the parts, pictures and sounds from their files."""
+        """HTML of a table of the parts, with pictures and sounds by the addresses of their files."""
         rows = (
             f'<tr><th style="text-align:left;vertical-align:top;padding-right:1em">{html.escape(name)}</th>'
             f"<td>{modality.label_studio_part(part, _of_part(name, file))}</td></tr>"
@@ -217,7 +217,7 @@ class Mixed(Modality):
         return f"<table>{''.join(rows)}</table>"
 
     def show(self, item: str, limit: int) -> str:
-        """A list of the parts, each as its kind shows it."""
+        """HTML of a list of the parts, each shown by its modality."""
         rows = (
             f"<dt>{html.escape(name)}</dt><dd>{modality.show(part, limit)}</dd>"
             for name, modality, part in _parts(item, self.parts)
@@ -227,8 +227,8 @@ class Mixed(Modality):
 
 @lru_cache(maxsize=64)
 def modality_of(kind: str) -> Modality:
-    """The modality that a part is of. Raises `ValueError` with the choices."""
-    from ml_assets.modalities import MODALITIES, PARTS  # which list this file too
+    """The modality with this name for a part. Raises `ValueError` with the choices."""
+    from ml_assets.modalities import MODALITIES, PARTS  # imported here, as that module imports this one
 
     kinds = {name: cls for name, cls in (PARTS.classes | MODALITIES.classes).items() if cls is not Mixed}
     if kind not in kinds:
@@ -237,7 +237,7 @@ def modality_of(kind: str) -> Modality:
 
 
 def _parts(item: str, kinds: Mapping[str, str]) -> Iterator[tuple[str, Modality, Any]]:
-    """The parts of these that a mixed item has: name, modality, and the part as an item of that."""
+    """Yield name, modality and item of each part in `kinds` that the mixed item has."""
     found = json.loads(item)
     for name, kind in kinds.items():
         if name in found:
@@ -246,7 +246,7 @@ def _parts(item: str, kinds: Mapping[str, str]) -> Iterator[tuple[str, Modality,
 
 
 def _canonical(modality: Modality, value: Any) -> Any:
-    """The JSON value of a part in its one form. Raises `Undecodable` if it is no item of the modality within its bounds."""
+    """The canonical JSON value of a part. Raises `Undecodable` if it is invalid or outside of the modality's bounds."""
     if not isinstance(value, str) and not isinstance(modality, Scalar):
         raise Undecodable(f"not {modality.type}: {excerpt(value)}")
     item = modality.decode(modality.from_json(value))
@@ -257,7 +257,7 @@ def _canonical(modality: Modality, value: Any) -> Any:
 
 
 def _work(modality: Modality, value: Any) -> float:
-    """What a part costs to decode, 0 if it cannot be told."""
+    """Cost of decoding a part, 0 if it is unknown."""
     try:
         return modality.work(modality.from_json(value)) if isinstance(value, str) else 0.0
     except Undecodable:
@@ -265,7 +265,7 @@ def _work(modality: Modality, value: Any) -> float:
 
 
 def _of_part(name: str, file: File) -> File:
-    """Keeps a file beside those of the sample's other parts."""
+    """A `File` function that adds the part's name to the file's name."""
     return lambda content, ending: file(content, f"-{name}{ending}")
 
 

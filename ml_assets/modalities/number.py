@@ -1,4 +1,4 @@
-"""Number: a count, a share, a price, as a part of mixed samples."""
+"""The modality `number`: a count, a share, a price, as a part of mixed samples."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ml_assets.modalities.base import File, Scalar, Undecodable, excerpt
 
 SCALES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of the waves by which a number is told apart from others: the slow ones part thousands, the quick ones tenths."""
+"""Frequencies of the waves in a number's vector: slow ones distinguish thousands, fast ones tenths."""
 LARGEST = 1e15
-"""Numbers beyond cannot be told from their neighbours."""
+"""Maximum absolute value: larger numbers cannot be distinguished from their neighbours."""
 
 
 class Number(Scalar):
@@ -23,40 +23,40 @@ class Number(Scalar):
     dimensions: ClassVar[int] = 2 * len(SCALES)
 
     def from_json(self, content: Any) -> str:
-        """The item of a number, or of text that is one."""
+        """The item for a number, or for text that is one. Raises `Undecodable`."""
         try:
             found = float(content) if not isinstance(content, bool) else math.nan
         except (TypeError, ValueError, OverflowError):
             found = math.nan
         if not abs(found) <= LARGEST:
             raise Undecodable(f"not a number between -1e15 and 1e15: {excerpt(content)}")
-        return repr(found + 0.0)  # no minus zero
+        return repr(found + 0.0)  # turns -0.0 into 0.0
 
     def to_json(self, item: str) -> float:
-        """The number."""
+        """The number as a float."""
         return float(item)
 
     def json_type(self) -> Any:
-        """A number, with or without a fraction."""
+        """The type `float`."""
         return float
 
     def describe(self, items: Sequence[str]) -> pa.Table:
-        """`number`, the number itself."""
+        """A table with the column `number`, the number itself."""
         return pa.table({"number": pa.array([float(item) for item in items], pa.float64())})
 
     def vectors(self, items: Sequence[str]) -> NDArray[np.float64]:
-        """Sine and cosine of the inverse hyperbolic sine, which is about the logarithm, at `SCALES`."""
+        """`(n, 12)` sine and cosine, at the frequencies `SCALES`, of the inverse hyperbolic sine, which is about the log."""
         angles = np.arcsinh(np.array([float(item) for item in items]))[:, None] * np.array(SCALES)
         return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
     def show(self, item: str, limit: int = 0) -> str:
-        """The number with separators of thousands."""
+        """The number with thousands separators."""
         return f"{float(item):,.15g}"
 
     def label_studio_part(self, item: str, file: File) -> str:
-        """The number with separators of thousands."""
+        """The number with thousands separators."""
         return self.show(item)
 
     def examples(self) -> Sequence[str | bytes]:
-        """A price, a share, a count, nothing, a debt."""
+        """A price, a share, a large number, minus zero and a negative number, for tests."""
         return ["12.50", b"0.25", "1e6", "-0.0", "-300"]

@@ -1,4 +1,4 @@
-"""Text: any language, any script, one string per sample."""
+"""The modality `text`: any language, any script, one string per sample."""
 
 import html
 import re
@@ -16,7 +16,7 @@ WORD = re.compile(r"\w+", re.UNICODE)
 
 
 class Text(Modality):
-    """UTF-8 text."""
+    """UTF-8 text in any language."""
 
     name_in_yaml: ClassVar[str] = "text"
     column: ClassVar[Literal["text", "media"]] = "text"
@@ -25,7 +25,7 @@ class Text(Modality):
     default_encoder: ClassVar[str] = "minilm"
 
     def decode(self, content: str | bytes) -> str:
-        """The text, with line ends made `\\n` and space at both ends removed. Raises `Undecodable` if it is not text."""
+        """The text with line ends changed to `\\n` and outer white space removed. Raises `Undecodable` if it is not text."""
         if isinstance(content, bytes):
             try:
                 content = content.decode("utf-8-sig")
@@ -43,15 +43,15 @@ class Text(Modality):
         return text
 
     def offsets(self, content: str | bytes) -> Offsets:
-        """Of a text that loses space at both ends and the `\\r` of line ends; of bytes, those of the text in them."""
+        """Mapping of positions for the removal of outer white space and of `\\r`; for bytes it refers to the decoded text."""
         return Offsets.of_text(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
 
     def length(self, item: str) -> float:
-        """Characters."""
+        """Number of characters."""
         return len(item)
 
     def describe(self, items: Sequence[str]) -> pa.Table:
-        """`characters`, `words`, `word_length` (mean, characters), `digits`, `upper` and `punctuation` (shares), `script`."""
+        """Columns `characters`, `words`, `word_length` (mean), `digits`, `upper` and `punctuation` (shares), `script`."""
         columns: dict[str, list[Any]] = {
             n: [] for n in ("characters", "words", "word_length", "digits", "upper", "punctuation", "script")
         }
@@ -67,24 +67,24 @@ class Text(Modality):
         return pa.table(columns)
 
     def encoder(self, name: str) -> TextEncoder:
-        """`minilm` or `mpnet` (weights from installed packages), or any sentence-transformers model or folder.
+        """The encoder `minilm` or `mpnet` (weights from installed packages), or any sentence-transformers model or folder.
 
-        With `*8` behind its name it reads eight windows of a text at most, and not only the beginning.
+        With the suffix `*8` it reads up to eight windows of a text instead of only the beginning.
         """
         return text_encoder(name)
 
     def label_studio_object(self) -> str:
-        """Label Studio's `Text`, with line ends kept."""
+        """Label Studio's `Text` tag, which keeps line ends."""
         return '<Text name="content" value="$content"/>'
 
     def show(self, item: str, limit: int = 2000) -> str:
-        """The escaped text, cut at `limit` characters."""
+        """HTML of the escaped text, cut at `limit` characters."""
         cut = item if len(item) <= limit else item[:limit] + " …"
         return f'<div class="text">{html.escape(cut)}</div>'
 
 
 def _script(text: str) -> str:
-    """The script of most of its first letters, such as `latin` or `cyrillic`; `none` without letters."""
+    """The most frequent script of the first 200 characters, such as `latin` or `cyrillic`; `none` without letters."""
     import unicodedata
 
     names = (unicodedata.name(c, "?").split()[0].lower() for c in text[:200] if c.isalpha())

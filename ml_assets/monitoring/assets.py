@@ -1,4 +1,4 @@
-"""`inference_log`, `profiles`, `drift`, `live_accuracy` and `uncertain_predictions`."""
+"""The Dagster assets of the monitoring stage, from `inference_log` to `uncertain_predictions`."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ from ml_assets.store.ledger import serving_model
 from ml_assets.tasks import Task
 
 DAYS = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, end_offset=1)
-"""One partition a day (UTC), today included."""
+"""Dagster partitions, one per day (UTC), today included."""
 
 
 def monitoring_assets(project: str, settings: MonitoringSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
-    """The assets of the monitoring stage."""
+    """The Dagster assets of the monitoring stage."""
 
     @stage_asset(project, "monitoring", "inference_log", deps=["deployment"], kinds=["lance", "bentoml"])
     def inference_log(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One row per prediction that the endpoint answered, with its input; and the feedback on it.
+        """One row per prediction of the endpoint with its input; the feedback on predictions is stored beside it.
 
         Made from the append-only files that the endpoint's workers write; nothing is lost when one of them is killed.
         """
@@ -59,7 +59,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
 
     @stage_asset(project, "monitoring", "drift", deps=["profiles", "evaluation"], kinds=["whylogs"], settings=[settings])
     def drift(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """How far the traffic of the last days is from the data on which the serving model was tested.
+        """The distance of the traffic of the last days from the data on which the serving model was tested.
 
         Made from `profiles` and from the reference profile of the model's own test predictions; the check `not_drifted` warns.
         """
@@ -76,7 +76,7 @@ def monitoring_assets(project: str, settings: MonitoringSettings, modality: Moda
 
     @stage_asset(project, "monitoring", "live_accuracy", deps=["inference_log"], kinds=["lance"])
     def live_accuracy(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """Accuracy in production: what feedback says of the predictions, per model and day, with 95 % intervals."""
+        """Accuracy in production according to feedback, per model and day, with 95 % intervals."""
         store = workspace.store(project)
         found, table = accuracy_rows(store, task, now()), store.table("live_accuracy")
         table.upsert(found, ignore=["at"])

@@ -1,4 +1,4 @@
-"""What warns while a model serves. None of these blocks: a person decides."""
+"""Dagster asset checks on the traffic of the serving model; all warn and none blocks."""
 
 import dagster as dg
 
@@ -13,11 +13,11 @@ from ml_assets.store.ledger import serving_model
 from ml_assets.tasks import Task
 
 ENOUGH = 20
-"""Answers to predictions of one day from which on they say how good the model is."""
+"""Number of answers to predictions of one day below which there is no verdict on the accuracy."""
 
 
 def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) -> list[dg.AssetChecksDefinition]:
-    """The checks of the monitoring stage."""
+    """The Dagster asset checks of the monitoring stage."""
 
     @dg.asset_check(asset=key(project, "drift"))
     def not_drifted(workspace: Workspace) -> dg.AssetCheckResult:
@@ -31,7 +31,7 @@ def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) ->
 
     @dg.asset_check(asset=key(project, "inference_log"))
     def every_line_readable(workspace: Workspace) -> dg.AssetCheckResult:
-        """No line of the endpoint's files had to be set aside, and every prediction has its day."""
+        """Every line of the endpoint's files is readable, and every prediction has a valid day."""
         bad = sorted(path.name for path in workspace.folder("inference", project).glob("*.bad"))
         outside, said = undated(workspace.store(project), now())
         told = [f"lines that are no predictions were set aside in {', '.join(bad)}"] * bool(bad) + [said] * bool(outside)
@@ -41,7 +41,7 @@ def monitoring_checks(project: str, settings: MonitoringSettings, task: Task) ->
 
     @dg.asset_check(asset=key(project, "profiles"))
     def every_day_profiled(workspace: Workspace) -> dg.AssetCheckResult:
-        """The profiles are made of all predictions of their days."""
+        """The profiles of each day include all predictions of that day."""
         behind = stale_days(workspace.store(project), now())
         return dg.AssetCheckResult(
             passed=not behind, severity=dg.AssetCheckSeverity.WARN, description=", ".join(behind) or "no day is behind"

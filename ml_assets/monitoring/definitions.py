@@ -1,4 +1,4 @@
-"""The monitoring stage of a project."""
+"""Assembles the monitoring stage of a project for Dagster."""
 
 from ml_assets.modalities import Modality
 from ml_assets.monitoring.assets import monitoring_assets
@@ -15,7 +15,7 @@ from ml_assets.tasks import Task
 
 
 def definitions(project: str, settings: MonitoringSettings, modality: Modality, task: Task) -> Stage:
-    """From what the endpoint answered to whether the model is still right."""
+    """The monitoring stage of a project: its assets, checks, schedules, jobs, probes and partitions."""
     schedules, jobs = monitoring_schedules(project, settings)
 
     def new_predictions() -> str | None:

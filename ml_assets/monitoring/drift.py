@@ -1,4 +1,4 @@
-"""Drift: the traffic of the last days compared with the model's own predictions on held-out data."""
+"""Measures drift: compares the traffic of the last days with the model's predictions on held-out data."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from ml_assets.store.schemas import rows
 
 
 def update_drift(store: ProjectStore, model: str, modality: Modality, settings: MonitoringSettings, at: datetime) -> pa.Table:
-    """What `measure` finds of the model, with its reference brought up to date first; the table `drift` has it afterwards."""
+    """Measure the model's drift, after updating its reference profile, and store the result in table `drift`."""
     profile_reference(store, model, modality, at)
     found = measure(store, model, settings.monitors, settings.window_days, settings.minimum_rows, at)
     store.table("drift").upsert(found, ignore=["at"])
@@ -26,7 +26,7 @@ def update_drift(store: ProjectStore, model: str, modality: Modality, settings: 
 def measure(
     store: ProjectStore, model: str, monitors: Sequence[Monitor], window_days: int, minimum_rows: int, at: datetime
 ) -> pa.Table:
-    """Rows of table `drift`: what each monitor finds on each column, for the model's traffic of the last `window_days`.
+    """Rows of table `drift`: each monitor's finding on each column, for the model's traffic of the last `window_days`.
 
     `drifted` is null while the window holds fewer than `minimum_rows` predictions. Without traffic there are no rows.
 
@@ -60,7 +60,7 @@ def reference_profile(store: ProjectStore, model: str) -> Profile:
 
 
 def traffic_profile(store: ProjectStore, model: str, window_days: int, at: datetime) -> Profile | None:
-    """The profile of the model's traffic of the last `window_days`, the day of `at` included; None without any."""
+    """The profile of the model's traffic of the last `window_days`, the day of `at` included; None if there is none."""
     first = _day(at - timedelta(days=window_days - 1))
     where = f"model = {quote(model)} AND day >= {quote(first)} AND day <= {quote(_day(at))}"
     parts = store.table("profiles").read(["profile"], where)["profile"].to_pylist()
@@ -68,11 +68,11 @@ def traffic_profile(store: ProjectStore, model: str, window_days: int, at: datet
 
 
 def verdict(measured: pa.Table, minimum_rows: int) -> tuple[bool | None, str]:
-    """Whether anything drifted, None where too little is known, and a sentence that says what and how far.
+    """Whether any column drifted (None with too few predictions), and a sentence that names the columns and distances.
 
     Args:
-        measured: What `measure` returns.
-        minimum_rows: Predictions from which on there is a verdict.
+        measured: Result of `measure`.
+        minimum_rows: Number of predictions below which there is no verdict.
     """
     findings = measured.to_pylist()
     count = findings[0]["rows"] if findings else 0
@@ -86,7 +86,7 @@ def verdict(measured: pa.Table, minimum_rows: int) -> tuple[bool | None, str]:
 
 
 def drift_picture(store: ProjectStore, model: str, measured: pa.Table, window_days: int, at: datetime) -> bytes | None:
-    """PNG of what was measured beside the traffic of the window; None where there is nothing to show."""
+    """PNG chart of the measured drift and the distribution of the traffic; None if there is nothing to show."""
     traffic = traffic_profile(store, model, window_days, at)
     if traffic is None or not measured.num_rows:
         return None

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 REFERENCE, TRAFFIC, CALM = REST, PALETTE[0], PALETTE[0]
 BINS = 24
 TAIL = 0.01
-"""Share of the numbers at either end that a histogram leaves out: one huge value would squeeze all others into one bin."""
+"""Share of the numbers at either end that a histogram leaves out: one huge value would put all others into one bin."""
 SHOWN = 10
-"""Categories that are shown; the others are left out."""
+"""Maximum number of categories that are shown."""
 HALF = 8.5
-"""Size of the title over one of two pictures side by side."""
+"""Font size of the titles of two charts side by side."""
 
 
 def drift_chart(measured: pa.Table, reference: Profile, traffic: Profile) -> bytes:
-    """PNG: each column's distance from the reference beside its threshold, and the distributions of the worst column.
+    """PNG chart: each column's distance from the reference with its threshold, and the distributions of the worst column.
 
     Args:
-        measured: What `drift.measure` returns; at least one row.
+        measured: Result of `drift.measure`; at least one row.
         reference: The profile of the held-out predictions.
         traffic: The profile of the window.
     """
@@ -48,7 +48,7 @@ def drift_chart(measured: pa.Table, reference: Profile, traffic: Profile) -> byt
 
 
 def accuracy_chart(rows: pa.Table) -> bytes:
-    """PNG: accuracy by day with its 95 % interval, one line per model. Takes rows of table `live_accuracy`, at least one."""
+    """PNG chart: accuracy by day with its 95 % interval, one line per model, from at least one row of table `live_accuracy`."""
     everything = sorted(rows.to_pylist(), key=lambda r: (r["model"], r["day"]))
     models = list(dict.fromkeys(r["model"] for r in everything))
     days = sorted({date.fromisoformat(r["day"]) for r in everything})
@@ -70,7 +70,7 @@ def accuracy_chart(rows: pa.Table) -> bytes:
 
 
 def _line(axes: "Axes", own: Sequence[Mapping[str, Any]], first: date, aside: float, above: bool) -> None:
-    """Draw the accuracy of one model; the counts of its answers stand above or below the intervals."""
+    """Draw the accuracy of one model; the number of answers is written above or below each interval."""
     x = [(date.fromisoformat(r["day"]) - first).days + aside for r in own]
     y = [r["accuracy"] for r in own]
     spread = [[a - r["low"] for a, r in zip(y, own, strict=True)], [r["high"] - a for a, r in zip(y, own, strict=True)]]
@@ -81,7 +81,7 @@ def _line(axes: "Axes", own: Sequence[Mapping[str, Any]], first: date, aside: fl
 
 
 def _distributions(axes: "Axes", column: str, reference: Profile, traffic: Profile) -> None:
-    """Draw what share of the rows has which values of a column, of both profiles beside each other."""
+    """Draw the distribution of a column's values in both profiles beside each other."""
     numbers = reference.is_number(column) and traffic.is_number(column)
     if numbers:
         (a, b), (c, d) = reference.range(column, TAIL), traffic.range(column, TAIL)

@@ -1,4 +1,4 @@
-"""Accuracy in production: what feedback says of the predictions, per model and day."""
+"""Computes accuracy in production from feedback, per model and day."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -33,19 +33,19 @@ def live_accuracy(store: ProjectStore, task: Task, at: datetime) -> pa.Table:
 
 
 def newest_figures(found: pa.Table) -> dict[str, Any]:
-    """The figures of the newest day among rows of `live_accuracy`; empty where there are none."""
+    """The figures of the newest day among rows of `live_accuracy`; an empty dictionary if there are none."""
     last = found.sort_by("day").slice(max(found.num_rows - 1, 0)).to_pylist()
     return {name: last[0][name] for name in ("day", "model", "feedback", "accuracy", "low", "high")} if last else {}
 
 
 def accuracy_since(store: ProjectStore, task: Task, model: str, since: datetime, until: datetime) -> tuple[int, float | None]:
-    """How many predictions that the model made from `since` to `until` have an answer, and its accuracy by these; or None."""
+    """Number of the model's predictions from `since` to `until` with feedback, and their accuracy (None without any)."""
     alike = [each for when, made_by, each in _answered(store, task) if made_by == model and since <= when <= until]
     return len(alike), fsum(alike) / len(alike) if alike else None
 
 
 def _answered(store: ProjectStore, task: Task) -> Iterator[tuple[datetime, str, float]]:
-    """Each prediction that has feedback: when it was made, by which model, and how like the newest answer it is."""
+    """Yield time, model and similarity to the newest feedback for each prediction that has feedback."""
     newest = {
         f["prediction_id"]: f for f in sorted(store.table("feedback").read().to_pylist(), key=lambda f: (f["at"], f["id"]))
     }
@@ -53,7 +53,7 @@ def _answered(store: ProjectStore, task: Task) -> Iterator[tuple[datetime, str, 
     for p in store.table("inference_log").take(list(newest), ["id", "at", "model", "label", *placed]).to_pylist():
         answer = newest[p["id"]]["label"]
         if placed and p["text"] is not None:
-            try:  # people speak of the text as they sent it
+            try:  # positions in feedback refer to the text as it was sent
                 answer = task.placed(answer, p["text"], Offsets.from_json(p["offsets"]))
             except InvalidLabel:
                 continue
@@ -61,14 +61,14 @@ def _answered(store: ProjectStore, task: Task) -> Iterator[tuple[datetime, str, 
 
 
 def promised(store: ProjectStore, task: Task, model: str) -> tuple[float, float] | None:
-    """The 95 % interval of the same figure on the test samples that the model was evaluated on; None if there are none."""
+    """The 95 % interval of the model's accuracy on its test samples; None if there are none."""
     where = f"model = {quote(model)}"
     tested = store.table("test_predictions").read(["target", "label"], where).to_pylist()
     return interval([task.similarity(row["label"], row["target"]) for row in tested]) if tested else None
 
 
 def interval(alike: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean of figures from 0 to 1 (Wilson 1927). Raises `ValueError` if there are none.
+    """The 95 % Wilson interval (1927) of the mean of figures from 0 to 1. Raises `ValueError` if there are none.
 
     It is that of a share. Figures in between vary less than ones and zeros of the same mean: for them it is rather too wide.
     """
@@ -77,7 +77,7 @@ def interval(alike: Sequence[float]) -> tuple[float, float]:
     n, mean, z = len(alike), fsum(alike) / len(alike), NormalDist().inv_cdf(0.975)
     middle = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    # the mean lies within by the formula, and must in floating point too: charts draw the distance to either end
+    # rounding must not put the mean outside of the interval: charts draw the distances to both ends
     return max(0.0, min(middle - half, mean)), min(1.0, max(middle + half, mean))
 
 

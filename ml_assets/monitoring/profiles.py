@@ -1,4 +1,4 @@
-"""Profiles: how the values of many rows are distributed, small enough to keep for ever. All of whylogs is behind this module.
+"""Profiles: compact summaries of how the values of many rows are distributed; the only module that uses whylogs.
 
 A profile travels as `bytes` (a serialised whylogs `DatasetProfileView`, which whylogs' own reader reads); profiles of parts
 merge into the profile of the whole.
@@ -20,7 +20,7 @@ from ml_assets.errors import InvalidValue
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile that was read: one distribution per column, of numbers or of categories.
+    """A deserialized profile: one distribution per column, of numbers or of categories.
 
     Args:
         view: The whylogs `DatasetProfileView`.
@@ -39,7 +39,7 @@ class Profile:
         return max((self._count(name) for name in self.columns), default=0)
 
     def is_number(self, column: str) -> bool:
-        """Whether the column holds numbers; else it holds categories."""
+        """Whether the column holds numbers (True) or categories (False)."""
         distribution = self._column(column).get_metric("distribution")
         return distribution is not None and not distribution.kll.value.is_empty()
 
@@ -48,12 +48,12 @@ class Profile:
         return int(self._sketch(column).get_n()) if self.is_number(column) else sum(self.categories(column).values())
 
     def categories(self, column: str) -> dict[str, int]:
-        """How often each category occurs, the commonest first. Exact below about 700 categories, an estimate above."""
-        found = self._column(column).get_metric("frequent_items")  # whylogs keeps none of a column of fractions
+        """Count of each category, the most frequent first; exact below about 700 categories, an estimate above."""
+        found = self._column(column).get_metric("frequent_items")  # whylogs has none for columns of floats
         return {} if found is None else {str(item.value): int(item.est) for item in found.strings}
 
     def range(self, column: str, tail: float = 0.0) -> tuple[float, float]:
-        """The smallest and the largest number of the column, leaving out this share of the rows at either end."""
+        """The smallest and largest number of the column, after leaving out the share `tail` of the rows at either end."""
         low, high = self._sketch(column).get_quantiles([tail, 1.0 - tail])
         return float(low), float(high)
 
@@ -63,7 +63,7 @@ class Profile:
         return np.asarray(self._sketch(column).get_pmf(edges), dtype=np.float64)[1:-1]
 
     def ks_distance(self, other: "Profile", column: str) -> float | None:
-        """Kolmogorov-Smirnov distance of the column's numbers from the other profile's, by whylogs' own algorithm.
+        """Kolmogorov-Smirnov distance between the column's numbers in this and in the other profile, computed by whylogs.
 
         0 for equal distributions, 1 for distributions that do not overlap, None where one of them holds no numbers.
         """
@@ -86,7 +86,7 @@ class Profile:
 
 
 def profile(columns: pa.Table, at: datetime | None = None) -> bytes:
-    """The serialised profile of a table of plain numbers and words; `at` is the time that the data belong to."""
+    """The serialised profile of a table of numbers and text; `at` is the time that the data belong to."""
     _whylogs()
     from whylogs.core import DatasetProfile
 
@@ -102,7 +102,7 @@ def profile(columns: pa.Table, at: datetime | None = None) -> bytes:
 
 
 def read(serialised: bytes) -> Profile:
-    """The profile in the bytes."""
+    """Deserialize a profile."""
     _whylogs()
     from whylogs.core import DatasetProfileView
 
@@ -110,7 +110,7 @@ def read(serialised: bytes) -> Profile:
 
 
 def merge(parts: Sequence[bytes]) -> bytes:
-    """The profile of all rows of the parts together; at least one part."""
+    """Merge at least one serialised profile into the profile of all their rows."""
     if not parts:
         raise InvalidValue("no profiles to merge: give at least one")
     if len(parts) == 1:
@@ -139,7 +139,7 @@ def summary(serialised: bytes, top: int = 5) -> list[dict[str, Any]]:
 
 
 def _whylogs() -> None:
-    """Make whylogs importable: it uses a name that numpy 2 dropped, and reports each use to its makers unless told not to."""
+    """Make whylogs importable: it uses a name that numpy 2 removed, and sends usage statistics unless told not to."""
     os.environ.setdefault("WHYLOGS_NO_ANALYTICS", "True")
     if not hasattr(np, "unicode_"):
         np.unicode_ = np.str_  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Monitoring runs on a schedule."""
+"""The Dagster schedule on which monitoring runs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ CHAIN = ["inference_log", "profiles", "drift", "live_accuracy", "uncertain_predi
 
 
 def monitoring_schedules(project: str, settings: MonitoringSettings) -> tuple[list[dg.ScheduleDefinition], list[Any]]:
-    """The job `monitor_<project>` and the schedule that runs it for today."""
+    """The schedule and the job `monitor_<project>`, which run monitoring for today."""
     job = dg.define_asset_job(
         f"monitor_{project}",
         selection=[key(project, noun) for noun in CHAIN],
@@ -32,7 +32,7 @@ def monitoring_schedules(project: str, settings: MonitoringSettings) -> tuple[li
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def monitor(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        """Today's partition, and those of earlier days whose predictions came in after their profile was made."""
+        """Request runs for today's partition, and for earlier days that got predictions after their profile was made."""
         at = context.scheduled_execution_time or now()
         days = {f"{at:%Y-%m-%d}", *stale_days(ProjectStore(project), at)}
         return [dg.RunRequest(partition_key=day, run_key=f"{at.isoformat()} {day}") for day in sorted(days)]

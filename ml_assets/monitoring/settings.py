@@ -11,20 +11,20 @@ class UncertainSettings(Settings):
     """Which predictions go back to annotators."""
 
     per_day: int = Field(20, ge=0, le=10_000)
-    """The most predictions that are sent back on one day (UTC); 0 sends none."""
+    """Maximum number of predictions that are sent back on one day (UTC); 0 sends none."""
     below: float = Field(0.6, ge=0, le=1)
     """Only predictions with a confidence below this count as uncertain."""
 
 
 class MonitoringSettings(Settings):
-    """How the traffic is watched, and what goes back to annotators."""
+    """How the traffic is monitored, and which predictions go back to annotators."""
 
     monitors: tuple[MonitorField, ...] = (InputDrift(), PredictionDrift())
     """What is compared with the reference: `input_drift`, `prediction_drift`, or mappings with `type` and thresholds."""
     window_days: int = Field(7, ge=1, le=366)
-    """The traffic of the last so many days (UTC, today included) is compared with the reference."""
+    """Number of days (UTC, today included) whose traffic is compared with the reference."""
     minimum_rows: int = Field(100, ge=1)
-    """With fewer predictions in the window there is no verdict."""
+    """Minimum number of predictions in the window for a verdict."""
     uncertain: UncertainSettings = UncertainSettings()
     """The predictions that go back to annotators."""
     schedule: str = "0 * * * *"
@@ -42,7 +42,7 @@ class MonitoringSettings(Settings):
     @field_validator("schedule")
     @classmethod
     def _cron(cls, schedule: str) -> str:
-        # a cron text has five fields; Dagster, which is not imported here, checks what stands in them
+        # only the number of fields is checked here; Dagster, which is not imported here, checks the rest
         if len(schedule.split()) != 5 and not schedule.startswith("@"):
             raise InvalidValue(
                 f"the schedule {schedule!r} is not cron text: write five fields, such as '0 * * * *' for every hour"

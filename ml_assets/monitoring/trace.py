@@ -1,4 +1,4 @@
-"""The way down from a prediction: its model, run, dataset, deployment, the nearest training samples and their annotators."""
+"""Traces a prediction back to its model, run, dataset, deployment, nearest training samples and annotators."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -16,12 +16,12 @@ from ml_assets.store import ProjectStore, quote
 
 
 class UnknownPrediction(MLAssetsError, LookupError):
-    """Neither the log nor a segment holds a prediction with that id."""
+    """Raised when neither the inference log nor a segment file holds a prediction with the given id."""
 
 
 @dataclass(frozen=True)
 class TracedAnnotation:
-    """One answer of one labeler. `at` is an ISO time."""
+    """One annotation of a training sample; `at` is an ISO time."""
 
     id: str
     labeler: str
@@ -32,12 +32,12 @@ class TracedAnnotation:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training sample close to the input.
+    """A training sample close to the input of a prediction.
 
     Args:
         similarity: Cosine of its vector and the input's, at most 1.
-        label: What it was trained as.
-        source: The source that brought it; `origin` is where exactly it stood there.
+        label: The label that it was trained with.
+        source: The source that it came from; `origin` is its place there.
     """
 
     sample_id: str
@@ -51,14 +51,14 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Trace:
-    """Where a prediction came from. What is not known is None; times are ISO text.
+    """The origin of a prediction; unknown parts are None, times are ISO text.
 
     Args:
         prediction: Its row in `inference_log`, with `scores` as a mapping.
-        model: Its row in `models`.
-        run_id: MLflow's run that trained it.
-        dataset: Tag of the dataset that it was trained on.
-        deployment: Row of the ledger under which the model answered; `bento` is its Bento.
+        model: The model's row in `models`.
+        run_id: The MLflow run that trained the model.
+        dataset: Tag of the dataset that the model was trained on.
+        deployment: Row of `deployments` under which the model answered; `bento` is its Bento.
         neighbours: The nearest training samples of that dataset, the nearest first.
     """
 
@@ -71,15 +71,15 @@ class Trace:
     neighbours: list[Neighbour]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, ready for `json.dumps`."""
+        """The trace as plain values for `json.dumps`."""
         return asdict(self)
 
 
 def trace(store: ProjectStore, prediction_id: str, folder: Path, modality: Modality, neighbours: int = 5) -> Trace:
-    """Where the prediction came from; it may still stand in a segment of `folder`. Raises `UnknownPrediction`."""
+    """Trace a prediction, which may be in the log or still in a segment file in `folder`. Raises `UnknownPrediction`."""
     logged = store.table("inference_log").take([prediction_id]).to_pylist()
     prediction = logged[0] if logged else find(folder, prediction_id)
-    if prediction is None:  # adopted and deleted between the two looks
+    if prediction is None:  # moved from the segment to the table between the two look-ups
         prediction = next(iter(store.table("inference_log").take([prediction_id]).to_pylist()), None)
     if prediction is None:
         raise UnknownPrediction(f"no prediction {prediction_id!r} in project {store.project!r}")
@@ -89,7 +89,7 @@ def trace(store: ProjectStore, prediction_id: str, folder: Path, modality: Modal
     if model and model["dataset"] and model["encoder"] and prediction[modality.column] is not None and neighbours > 0:
         encoder, item = modality.encoder(model["encoder"]), prediction[modality.column]
         near = _nearest(store, model["dataset"], encoder, item, neighbours)
-    prediction.pop("media", None)  # no text, and large
+    prediction.pop("media", None)  # large, and not JSON-able
     return Trace(
         prediction=_plain(prediction) | {"scores": json.loads(prediction["scores"]) if prediction["scores"] else None},
         model=_plain(model) if model else None,
@@ -102,7 +102,7 @@ def trace(store: ProjectStore, prediction_id: str, folder: Path, modality: Modal
 
 
 def _deployment(store: ProjectStore, model: str, at: datetime) -> dict[str, Any] | None:
-    """The ledger row under which the model answered at that time: of those that were live by then the newest."""
+    """The row of `deployments` under which the model answered at that time: the newest that was live by then."""
     served = store.table("deployments").read(where=f"model = {quote(model)} AND live_at IS NOT NULL").to_pylist()
     served.sort(key=lambda d: d["live_at"])
     before = [d for d in served if d["live_at"] <= at]
@@ -142,7 +142,7 @@ def _nearest(store: ProjectStore, tag: str, encoder: Encoder, item: Any, count: 
 
 
 def _cosine(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`(n,)` cosine of each of `(n, d)` vectors with a `(d,)` query; 0 where one of them is zero."""
+    """`(n,)` cosine of each of `(n, d)` vectors with a `(d,)` query; 0 where one of them is the zero vector."""
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
     return np.asarray(np.divide(vectors @ query, lengths, out=np.zeros_like(lengths), where=lengths > 0))
 

@@ -1,4 +1,4 @@
-"""What is profiled: each day's predictions of each model, and the model's own predictions on held-out data as the reference."""
+"""Profiles each day's predictions of each model, and each model's predictions on held-out data as the reference."""
 
 import json
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from ml_assets.store.schemas import rows
 
 BATCH = 1024
 FIRST_DAY = "2025-01-01"
-"""Before it nothing was predicted: an earlier time comes from a clock that was wrong."""
+"""First day of predictions; an earlier time comes from a clock that was wrong."""
 
 
 class NoReference(MLAssetsError, LookupError):
-    """The model has no predictions on held-out data to compare traffic with."""
+    """Raised when the model has no predictions on held-out data to compare traffic with."""
 
 
 def traffic_columns(log: pa.Table, modality: Modality) -> pa.Table:
-    """One row per row of `inference_log`: what the modality says of the input; `label`, `confidence`, `entropy`, `margin`."""
+    """The columns to profile for rows of `inference_log`: input description, label, confidence, entropy, margin."""
     columns = (modality.column, "label", "confidence", "scores")
     items, labels, confidences, scores = (log[name].to_pylist() for name in columns)
     return reference_columns(items, labels, confidences, scores, modality)
@@ -40,11 +40,11 @@ def reference_columns(
     scores: Sequence[str | None],
     modality: Modality,
 ) -> pa.Table:
-    """The same columns from values: `scores` is JSON text of the probability of each class, or None.
+    """One row per prediction with the columns to profile, from values; `scores` is JSON of each class's probability, or None.
 
-    `label` is the class, or of labels that hold several the one with the highest score: whole answers rarely come twice.
-    `entropy` is in nats (0: certain), `margin` is the best probability minus the second best. Missing inputs and missing
-    scores become nulls in what is made of them, so that they are counted as missing and never as zeros.
+    `label` is the class, or for labels with several classes the one with the highest score, as whole answers rarely repeat.
+    `entropy` is in nats (0: certain), `margin` is the best probability minus the second best. Missing inputs and missing scores
+    become nulls in what is made of them, so that they are counted as missing and never as zeros.
     """
     present = [item for item in items if item is not None]
     position = np.cumsum([item is not None for item in items]) - 1
@@ -73,9 +73,9 @@ def _uncertainty(values: Sequence[Sequence[float]]) -> tuple[pa.Array, pa.Array]
 
 
 def stale_days(store: ProjectStore, at: datetime | None = None) -> list[str]:
-    """Days (UTC, `2026-01-31`), oldest first, whose logged predictions differ from what their stored profiles were made of.
+    """Days (UTC, `2026-01-31`), oldest first, whose profiles do not match the logged predictions.
 
-    From `FIRST_DAY` to the day of `at`, by default today. A prediction that is dated outside is kept, and belongs to no day.
+    Covers `FIRST_DAY` to the day of `at`, by default today. Predictions dated outside of it are kept and belong to no day.
     """
     today, now, stored = at or clock(), _logged(store), _stored(store)
     stale = {day for day, model in now.keys() | stored.keys() if now.get((day, model)) != stored.get((day, model))}
@@ -83,12 +83,12 @@ def stale_days(store: ProjectStore, at: datetime | None = None) -> list[str]:
 
 
 def is_day(day: str, at: datetime) -> bool:
-    """Whether predictions can be of that day, at a time when it is `at`."""
+    """Whether the day lies between `FIRST_DAY` and the day of `at`, so that predictions can be of that day."""
     return FIRST_DAY <= day <= f"{at.astimezone(UTC):%Y-%m-%d}"
 
 
 def undated(store: ProjectStore, at: datetime) -> tuple[int, str]:
-    """How many logged predictions are dated before `FIRST_DAY` or after the day of `at`, and a sentence with an example."""
+    """Number of logged predictions dated before `FIRST_DAY` or after the day of `at`, and a sentence with an example."""
     after = datetime.fromisoformat(f"{at.astimezone(UTC):%Y-%m-%d}") + timedelta(days=1)
     where = f"at < timestamp '{FIRST_DAY} 00:00:00' OR at >= timestamp '{after:%Y-%m-%d} 00:00:00'"
     found = store.table("inference_log").read(["id", "at"], where)
@@ -102,7 +102,7 @@ def undated(store: ProjectStore, at: datetime) -> tuple[int, str]:
 
 
 def profile_day(store: ProjectStore, day: str, modality: Modality, at: datetime) -> int:
-    """Bring the day's profiles up to date, one per model that answered on it; return how many were written or removed."""
+    """Update the day's profiles, one per model that answered on it; return how many were written or removed."""
     now, stored = _logged(store, day), _stored(store, day)
     gone = [f"{d}/{model}" for d, model in stored.keys() - now.keys()]
     if gone:
@@ -121,7 +121,7 @@ def profile_day(store: ProjectStore, day: str, modality: Modality, at: datetime)
 
 
 def profile_reference(store: ProjectStore, model: str, modality: Modality, at: datetime) -> bool:
-    """Bring the model's reference profile up to date; whether it was written.
+    """Update the model's reference profile; return whether it was written.
 
     Raises:
         NoReference: There are no predictions of the model on held-out data.
@@ -150,13 +150,13 @@ def _row(key: str, day: str | None, model: str, count: int, digest: str, made: b
 
 
 def _logged(store: ProjectStore, day: str | None = None) -> dict[tuple[str, str], tuple[int, str]]:
-    """Rows and digest of each (day, model) of the log. Logged rows never change, so the set of their ids says it all."""
+    """Number and digest of the logged predictions of each (day, model). Logged rows never change, so their ids suffice."""
     import pandas as pd
 
     found: dict[tuple[str, str], tuple[int, int]] = {}
     where = None if day is None else _on(day)
     for batch in store.table("inference_log").batches(["id", "at", "model"], where, 65536):
-        # a sum of hashes depends on neither the order of the rows nor on how they are cut into batches
+        # a sum of hashes does not depend on the order of the rows or on batch boundaries
         hashes = pd.util.hash_array(np.asarray(batch["id"].to_pylist(), dtype=object), categorize=False)
         days = pc.strftime(batch["at"], "%Y-%m-%d").to_pylist()
         groups = pd.DataFrame({"day": days, "model": batch["model"].to_pylist()}).groupby(["day", "model"], sort=False)
@@ -174,7 +174,7 @@ def _stored(store: ProjectStore, day: str | None = None) -> dict[tuple[str, str]
 
 
 def _on(day: str) -> str:
-    """The filter for times on that day."""
+    """SQL filter for times on that day."""
     first = datetime.fromisoformat(day)
     after = first + timedelta(days=1)
     return f"at >= timestamp '{first:%Y-%m-%d} 00:00:00' AND at < timestamp '{after:%Y-%m-%d} 00:00:00'"

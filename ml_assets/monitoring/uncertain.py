@@ -1,4 +1,4 @@
-"""The predictions that the model was least sure of go back to annotators, each once, as new samples from production."""
+"""Sends the predictions that the model was least sure of back to annotators, each once, as new samples from production."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -12,11 +12,11 @@ from ml_assets.store.schemas import rows
 
 
 def pick(store: ProjectStore, per_day: int, below: float, at: datetime, days: int = 7) -> list[str]:
-    """Send the least confident predictions of the last `days` to the inbox; return the ids of those that were picked now.
+    """Send the least confident predictions of the last `days` to the inbox; return the ids of those picked by this call.
 
-    Only inputs with a confidence below `below`, that are no samples yet and were never picked before; at most `per_day` on
-    one UTC day, however often it is called. What is picked is written down before it is sent, so that a call that was killed
-    in between is completed by the next one.
+    Picks only inputs with a confidence below `below` that are not samples yet and were never picked; at most `per_day` on one
+    UTC day, however often it is called. Picks are stored before they are sent, so that a call that was killed in between is
+    completed by the next one.
     """
     chosen = _choose(store, per_day, below, at, days)
     if chosen:
@@ -51,7 +51,7 @@ def _choose(store: ProjectStore, per_day: int, below: float, at: datetime, days:
 
 
 def _send(store: ProjectStore) -> None:
-    """Write what was picked and not sent into the inbox, one file per picking; the same picking is always the same file."""
+    """Write picks that were not sent into the inbox, one file per call of `pick`, which has the same content when repeated."""
     waiting = store.table("picks").read(where="NOT sent").sort_by("id").to_pylist()
     for picked_at in sorted({row["picked_at"] for row in waiting}):
         group = [row for row in waiting if row["picked_at"] == picked_at]
@@ -65,6 +65,6 @@ def _send(store: ProjectStore) -> None:
             }
             for row in log.to_pylist()
         ]
-        if lines:  # nothing is left to send where the predictions were erased meanwhile
+        if lines:  # empty if the predictions were deleted meanwhile
             inbox.write(store.project, "samples", lines)
         store.table("picks").upsert(rows("picks", [row | {"sent": True} for row in group]))

@@ -1,6 +1,6 @@
-"""Label tasks. A new one is one file here and its name in this list.
+"""The registry of label tasks: a new one is a file in this folder and its name in the list.
 
-`base` says what a task is; `answers` and `metrics` hold what tasks are made of.
+`base` defines the interface; `answers` and `metrics` hold what several tasks share.
 """
 
 from ml_assets.registry import Registry

@@ -1,7 +1,7 @@
-"""What a label task is: what annotators see, what they may answer, how answers are joined and scored.
+"""Base classes of label tasks: what annotators see and may answer, and how answers are joined and scored.
 
-A *value* is one answer, as text in the column `value` of the tables. What the text means is the task's own business: a class,
-or JSON in a canonical form, so that equal answers are equal texts.
+A *value* is one answer, as text in the column `value` of the tables. Its format is up to the task: a class name, or JSON in a
+canonical form, so that equal answers are equal texts.
 """
 
 from abc import abstractmethod
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Consensus:
-    """What the annotations of one sample say together.
+    """The joint answer of all annotations of one sample.
 
     Args:
-        value: The joint answer, None when they conflict.
-        agreement: Share of annotations that agree with the commonest answer, 0 to 1.
+        value: The joint answer, None if the annotations conflict.
+        agreement: Share of annotations that agree with the most frequent answer, 0 to 1, or another measure of the task.
     """
 
     value: str | None
@@ -40,7 +40,7 @@ class Consensus:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predictions of `n` samples over `k` classes.
+    """Predictions for `n` samples over `k` classes.
 
     Args:
         labels: `n` values.
@@ -54,20 +54,20 @@ class Predicted:
 
 
 class Task(Plugin):
-    """One kind of question to annotators, and to models."""
+    """Base class of label tasks: one kind of question to annotators and models."""
 
     metric_names: ClassVar[tuple[str, ...]]
-    """What `metrics` reports."""
+    """Names of the metrics that `metrics` reports."""
     primary_metric: ClassVar[str]
-    """The metric by which models are compared."""
+    """Name of the metric by which models are compared."""
     modalities: ClassVar[tuple[str, ...]] = ()
-    """The modalities that it can be asked of; empty: all."""
+    """Names of the modalities that the task supports; empty: all."""
     reads_items: ClassVar[bool] = False
-    """Whether its metrics need the samples themselves."""
+    """Whether the task's metrics need the samples themselves."""
     draws: ClassVar[int] = DRAWS
-    """Bootstrap draws of which the intervals of its metrics are made."""
+    """Number of bootstrap draws for the intervals of the metrics."""
     trial_metric: ClassVar[str] = "accuracy"
-    """What networks measure while they are trained: trials are compared by it meanwhile."""
+    """Name of the metric that is measured during training, by which trials are compared meanwhile."""
 
     classes: tuple[str, ...] = Field(min_length=2)
     """The classes, in the order in which annotators see them."""
@@ -84,99 +84,99 @@ class Task(Plugin):
 
     @classmethod
     def names_places(cls) -> bool:
-        """Whether its answers refer to positions in the content, such as spans of a text."""
+        """Whether answers of this task refer to positions in the content, such as spans of a text."""
         return cls.placed is not Task.placed
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether an empty answer says something: that there is nothing to find."""
+        """Whether an empty answer is valid and means that there is nothing to find."""
         return False
 
     @abstractmethod
     def label_config(self, content_tag: str, question: str) -> str:
-        """The Label Studio configuration (XML) around the modality's object tag."""
+        """The Label Studio configuration (XML) that contains the modality's object tag and asks the question."""
 
     @abstractmethod
     def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
-        """The value of a Label Studio annotation's `result`. Raises `InvalidLabel`."""
+        """Convert the `result` of a Label Studio annotation to a value. Raises `InvalidLabel`."""
 
     @abstractmethod
     def to_label_studio(self, value: str) -> list[dict[str, Any]]:
-        """The Label Studio `result` that shows this value (pre-annotations and programs' annotations)."""
+        """Convert a value to a Label Studio `result`, for predictions and for annotations by programs."""
 
     @abstractmethod
     def parse(self, answer: Any) -> str:
-        """The value of an answer from outside (a class name, a list of tags…). Raises `InvalidLabel` with the choices."""
+        """Convert an answer from outside (a class name, a list of tags…) to a value. Raises `InvalidLabel` with the choices."""
 
     def in_unit(self, answer: Any, unit: str, size: tuple[int, int] | None) -> Any:
-        """An answer from outside whose places and sizes are in that unit, as `parse` reads it. Raises `InvalidLabel`.
+        """An answer with positions and sizes in another unit, prepared for `parse`. Raises `InvalidLabel`.
 
         Args:
-            answer: As it was given.
+            answer: The answer as it was given.
             unit: `shares`, `percent` or `pixels`.
-            size: Width and height in pixels of the picture that it speaks of; None if it is none.
+            size: Width and height of the picture in pixels; None for other content.
         """
         raise InvalidLabel(f"a label in {unit} where labels have no places in pictures: leave `label_unit` out")
 
     def placed(self, value: str, item: Any, offsets: "Offsets") -> str:
-        """The value of an answer about content as it was given, with the positions that it names those of the item.
+        """The value with its positions moved from the content as given to the decoded item.
 
-        Raises `InvalidLabel` if it names a place that the item does not have.
+        Raises `InvalidLabel` if a position lies outside of the item.
         """
         return value
 
     def placed_back(self, value: str, offsets: "Offsets") -> str:
-        """The value with the positions that it names those of the content as it was given."""
+        """The value with its positions moved from the decoded item to the content as given."""
         return value
 
     @abstractmethod
     def answer(self, value: str) -> Any:
-        """The value as applications get it, JSON-able; `parse` of it is the value."""
+        """The value as JSON-able data for applications; `parse` turns it back into the value."""
 
     @abstractmethod
     def answer_type(self) -> Any:
-        """The type of `answer`, from which the endpoint's documentation is made."""
+        """The Python type of the result of `answer`, for the endpoint's documentation."""
 
     def examples(self) -> Sequence[str]:
-        """A few values, as different as they come, by which it is tested."""
+        """A few different values for tests."""
         return ()
 
     @abstractmethod
     def classes_in(self, value: str) -> tuple[str, ...]:
-        """The classes that occur in the value, each once, in the order of the classes."""
+        """The classes that occur in the value, each once, in the order of `classes`."""
 
     @abstractmethod
     def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
-        """The value with its classes under new names; what has none is left out. None if that leaves no answer."""
+        """The value with its classes renamed; classes without a new name are removed. None if no answer is left."""
 
     def summary(self, value: str) -> str:
         """The value in a few words, for lists that people read."""
         return ", ".join(self.classes_in(value)) or "nothing"
 
     def overlay(self, shown: str, item: Any, value: str, limit: int) -> str:
-        """A safe HTML fragment of the item with its value drawn in, where it can be; `shown` is what the modality shows."""
+        """A safe HTML fragment of the item with the value drawn in, if possible; `shown` is the modality's HTML of the item."""
         return shown
 
     def similarity(self, first: str, second: str) -> float:
-        """How alike two values are, from 0 to 1; 1 if they say the same. Symmetric."""
+        """Similarity of two values, 0 to 1; symmetric, and 1 if they are equivalent."""
         return float(first == second)
 
     @abstractmethod
     def consensus(self, values: Sequence[str]) -> Consensus:
-        """The joint answer of at least one value."""
+        """The consensus of at least one value."""
 
     @abstractmethod
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Any:
-        """What one sample adds to each metric (`Tally`). The item is None unless it `reads_items`."""
+        """The contribution of one sample to each metric (a `Tally`); `item` is None unless the task sets `reads_items`."""
 
     def figures(self, tallies: Sequence[Any], classes: Sequence[str]) -> Figures:
-        """Metrics by their fixed names, which follow from the tallies of samples and how often each of them counts."""
+        """A function that computes the metrics by name from the samples' tallies, given how often each sample counts."""
         return shares(tallies, classes)
 
     def metrics(
         self, targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], seed: int = 0, items: Sequence[Any] = ()
     ) -> dict[str, Metric]:
-        """Metrics by their fixed names, each with a bootstrap interval over samples. `items` where it `reads_items`."""
+        """Metrics by name, each with a bootstrap interval over samples; `items` are needed if the task sets `reads_items`."""
         return as_metrics(self._drawn(targets, [predicted], classes, seed, items)[0], len(targets))
 
     def difference(
@@ -188,14 +188,14 @@ class Task(Plugin):
         seed: int = 0,
         items: Sequence[Any] = (),
     ) -> Metric:
-        """Primary metric of `first` minus that of `second` on the same samples, with its paired-bootstrap interval."""
+        """Primary metric of `first` minus that of `second` on the same samples, with a paired bootstrap interval."""
         a, b = self._drawn(targets, [first, second], classes, seed, items)
         return paired(a[self.primary_metric], b[self.primary_metric])
 
     def _drawn(
         self, targets: Sequence[str], models: Sequence[Sequence[str]], classes: Sequence[str], seed: int, items: Sequence[Any]
     ) -> list[Draws]:
-        """The metrics of each model's predictions of the same samples. Raises `ValueError` without the items that it needs."""
+        """Bootstrap draws of the metrics of each model on the same samples. Raises `ValueError` if needed items are missing."""
         if self.reads_items and len(items) != len(targets):
             what = f"the {' or '.join(self.modalities) or 'content'} of each sample"
             raise InvalidValue(f"the metrics of {self.type} need {what}: there are {len(items)} for {len(targets)} samples")
@@ -208,72 +208,75 @@ class Task(Plugin):
 
 
 class ClassificationTask(Task):
-    """A task that networks with one logit per class can answer. For others there are networks that name them in `tasks`."""
+    """Base class of tasks that networks with one logit per class can answer.
+
+    For other tasks there are networks that list them in `tasks`.
+    """
 
     @abstractmethod
     def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[Any]:
-        """What a network learns of `n` values: `(n, …)`."""
+        """`(n, …)` training targets of `n` values."""
 
     @abstractmethod
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
-        """The mean loss of `(batch, k)` logits."""
+        """The mean loss of `(batch, k)` logits, with label smoothing."""
 
     @abstractmethod
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
-        """`(batch,)` how right each sample is, 0 to 1: what `trial_metric` names."""
+        """`(batch,)` score of each sample's logits, 0 to 1, in terms of `trial_metric`."""
 
     @abstractmethod
     def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:
-        """What `(n, k)` logits say."""
+        """The predictions from `(n, k)` logits."""
 
 
 class SingleLabelTask(ClassificationTask):
-    """A task whose value is the name of one class."""
+    """Base class of tasks whose value is the name of one class."""
 
     def parse(self, answer: Any) -> str:
-        """The class that the answer means."""
+        """The class that the answer means. Raises `InvalidLabel`."""
         found = class_of(answer, self.classes)
         if found is None:
             raise unknown_class(answer, self.classes)
         return found
 
     def answer(self, value: str) -> str:
-        """The class."""
+        """The value, which is the class itself."""
         return value
 
     def answer_type(self) -> Any:
-        """One of the classes."""
+        """A `Literal` type of the classes."""
         return Literal[self.classes]
 
     def examples(self) -> Sequence[str]:
-        """All classes."""
+        """All classes as example values."""
         return self.classes
 
     def classes_in(self, value: str) -> tuple[str, ...]:
-        """The one class."""
+        """A tuple with the one class."""
         return (value,)
 
     def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
-        """The class under its new name."""
+        """The new name of the class; None if it has none."""
         return names.get(value)
 
     def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-        """`(n,)` positions of the classes."""
+        """`(n,)` indices of the classes."""
         index = {name: i for i, name in enumerate(classes)}
         return np.array([index[value] for value in values], np.int64)
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
-        """Cross-entropy, with label smoothing."""
+        """Mean cross-entropy with label smoothing."""
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(logits, targets, label_smoothing=smoothing)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
-        """Whether the class that the logits say is the right one."""
+        """`(batch,)` accuracy of each sample: 1 if the class with the highest logit is the target, else 0."""
         return (logits.argmax(1) == targets).float()
 
     def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:
-        """The likeliest class by softmax; its probability is the confidence."""
+        """The most probable class by softmax; its probability is the confidence."""
         import torch
 
         scores = torch.from_numpy(logits).softmax(1).numpy()

@@ -1,4 +1,4 @@
-"""Objects in a picture, each a box with a class."""
+"""The label task `boxes`: objects in a picture, each with a bounding box and a class."""
 
 import html
 import json
@@ -20,17 +20,18 @@ from ml_assets.tasks.metrics.average_precision import Matched, average_precision
 from ml_assets.tasks.metrics.intervals import Figures
 
 GRID = 100_000
-"""Places are kept to five digits: a hundredth of a pixel of a picture a thousand pixels wide."""
+"""Grid on which positions are rounded, as steps per side: 0.01 pixels in a picture 1000 pixels wide."""
 ALIKE = 0.5
-"""Two boxes of a class mean the same object if they share this much of their union."""
+"""Minimum intersection over union of two boxes of a class that mean the same object."""
 OVERHANG = 0.5
-"""How far beyond the picture's edges a box may reach, as a share of the picture: it is cut there. What reaches farther was
-counted in another unit."""
+"""Maximum distance by which a box may exceed the picture, as a share of the picture; it is cut at the edges. Boxes beyond that
+are probably in another unit and are refused.
+"""
 SIDES = ("x", "y", "width", "height")
 
 
 class Boxes(Task):
-    """The annotator draws upright boxes around objects and gives each a class.
+    """The annotator draws upright bounding boxes around objects and gives each a class.
 
     The value is a JSON list of `{"label", "x", "y", "width", "height"}`, sorted: the top left corner and the size as shares of
     the picture's width and height, 0 to 1. Boxes of models have their `confidence` beside it. A box from outside may be in
@@ -47,36 +48,36 @@ class Boxes(Task):
     classes: tuple[str, ...] = Field(min_length=1)
     """The classes, in the order in which annotators see them."""
     empty: bool = True
-    """Whether a picture without any object is an answer."""
+    """Whether a picture without any object is a valid answer."""
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether nothing to find is an answer: the option `empty`."""
+        """Whether an answer without boxes is valid: the option `empty`."""
         return self.empty
 
     def label_config(self, content_tag: str, question: str) -> str:
-        """One `RectangleLabels` block, whose boxes cannot be turned, with a hotkey for each of the first nine classes."""
+        """A Label Studio page with one `RectangleLabels` block without rotation, and hotkeys for the first nine classes."""
         boxes = control("RectangleLabels", "Label", self.classes, ' canRotate="false"')
         return page(question, boxes, content_tag)
 
     def parse(self, answer: Any) -> str:
-        """The boxes of a list, or of the JSON text of one, cut at the picture's edges and sorted; equal ones count once."""
+        """The boxes of a list or JSON text, cut at the picture's edges, sorted, without duplicates. Raises `InvalidLabel`."""
         found = {as_value(box): box for box in (self._box(entry) for entry in as_list(answer, self.classes))}
         if not found and not self.empty:
             raise refused("at least one box is needed", self.classes)
         return as_value([found[text] for text in sorted(found)])
 
     def in_unit(self, answer: Any, unit: str, size: tuple[int, int] | None) -> Any:
-        """The boxes, each with the size of its picture in that unit beside it."""
+        """The boxes, each with the picture's size in the unit added as `of`."""
         of = {"pixels": size, "percent": (100, 100), "shares": (1, 1)}[unit]
         return [{**box, "of": box.get("of", of)} if isinstance(box, Mapping) else box for box in as_list(answer, self.classes)]
 
     def answer(self, value: str) -> list[dict[str, Any]]:
-        """The list of boxes."""
+        """The value as a list of boxes."""
         return list(json.loads(value))
 
     def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
-        """All regions of the block `label`; Label Studio counts in percent."""
+        """The boxes of all regions of the control `label`; Label Studio's percent become shares."""
         found = []
         for each, value in regions(result, self.classes):
             if value.get("rotation") or each.get("image_rotation"):
@@ -92,7 +93,7 @@ class Boxes(Task):
         return self.parse(found)
 
     def to_label_studio(self, value: str) -> list[dict[str, Any]]:
-        """One `rectanglelabels` region for each box. The picture's size in pixels is not needed to show it."""
+        """One `rectanglelabels` region per box, in percent; the picture's size in pixels is not needed."""
         return [
             region(
                 "rectanglelabels",
@@ -103,16 +104,16 @@ class Boxes(Task):
         ]
 
     def classes_in(self, value: str) -> tuple[str, ...]:
-        """The classes of the boxes."""
+        """The distinct classes of the boxes, in the order of `classes`."""
         return in_order((box["label"] for box in json.loads(value)), self.classes)
 
     def summary(self, value: str) -> str:
-        """How many there are of each class, such as `2 x car`; a class may be a number itself."""
+        """The number of boxes of each class, such as `2 x car`."""
         counts = Counter(box["label"] for box in json.loads(value))
         return ", ".join(f"{counts[name]} x {name}" for name in in_order(counts, self.classes)) or "nothing"
 
     def similarity(self, first: str, second: str) -> float:
-        """F1: the share of boxes that have a partner in the other value, of the same class and in nearly the same place."""
+        """F1 of the boxes of two values, matched one to one by class and an intersection over union of at least `ALIKE`."""
         from scipy.optimize import linear_sum_assignment
 
         a, b = json.loads(first), json.loads(second)
@@ -124,20 +125,20 @@ class Boxes(Task):
         return 2 * int(partners[rows, columns].sum()) / (len(a) + len(b))
 
     def answer_type(self) -> Any:
-        """A list of boxes."""
+        """A list of typed dictionaries, one per box."""
         return list[TypedDict("Box", {"label": Literal[self.classes], **dict.fromkeys((*SIDES, "confidence"), float)})]  # type: ignore[misc,operator]
 
     def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
-        """The boxes under the new names of their classes; those whose class has none are left out."""
+        """The boxes with renamed classes, without those of other classes; None if no box is left and that is not allowed."""
         kept = [box | {"label": names[box["label"]]} for box in json.loads(value) if box["label"] in names]
         return as_value(sorted(kept, key=as_value)) if kept or self.empty else None
 
     def consensus(self, values: Sequence[str]) -> Consensus:
-        """The objects that more than half of the annotators boxed, at the median of their boxes' edges.
+        """The objects boxed by more than half of the annotators, at the median of their boxes' edges.
 
-        Boxes of a class mean the same object if their overlap (intersection over union) is at least `ALIKE`; the likest are
-        joined first, and nobody counts twice for one object. An object that exactly half saw is a conflict, as are answers of
-        which more than half see something without any object in common. The agreement is the mean F1 of pairs of answers.
+        Boxes of a class mean the same object if their intersection over union is at least `ALIKE`; the most similar are joined
+        first, with at most one box per annotator. An object boxed by exactly half is a conflict, as are answers of which more
+        than half have boxes without any object in common. The agreement is the mean F1 of pairs of answers.
         """
         voices, counts = len(values), sorted(Counter(values).items())
         alike = agreement(values, self.similarity)
@@ -156,11 +157,11 @@ class Boxes(Task):
         return Consensus(self.parse(joint), alike)
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Matched:
-        """Which of the predicted boxes are hits, and how many there are to be found."""
+        """The predicted boxes of one sample with their hits, and the number of target boxes."""
         return matched(target, predicted)
 
     def figures(self, tallies: Sequence[Matched], classes: Sequence[str]) -> Figures:
-        """`map_50` and `map_50_95`, as COCO has them (`ml_assets.tasks.metrics.average_precision`)."""
+        """A function that computes `map_50` and `map_50_95` as COCO defines them (`metrics.average_precision`)."""
         found = by_class(tallies, classes)
 
         def figures(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -170,7 +171,7 @@ class Boxes(Task):
         return figures
 
     def overlay(self, shown: str, item: Any, value: str, limit: int) -> str:
-        """The picture with its boxes above it."""
+        """HTML of the picture with its boxes drawn on top."""
         parts = []
         for box in json.loads(value):
             place = ";".join(
@@ -181,7 +182,7 @@ class Boxes(Task):
         return f'<div class="boxes" style="position:relative;display:inline-block;line-height:0">{shown}{"".join(parts)}</div>'
 
     def _box(self, entry: Any) -> dict[str, Any]:
-        """The box of an entry of an answer."""
+        """Validate one entry of an answer and return the box. Raises `InvalidLabel`."""
         if not isinstance(entry, Mapping) or set(entry) - {"confidence", "of"} != {"label", *SIDES}:
             raise refused(f"{shown(entry)} is no box with label, x, y, width and height", self.classes)
         label = as_class(entry["label"], self.classes)
@@ -218,19 +219,19 @@ class Boxes(Task):
 
 
 def _number(number: Any) -> float | None:
-    """The number, if it is a finite one."""
+    """The number as a float; None if it is not a finite number."""
     if isinstance(number, bool) or not isinstance(number, int | float):
         return None
     try:
         return float(number) if math.isfinite(number) else None
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer too large for a float
         return None
 
 
 def _edges(start: float, size: float) -> tuple[int, int]:
     """First and last edge on the grid, cut at the picture's edges.
 
-    Start and size are rounded, not both edges: what stands on the grid stays as it is.
+    Start and size are rounded, not both edges, so that a box on the grid stays as it is.
     """
     near, far = max(start, 0.0), start + size
     if far > 1:
@@ -241,19 +242,19 @@ def _edges(start: float, size: float) -> tuple[int, int]:
 
 
 def _placed(left: int, top: int, right: int, bottom: int) -> dict[str, float]:
-    """A box between edges on the grid."""
+    """The position and size of a box, as shares, from its edges on the grid."""
     return {"x": left / GRID, "y": top / GRID, "width": (right - left) / GRID, "height": (bottom - top) / GRID}
 
 
 def _median(boxes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The box at the median of each edge."""
+    """The box at the median of each edge of the boxes."""
     edges = [[box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]] for box in boxes]
     left, top, right, bottom = (round(float(edge) * GRID) for edge in np.median(edges, axis=0))
     return {"label": boxes[0]["label"], **_placed(left, top, max(right, left + 1), max(bottom, top + 1))}
 
 
 def _same_objects(values: Sequence[str]) -> list[list[tuple[int, dict[str, Any]]]]:
-    """The boxes of distinct answers in groups of one object each, with the position of their answer."""
+    """The boxes of distinct answers, grouped by object, each with the index of its answer."""
     boxes = [(i, box) for i, value in enumerate(values) for box in json.loads(value)]
     found = overlap([box for _, box in boxes], [box for _, box in boxes])
     pairs = [

@@ -1,4 +1,4 @@
-"""At least one class per sample: tags."""
+"""The label task `multiple_choice`: at least one class per sample (tags)."""
 
 import json
 from collections import Counter
@@ -27,55 +27,55 @@ class MultipleChoice(ClassificationTask):
     trial_metric: ClassVar[str] = "jaccard"
 
     def label_config(self, content_tag: str, question: str) -> str:
-        """One required `Choices` block of check boxes, with a hotkey for each of the first nine classes."""
+        """A Label Studio page with one required `Choices` block of check boxes, and hotkeys for the first nine classes."""
         choices = control("Choices", "Choice", self.classes, ' choice="multiple" required="true"')
         return page(question, content_tag, choices)
 
     def parse(self, answer: Any) -> str:
-        """The classes of a list, or of the JSON text of one, in their order; what stands there twice counts once."""
+        """The classes of a list or of JSON text, without duplicates, in the order of `classes`. Raises `InvalidLabel`."""
         picked = {as_class(name, self.classes) for name in as_list(answer, self.classes)}
         if not picked:
             raise refused("at least one class is needed", self.classes)
         return as_value([name for name in self.classes if name in picked])
 
     def answer(self, value: str) -> list[str]:
-        """The list of classes."""
+        """The value as a list of classes."""
         return list(json.loads(value))
 
     def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
-        """All choices of the block `label`."""
+        """The classes of all choices of the control `label`."""
         picked: list[Any] = []
         for _, value in regions(result, self.classes):
             picked += as_list(value.get("choices"), self.classes)
         return self.parse([from_editor(name) for name in picked])
 
     def answer_type(self) -> Any:
-        """A list of classes."""
+        """A list of `Literal` classes."""
         return list[Literal[self.classes]]  # type: ignore[name-defined]
 
     def to_label_studio(self, value: str) -> list[dict[str, Any]]:
-        """One `choices` region."""
+        """One `choices` region with all classes."""
         return [region("choices", {"choices": [to_editor(name) for name in self.answer(value)]})]
 
     def similarity(self, first: str, second: str) -> float:
-        """The Jaccard index of the classes."""
+        """The Jaccard index of the classes of two values."""
         a, b = set(json.loads(first)), set(json.loads(second))
         return len(a & b) / len(a | b)
 
     def classes_in(self, value: str) -> tuple[str, ...]:
-        """All of them."""
+        """All classes of the value."""
         return tuple(json.loads(value))
 
     def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
-        """The classes under their new names, in the order of these; None if nothing is left."""
+        """The renamed classes in the order of the new names; None if none is left."""
         kept = {names[name] for name in json.loads(value) if name in names}
         return as_value([name for name in dict.fromkeys(names.values()) if name in kept]) if kept else None
 
     def consensus(self, values: Sequence[str]) -> Consensus:
-        """The classes that more than half of the annotators picked; one that exactly half picked is a conflict, as is none.
+        """The classes picked by more than half of the annotators; a class picked by exactly half, or no class, is a conflict.
 
-        The agreement is the mean Jaccard index of pairs of answers (as in Passonneau 2006, whose MASI weighs it): it tells
-        two who share three of four tags from two who share none, which a share of equal answers does not.
+        The agreement is the mean Jaccard index of pairs of answers (as in Passonneau 2006, whose MASI weights it): unlike the
+        share of equal answers, it distinguishes two answers that share three of four tags from two that share none.
         """
         counts = Counter(name for value in values for name in json.loads(value))
         found = [name for name in self.classes if 2 * counts[name] > len(values)]
@@ -83,12 +83,12 @@ class MultipleChoice(ClassificationTask):
         return Consensus(None if split or not found else as_value(found), agreement(values, self.similarity))
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Tally:
-        """What the sample adds to `micro_f1` over all pairs of sample and class, and to `macro_f1` over classes."""
+        """The sample's contribution to `micro_f1` and `macro_f1`."""
         true, guess = set(json.loads(target)), set(json.loads(predicted))
         return {"micro_f1": f1(true, guess), "macro_f1": f1_by_class(true, guess)}
 
     def targets(self, values: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32]:
-        """`(n, k)` 1 where the class is picked."""
+        """`(n, k)` 1 where the class is picked, else 0."""
         index = {name: i for i, name in enumerate(classes)}
         found = np.zeros((len(values), len(classes)), np.float32)
         for row, value in zip(found, values, strict=True):
@@ -96,13 +96,13 @@ class MultipleChoice(ClassificationTask):
         return found
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", smoothing: float) -> "torch.Tensor":
-        """Binary cross-entropy of each class; smoothing moves the targets towards one half."""
+        """Mean binary cross-entropy over the classes; smoothing moves the targets towards one half."""
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         return binary_cross_entropy_with_logits(logits, targets * (1 - smoothing) + smoothing / 2)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
-        """The Jaccard index of what is predicted and what is right."""
+        """`(batch,)` Jaccard index of the predicted and the target classes."""
         import torch
 
         picked = (logits > 0) | (torch.arange(logits.shape[1], device=logits.device) == logits.argmax(1, keepdim=True))
@@ -110,7 +110,7 @@ class MultipleChoice(ClassificationTask):
         return (picked & right).sum(1) / (picked | right).sum(1).clamp(min=1)
 
     def predicted(self, logits: NDArray[np.float32], classes: Sequence[str]) -> Predicted:
-        """The classes whose probability (sigmoid) is above one half, and the likeliest one in any case.
+        """The classes with a probability (sigmoid) above one half, and always the most probable one.
 
         The confidence is the probability of the whole answer if classes were independent: the product over all classes.
         """

@@ -1,4 +1,4 @@
-"""Exactly one class per sample: topic, sentiment, species."""
+"""The label task `single_choice`: exactly one class per sample, such as a topic, sentiment or species."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ class SingleChoice(SingleLabelTask):
     primary_metric: ClassVar[str] = "macro_f1"
 
     def label_config(self, content_tag: str, question: str) -> str:
-        """One required `Choices` block with a hotkey for each of the first nine classes."""
+        """A Label Studio page with one required `Choices` block, and hotkeys for the first nine classes."""
         choices = control("Choices", "Choice", self.classes, ' choice="single" required="true"')
         return page(question, content_tag, choices)
 
     def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
-        """The one choice of the block `label`."""
+        """The class of the one choice of the control `label`. Raises `InvalidLabel`."""
         choices: list[Any] = []
         for _, value in regions(result, self.classes):
             choices += as_list(value.get("choices"), self.classes)
@@ -33,16 +33,16 @@ class SingleChoice(SingleLabelTask):
         return self.parse(from_editor(choices[0]))
 
     def to_label_studio(self, value: str) -> list[dict[str, Any]]:
-        """One `choices` region."""
+        """One `choices` region with the class."""
         return [region("choices", {"choices": [to_editor(value)]})]
 
     def consensus(self, values: Sequence[str]) -> Consensus:
-        """The commonest class; two that are equally common conflict."""
+        """The most frequent class; a tie is a conflict."""
         ranked = Counter(values).most_common(2)
         top, votes = ranked[0]
         tie = len(ranked) > 1 and ranked[1][1] == votes
         return Consensus(None if tie else top, votes / len(values))
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: Any) -> Tally:
-        """What the sample adds to `accuracy` and to `macro_f1`."""
+        """The sample's contribution to `accuracy` and `macro_f1`."""
         return {"accuracy": Share(target == predicted), "macro_f1": f1_by_class({target}, {predicted})}

@@ -1,4 +1,4 @@
-"""Stretches of a text, each with a class: names in a sentence, parts of an address."""
+"""The label task `spans`: stretches of a text, each with a class, such as names in a sentence."""
 
 import html
 import json
@@ -24,7 +24,7 @@ FARTHEST = 10**9
 
 
 class Spans(Task):
-    """The annotator marks stretches of the text with a class each; they do not overlap.
+    """The annotator marks spans of the text, each with a class; spans do not overlap.
 
     The value is a JSON list of `{"start": 3, "end": 7, "label": "PER"}`, sorted. `start` is the first character and `end` the
     one behind the last. Characters are code points, as Python counts them and as Label Studio does: its editor lays a text out
@@ -41,19 +41,19 @@ class Spans(Task):
     classes: tuple[str, ...] = Field(min_length=1)
     """The classes, in the order in which annotators see them."""
     empty: bool = True
-    """Whether a text without any span is an answer."""
+    """Whether a text without any span is a valid answer."""
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether nothing to find is an answer: the option `empty`."""
+        """Whether an answer without spans is valid: the option `empty`."""
         return self.empty
 
     def label_config(self, content_tag: str, question: str) -> str:
-        """One `Labels` block with a hotkey for each of the first nine classes."""
+        """A Label Studio page with one `Labels` block, and hotkeys for the first nine classes."""
         return page(question, control("Labels", "Label", self.classes), content_tag)
 
     def parse(self, answer: Any) -> str:
-        """The spans of a list, or of the JSON text of one, sorted."""
+        """The spans of a list or of JSON text, sorted by start. Raises `InvalidLabel` if they overlap."""
         spans = sorted((self._span(entry) for entry in as_list(answer, self.classes)), key=lambda span: span["start"])
         for first, second in pairwise(spans):
             if second["start"] < first["end"]:
@@ -64,7 +64,7 @@ class Spans(Task):
         return as_value(spans)
 
     def placed(self, value: str, item: str, offsets: "Offsets") -> str:
-        """The spans where their characters stand in the item."""
+        """The spans with positions in the item instead of the text as given. Raises `InvalidLabel` for one outside of it."""
         moved, given = [], offsets.to_given(len(item)) + offsets.tail
         for span in json.loads(value):
             start, end = offsets.to_item(span["start"]), min(offsets.to_item(span["end"]), len(item))
@@ -77,7 +77,7 @@ class Spans(Task):
         return as_value(moved)
 
     def placed_back(self, value: str, offsets: "Offsets") -> str:
-        """The spans where their characters stood in the given content."""
+        """The spans with positions moved from the item to the text as given."""
         return as_value(
             [
                 span | {"start": offsets.to_given(span["start"]), "end": offsets.to_given(span["end"] - 1) + 1}
@@ -86,11 +86,11 @@ class Spans(Task):
         )
 
     def answer(self, value: str) -> list[dict[str, Any]]:
-        """The list of spans."""
+        """The value as a list of spans."""
         return list(json.loads(value))
 
     def from_label_studio(self, result: Sequence[dict[str, Any]]) -> str:
-        """All regions of the block `label`."""
+        """The spans of all regions of the control `label`."""
         return self.parse(
             [
                 {"start": value.get("start"), "end": value.get("end"), "label": only_class(value.get("labels"), self.classes)}
@@ -99,37 +99,37 @@ class Spans(Task):
         )
 
     def to_label_studio(self, value: str) -> list[dict[str, Any]]:
-        """One `labels` region for each span."""
+        """One `labels` region per span."""
         return [
             region("labels", {"start": span["start"], "end": span["end"], "labels": [to_editor(span["label"])]})
             for span in self.answer(value)
         ]
 
     def classes_in(self, value: str) -> tuple[str, ...]:
-        """The classes of the spans."""
+        """The distinct classes of the spans, in the order of `classes`."""
         return in_order((span["label"] for span in json.loads(value)), self.classes)
 
     def summary(self, value: str) -> str:
-        """How many there are of each class."""
+        """The number of spans of each class, such as `2 PER`."""
         counts = Counter(span["label"] for span in json.loads(value))
         return ", ".join(f"{counts[name]} {name}" for name in in_order(counts, self.classes)) or "nothing"
 
     def similarity(self, first: str, second: str) -> float:
-        """F1 of exact spans."""
+        """F1 of the exactly equal spans of two values."""
         a, b = _set(first), _set(second)
         return 2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0
 
     def answer_type(self) -> Any:
-        """A list of spans."""
+        """A list of typed dictionaries, one per span."""
         return list[TypedDict("Span", {"start": int, "end": int, "label": Literal[self.classes]})]  # type: ignore[misc,operator]
 
     def relabel(self, value: str, names: Mapping[str, str]) -> str | None:
-        """The spans under the new names of their classes; those whose class has none are left out."""
+        """The spans with renamed classes, without those of other classes; None if no span is left and that is not allowed."""
         kept = [span | {"label": names[span["label"]]} for span in json.loads(value) if span["label"] in names]
         return as_value(kept) if kept or self.empty else None
 
     def consensus(self, values: Sequence[str]) -> Consensus:
-        """The spans that more than half of the annotators marked alike: same start, same end, same class.
+        """The spans that more than half of the annotators marked with the same start, end and class.
 
         Of two spans that overlap only one can have that many. One that exactly half marked is a conflict, as are answers of
         which more than half mark something without any span in common. The agreement is the mean F1 of pairs of answers.
@@ -144,7 +144,7 @@ class Spans(Task):
         return Consensus(as_value(joint), agreement(values, self.similarity))
 
     def tally(self, target: str, predicted: str, classes: Sequence[str], item: str) -> Tally:
-        """What the sample adds to `token_accuracy` and `entity_f1`, both over all samples together.
+        """The sample's contribution to `token_accuracy` and `entity_f1`, both over all samples together.
 
         Tokens are words and punctuation marks as Unicode cuts them, and single characters in scripts without spaces; a token
         has the class of the span that covers its first character. An entity is found if start, end and class are exactly right
@@ -155,7 +155,7 @@ class Spans(Task):
         return {"token_accuracy": Share(right, len(true)), "entity_f1": f1(_set(target), _set(predicted))}
 
     def overlay(self, shown: str, item: Any, value: str, limit: int) -> str:
-        """The text with its spans marked, cut at `limit` characters."""
+        """HTML of the text with its spans marked, cut at `limit` characters."""
         parts, place = [], 0
         for span in json.loads(value):
             if span["start"] >= min(limit, len(item)):
@@ -169,7 +169,7 @@ class Spans(Task):
         return f'<div class="text">{"".join(parts)}</div>'
 
     def _span(self, entry: Any) -> dict[str, Any]:
-        """The span of an entry of an answer."""
+        """Validate one entry of an answer and return the span. Raises `InvalidLabel`."""
         if not isinstance(entry, Mapping) or set(entry) != {"start", "end", "label"}:
             raise refused(f"{shown(entry)} is no span with start, end and label", self.classes)
         start, end = entry["start"], entry["end"]
@@ -184,7 +184,7 @@ def _set(value: str) -> set[tuple[int, int, str]]:
 
 
 def _token_classes(text: str, value: str) -> list[str]:
-    """The class of each token."""
+    """The class of each token of the text, by its first character; empty for tokens outside of spans."""
     spans, found, at = json.loads(value), [], 0
     for start, _ in words(text):
         while at < len(spans) and spans[at]["end"] <= start:

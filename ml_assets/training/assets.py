@@ -1,4 +1,4 @@
-"""`study`, `model`, `evaluation` and `cross_predictions`."""
+"""The Dagster assets of the training stage: `study`, `model`, `evaluation` and `cross_predictions`."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from ml_assets.training.tracking import Tracker
 
 
 def training_assets(project: str, settings: TrainingSettings, modality: Modality, task: Task) -> list[dg.AssetsDefinition]:
-    """The assets of the training stage."""
+    """The Dagster assets of the training stage."""
     gate: dict[str, Any] = {"minimum": {}, "may_drop": 0.0}
     tuned = settings.model_copy(update={**gate, "serve": None})
     trained = settings.model_copy(update=gate)
@@ -92,7 +92,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
         version=f"1-{settings.seed}",
     )
     def cross_predictions(workspace: Workspace) -> dg.MaterializeResult[Any]:
-        """One row per labelled training sample: what models say of it that did not learn from it nor from its group.
+        """One row per labelled training sample: the prediction by models trained on neither the sample nor its group.
 
         Made from `feature_set` by cross-validation on stored embeddings; the report shows where they are sure of another
         label, which may be wrong. Nothing for tasks that need a network of their own, such as spans and boxes.
@@ -116,7 +116,7 @@ def training_assets(project: str, settings: TrainingSettings, modality: Modality
 
 
 def training_jobs(project: str) -> list[Any]:
-    """The job `train_<project>`: one click from the newest dataset to an evaluated model."""
+    """The Dagster job `train_<project>`: from the newest dataset to an evaluated model."""
     nouns = ["feature_set", "study", "model", "evaluation", "cross_predictions"]
     job = dg.define_asset_job(
         f"train_{project}",

@@ -1,4 +1,4 @@
-"""Candidates: every feature set with every architecture. Each becomes a model; one of them may serve."""
+"""Candidates: combinations of a feature set and an architecture. Each becomes a model; one of them is chosen to serve."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from ml_assets.training.tuning import study_id
 
 @dataclass(frozen=True)
 class Candidate:
-    """What becomes one model.
+    """A feature set and an architecture, which together become one model.
 
     Args:
-        feature_set: What it learns from.
-        architecture: The network as the YAML has it.
+        feature_set: The samples, inputs and classes to train on.
+        architecture: The network as configured in the YAML.
         study: Id of the study that tunes it.
     """
 
@@ -37,12 +37,12 @@ class Candidate:
 
 
 def name_of(feature_set: str, architecture: str) -> str:
-    """The name of a candidate."""
+    """The name of the candidate with this feature set and architecture."""
     return f"{feature_set}/{architecture}" if feature_set else architecture
 
 
 def candidates(store: ProjectStore, settings: TrainingSettings) -> list[Candidate]:
-    """Each current feature set, by name, with each architecture, in the YAML's order."""
+    """All candidates: each current feature set, sorted by name, with each architecture in the YAML's order."""
     return [
         Candidate(chosen, architecture, study_id(chosen.id, architecture, settings))
         for chosen in sets.current(store)
@@ -65,7 +65,7 @@ def required_feature_sets(store: ProjectStore) -> list[FeatureSet]:
 
 
 def best(scores: Mapping[str, float], serve: str | None) -> str:
-    """The candidate that may serve: the one that is named, or else the first of those with the highest validation score."""
+    """The name of the candidate that may serve: `serve` if given, else the first with the highest validation score."""
     return serve or max(scores, key=lambda name: scores[name])
 
 
@@ -75,7 +75,7 @@ def save(
     serve: str | None,
     at: datetime,
 ) -> str:
-    """Write table `candidates`, of which each is (candidate, validation score, model); return the one that may serve."""
+    """Store candidates, each as (candidate, validation score, model); return the name of the chosen one."""
     winner = best({candidate.name: score for candidate, score, _ in made}, serve)
     table = store.table("candidates")
     known = {row["model"]: row["metrics"] for row in table.read(["model", "metrics"]).to_pylist()}
@@ -94,7 +94,7 @@ def save(
         for candidate, score, model in made
     ]
     gone = table.ids() - {row["id"] for row in listed}
-    # one write: at no moment are there two that may serve, or none
+    # one write, so that there is exactly one chosen candidate at any time
     listed += [row | {"chosen": False} for row in table.take(sorted(gone)).to_pylist()]
     table.upsert(rows("candidates", listed), ignore=["at"])
     if gone:
@@ -103,7 +103,7 @@ def save(
 
 
 def save_metrics(store: ProjectStore, metrics: Mapping[str, dict[str, Any]]) -> None:
-    """Write the test metrics of models, by version, beside their candidates."""
+    """Store the test metrics of models, given by version, in table `candidates`."""
     table = store.table("candidates")
     listed = [
         row | {"metrics": json.dumps(metrics[row["model"]])} for row in table.read().to_pylist() if row["model"] in metrics
@@ -112,7 +112,7 @@ def save_metrics(store: ProjectStore, metrics: Mapping[str, dict[str, Any]]) -> 
 
 
 def chosen_model(store: ProjectStore) -> dict[str, Any] | None:
-    """The row of table `models` of the newest model that may serve once its evaluation lets it."""
+    """The row of table `models` of the chosen candidate, which may serve if its evaluation passes; None if there is none."""
     found = store.table("candidates").read(["model"], "chosen = true")["model"].to_pylist()
     models: list[dict[str, Any]] = store.table("models").take(found).to_pylist()
     return models[0] if models else None

@@ -1,4 +1,4 @@
-"""What a model must reach before it may serve."""
+"""Dagster asset checks on studies, models and evaluations, which a model must pass before it may serve."""
 
 import json
 
@@ -12,17 +12,17 @@ from ml_assets.training.reach import LOOKED_AT, reach
 from ml_assets.training.settings import TrainingSettings
 
 ENOUGH = 100
-"""Test samples from which on the figures say something: of 100 right ones the true share may still be 0.96."""
+"""Number of test samples below which a check warns: even if all of 100 are right, the true share may be 0.96."""
 MAY_BE_LOST = 0.01
-"""Share of the given spans that a network may be unable to tell."""
+"""Maximum share of labelled spans that a network can never predict, without a warning."""
 
 
 def training_checks(project: str, settings: TrainingSettings, modality: Modality) -> list[dg.AssetChecksDefinition]:
-    """The checks of the training stage; `spans_reachable` is there where networks mark spans."""
+    """The Dagster asset checks of the training stage; `spans_reachable` is included if an architecture predicts spans."""
 
     @dg.asset_check(asset=key(project, "study"), blocking=True)
     def best_trial_wins(workspace: Workspace) -> dg.AssetCheckResult:
-        """Each study has all its trials, unless its time was over, and its best one has the highest score."""
+        """Each study has all its trials, unless its time was over, and its best trial is the one with the highest score."""
         store, wrong, figures = workspace.store(project), [], {}
         for candidate in candidates(store, settings):
             found = store.table("studies").take([candidate.study]).to_pylist()
@@ -41,7 +41,7 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "study"))
     def trials_finished(workspace: Workspace) -> dg.AssetCheckResult:
-        """In each study a trial came to its end, so that its score is that of a network which was fitted."""
+        """In each study at least one trial ran to its end, so that its score is that of a fully trained network."""
         store, cut_off = workspace.store(project), []
         for candidate in candidates(store, settings):
             for row in store.table("studies").take([candidate.study], ["trials"]).to_pylist():
@@ -56,7 +56,7 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "evaluation"), blocking=True)
     def good_enough(workspace: Workspace) -> dg.AssetCheckResult:
-        """The model that was chosen reaches the minimum of the YAML and is not worse than the model that serves."""
+        """The chosen model reaches the minimum of the YAML and is not worse than the model that serves."""
         store = workspace.store(project)
         made = chosen_model(store)
         found = store.table("evaluations").take([made["id"]]).to_pylist() if made else []
@@ -70,7 +70,7 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "model"), blocking=True)
     def no_test_sample_seen(workspace: Workspace) -> dg.AssetCheckResult:
-        """No sample of the test split stands in the training split of a model's feature set."""
+        """No sample of the test split is in the training split of a model's feature set."""
         store, leaked, figures = workspace.store(project), 0, {}
         fixed = store.table("samples").ids("split = 'test'")
         for row in store.table("candidates").read().to_pylist():
@@ -82,7 +82,7 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "evaluation"))
     def enough_tested(workspace: Workspace) -> dg.AssetCheckResult:
-        """So many samples were tested that the figures say something."""
+        """There are enough test samples for meaningful metrics."""
         store = workspace.store(project)
         made = chosen_model(store)
         found = store.table("evaluations").take([made["id"]], ["samples"])["samples"].to_pylist() if made else []
@@ -99,7 +99,7 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "feature_set"))
     def spans_reachable(workspace: Workspace) -> dg.AssetCheckResult:
-        """Networks that mark spans can tell the given ones: these begin and end where words do, in what is read of the text."""
+        """Networks that predict spans can predict the labelled ones: these match word boundaries, in text that is read."""
         store, wrong, figures = workspace.store(project), [], {}
         for candidate in candidates(store, settings):
             if not candidate.architecture.marks_spans:
@@ -125,7 +125,7 @@ def training_checks(project: str, settings: TrainingSettings, modality: Modality
 
     @dg.asset_check(asset=key(project, "cross_predictions"))
     def few_suspects(workspace: Workspace) -> dg.AssetCheckResult:
-        """Cross-validation is sure of another label for a tenth of the labelled training samples at most."""
+        """Cross-validation is sure of another label for at most a tenth of the labelled training samples."""
         store = workspace.store(project)
         found, total = suspects(store), store.table("cross_predictions").count()
         return dg.AssetCheckResult(

@@ -1,4 +1,4 @@
-"""The models of all candidates, evaluated and shown side by side."""
+"""Evaluates the models of all candidates and compares them in a table and a chart."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class EvaluatedCandidate(NamedTuple):
     """A candidate with the evaluation of its model.
 
     Args:
-        row: Of table `candidates`.
-        feature_set: What the model learnt from, and what it is tested on.
-        evaluation: How good it is.
+        row: Row of table `candidates`.
+        feature_set: The feature set that the model was trained on and is tested on.
+        evaluation: The evaluation of the model.
     """
 
     row: dict[str, Any]
@@ -40,7 +40,7 @@ def evaluate_models(
     tracker: Tracker,
     clock: Callable[[], datetime],
 ) -> list[EvaluatedCandidate]:
-    """The candidates whose models were evaluated, the one that may serve first. Raises `Missing` without a model.
+    """Evaluate the models of all candidates and return them, the chosen one first. Raises `Missing` without a model.
 
     What is found is written into the tables `evaluations` and `candidates` and into the models' MLflow runs.
     """
@@ -62,11 +62,11 @@ def evaluate_models(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models side by side.
+    """A table and a chart that compare models.
 
     Args:
-        table: Markdown.
-        picture: PNG of the primary metric with its intervals; None of a single model.
+        table: Markdown table.
+        picture: PNG of the primary metric with its intervals; None for a single model.
     """
 
     table: str
@@ -74,7 +74,7 @@ class Comparison:
 
 
 def compared(done: Sequence[EvaluatedCandidate], task: Task) -> Comparison:
-    """A table and a picture of all models that were evaluated."""
+    """Compare all evaluated models in a table and a chart."""
     names = list(task.metric_names)
     lines = [
         f"| candidate | model | validation {task.primary_metric} | {' | '.join(names)} | the first one's lead | may serve |",
@@ -91,7 +91,7 @@ def compared(done: Sequence[EvaluatedCandidate], task: Task) -> Comparison:
 
 
 def _lead(first: Evaluation, other: Evaluation, task: Task) -> str:
-    """By how much the first is ahead in the primary metric on the same test samples, with the paired interval."""
+    """The first model's lead over the other in the primary metric on the same test samples, with its interval."""
     if other is first or not first.targets or other.targets != first.targets:
         return ""
     values = dict.fromkeys([*first.targets, *first.predicted, *other.predicted])

@@ -1,7 +1,8 @@
-"""Cross-validation: what is said of labelled training samples by models that did not learn from them.
+"""Cross-validation: predicts labelled training samples with models that were not trained on them, to find wrong labels.
 
 Where such a model is sure of another class, the label may be wrong (confident learning; Northcutt, Jiang & Chuang 2021,
-"Confident Learning: Estimating Uncertainty in Dataset Labels"). A model's own training samples say nothing: it knows them.
+"Confident Learning: Estimating Uncertainty in Dataset Labels"). A model's predictions on its own training samples do not show
+it.
 """
 
 import json
@@ -27,23 +28,23 @@ from ml_assets.training.fit import Examples
 
 FOLDS = 5
 MOST = 20_000
-"""Samples at most, so that it takes a minute or two; of more, those with the lowest ids, which are hashes of their content."""
+"""Maximum number of samples, for a time of a minute or two; of more, those with the lowest ids, which are hashes of content."""
 STRENGTH = 10.0
-"""Inverse strength of the penalty, for inputs of unit variance over all dimensions together."""
+"""Inverse regularization strength (`C`), for inputs of unit variance over all dimensions together."""
 NEVER = math.log(1e-6)
-"""Logit of a class that a fold's model has never seen."""
+"""Logit of a class that does not occur in a fold's training samples."""
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """What a cross-validation says.
+    """The result of a cross-validation.
 
     Args:
-        ids: `n` samples.
+        ids: `n` sample ids.
         targets: Their labels, in the classes of the feature set.
-        predicted: What the models that did not learn from them say.
-        feature_set: What they learnt from.
-        classes: What they tell apart.
+        predicted: Predictions by the models that were not trained on them.
+        feature_set: Id of the feature set.
+        classes: The classes of the feature set.
     """
 
     ids: list[str]
@@ -54,7 +55,7 @@ class Crossed:
 
     @property
     def agreement(self) -> float:
-        """Share of the samples that are predicted as they are labelled; 0 of none."""
+        """Share of the samples whose prediction equals their label; 0 without samples."""
         same = [a == b for a, b in zip(self.targets, self.predicted.labels, strict=True)]
         return sum(same) / len(same) if same else 0.0
 
@@ -62,9 +63,9 @@ class Crossed:
 def cross_validate(
     store: ProjectStore, sets: Sequence[FeatureSet], modality: Modality, task: ClassificationTask, seed: int
 ) -> Crossed:
-    """The labelled training samples as a logistic regression on their stored embeddings sees them that did not learn from them.
+    """Cross-validate logistic regression on the stored embeddings of the labelled training samples.
 
-    Of several feature sets the one whose predictions agree with the labels most often.
+    With several feature sets, the result of the one whose predictions agree with the labels most often.
     """
     found = []
     for chosen in sets:
@@ -78,9 +79,9 @@ def cross_validate(
 
 
 def out_of_sample(data: Examples, classes: tuple[str, ...], task: ClassificationTask, seed: int) -> tuple[list[int], Predicted]:
-    """The positions of the samples that could be predicted, and what the folds' models say of them.
+    """The positions of the samples that could be predicted, and their out-of-fold predictions.
 
-    None where there are too few samples, groups or classes to divide.
+    Both are empty if there are too few samples, groups or classes to divide.
     """
     within = [task.classes_in(value) for value in data.values]
     strata = [classes.index(names[0]) if names else len(classes) for names in within]
@@ -96,7 +97,7 @@ def out_of_sample(data: Examples, classes: tuple[str, ...], task: Classification
 
 
 def _logits(train: NDArray[Any], targets: NDArray[Any], held: NDArray[Any], outputs: int) -> NDArray[np.float64]:
-    """`(n, outputs)` logits of the held samples: one of several classes, or each class for itself."""
+    """`(n, outputs)` logits of the held-out samples by logistic regression, one per class for multi-label targets."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -106,9 +107,9 @@ def _logits(train: NDArray[Any], targets: NDArray[Any], held: NDArray[Any], outp
     train, held = (scale.transform(each) / math.sqrt(each.shape[1]) for each in (train, held))
     one_class = targets.ndim == 1
     found = np.full((len(held), outputs), NEVER)
-    # one thread: several would add up in changing order, and neighbours on the machine would wait
+    # one thread: several would add up floats in varying order, and block others on the machine
     with threadpool_limits(limits=1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a ranking
+        warnings.simplefilter("ignore", ConvergenceWarning)  # accurate enough for a ranking
         for column in [None] if one_class else range(outputs):
             own = targets if column is None else targets[:, column]
             if len(np.unique(own)) == 1:
@@ -124,7 +125,7 @@ def _logits(train: NDArray[Any], targets: NDArray[Any], held: NDArray[Any], outp
 
 
 def save(store: ProjectStore, done: Crossed, at: datetime) -> int:
-    """Make `done` all that stands in `cross_predictions`; return how many rows are new, changed or gone."""
+    """Replace the content of table `cross_predictions`; return how many rows are new, changed or deleted."""
     table = store.table("cross_predictions")
     made = [
         {
@@ -148,9 +149,9 @@ def save(store: ProjectStore, done: Crossed, at: datetime) -> int:
 
 
 def suspects(store: ProjectStore) -> list[str]:
-    """The samples whose label may be wrong, the most suspect first.
+    """Ids of the samples whose label may be wrong, the most suspect first.
 
-    Cross-validation is sure of another label: as sure as it is on average where it says that label and is told so.
+    For these, cross-validation predicts another label at least as confidently as it does on average where it agrees with it.
     """
     found = store.table("cross_predictions").read(["id", "target", "label", "confidence"]).to_pylist()
     agreed: dict[str, list[float]] = defaultdict(list)

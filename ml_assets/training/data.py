@@ -1,4 +1,4 @@
-"""What networks read of the samples of a feature set, and the targets."""
+"""Loads a network's inputs and targets for the samples of a feature set, and splits off validation samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from ml_assets.training.fit import Examples
 
 
 class NotEnoughLabels(MLAssetsError, ValueError):
-    """There is too little to train on; the message says of which class."""
+    """Raised when there are too few labels to train on; the message says of which class."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SplitData:
 
     Args:
         ids: `n` sample ids, sorted.
-        examples: What a network reads of them, and their targets, in the same order.
+        examples: Their inputs and targets, in the same order.
     """
 
     ids: list[str]
@@ -38,14 +38,14 @@ class SplitData:
 def split_data(
     store: ProjectStore, chosen: FeatureSet, modality: Modality, task: Task, architecture: Architecture, split: str
 ) -> SplitData:
-    """The samples of the split as the architecture reads them, in the order of their ids."""
+    """Load the samples of a split with the inputs that the architecture reads, sorted by id."""
     picked = [r for r in chosen.rows.to_pylist() if r["split"] == split]
     ids = [r["id"] for r in picked]
     encoder = modality.only(chosen.inputs).encoder(chosen.encoder)
     items = items_of(store, modality, ids) if task.reads_items else []
     targets = [r["target"] for r in picked]
     groups = _groups(store, ids)
-    if split == "train":  # the others are never divided
+    if split == "train":  # only the training split is divided further
         near = near_duplicates.groups(near_duplicates.contents(store, modality, encoder.whole(), ids), targets)
         if groups or len(set(near.tolist())) < len(ids):
             groups = joined(groups or ids, near.tolist())
@@ -53,14 +53,14 @@ def split_data(
 
 
 def _groups(store: ProjectStore, ids: Sequence[str]) -> list[str]:
-    """The group of each sample, its id where it has none; empty if none has."""
+    """The group of each sample, or its id if it has none; an empty list if no sample has a group."""
     known = store.table("samples").take(ids, ["id", "group"]).to_pydict()
     groups = dict(zip(known["id"], known["group"], strict=True))
     return [groups.get(i) or i for i in ids] if any(groups.values()) else []
 
 
 def joined(groups: Sequence[str], near: Sequence[int]) -> list[str]:
-    """The groups, of which those are made one that hold near duplicates of each other; it has the first one's name."""
+    """The group of each sample, with groups merged that contain near duplicates of each other, under the first one's name."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -78,9 +78,9 @@ def joined(groups: Sequence[str], near: Sequence[int]) -> list[str]:
 def inputs_of(
     store: ProjectStore, architecture: Architecture, modality: Modality, encoder: Encoder, ids: Sequence[str]
 ) -> NDArray[Any]:
-    """`(n, …)` what the architecture reads of these samples: stored embeddings, computed where one is missing, or the content.
+    """`(n, …)` inputs of the architecture for these samples: embeddings (stored, or computed if missing) or from the content.
 
-    Raises `LookupError` if there is no such sample.
+    Raises `LookupError` if a sample does not exist.
     """
     if not architecture.embedded:
         return architecture.inputs(items_of(store, modality, ids), encoder)
@@ -105,10 +105,10 @@ def items_of(store: ProjectStore, modality: Modality, ids: Sequence[str]) -> lis
 def train_and_validation(
     data: Examples, classes: tuple[str, ...], task: Task, share: float, seed: int
 ) -> tuple[Examples, Examples]:
-    """The training samples in two parts, each class in both. Raises `NotEnoughLabels`.
+    """Split the training samples into training and validation samples, with each class in both. Raises `NotEnoughLabels`.
 
-    Samples of one group are never on both sides: a network that knows the speaker, the document or a near duplicate would look
-    better than it is on new ones. Then a class of one group alone is in the first part only.
+    Samples of one group are never on both sides: a network that has seen the speaker, the document or a near duplicate would
+    look better than it is on new ones. A class with one group only is then in the training samples only.
     """
     from sklearn.model_selection import train_test_split
 
@@ -120,7 +120,7 @@ def train_and_validation(
     if len(set(data.groups)) > 1:
         return _by_group(data, [classes.index(found[0]) if found else len(classes) for found in within], share, seed)
     size = min(max(len(classes), round(share * len(data))), len(data) - len(classes))
-    # of values with several classes there are too many to keep the share of each
+    # values with several classes are too diverse to stratify
     strata = [classes.index(found[0]) for found in within] if all(len(found) == 1 for found in within) else None
     parts = train_test_split(np.arange(len(data)), test_size=size, stratify=strata, random_state=seed)
     train, validation = (set(part.tolist()) for part in parts)
@@ -133,10 +133,10 @@ def train_and_validation(
 
 
 def _by_group(data: Examples, strata: Sequence[int], share: float, seed: int) -> tuple[Examples, Examples]:
-    """The samples in two parts of whole groups, the second about this share of them.
+    """Split the samples by whole groups, with about this share of them in the second part.
 
-    Of the folds of a stratified division by groups the one whose rest holds the most classes, then the one that itself does,
-    then the one whose size is nearest. A class that is still in the first part alone gives its smallest group, if it has two.
+    Chosen is the fold of a stratified group split whose rest holds the most classes, then that itself holds the most, then with
+    the nearest size. For a class only in the first part, its smallest suitable group moves, if it has two.
     """
     kinds = np.asarray(strata)
     parts = folds(strata, data.groups, max(2, round(1 / share)), seed)
@@ -160,10 +160,10 @@ def _by_group(data: Examples, strata: Sequence[int], share: float, seed: int) ->
 
 
 def folds(strata: Sequence[int], groups: Sequence[str], count: int, seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Positions of the samples to learn from and of those held out, for each of at most `count` folds.
+    """Positions of training and held-out samples for each of at most `count` folds, stratified, with groups kept together.
 
-    Each sample is held out once, its group with it; each stratum is in all folds as evenly as that allows. Empty where there
-    is only one group, or only one sample of each stratum.
+    Each sample is held out once; each stratum is spread over the folds as evenly as groups allow. Empty if there is only one
+    group, or only one sample of each stratum.
     """
     import warnings
 
@@ -177,6 +177,6 @@ def folds(strata: Sequence[int], groups: Sequence[str], count: int, seed: int) -
         return []
     divide = (StratifiedGroupKFold if grouped else StratifiedKFold)(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # it is then in some of the folds only
+        warnings.filterwarnings("ignore", message="The least populated class")  # a rare class is then only in some of the folds
         parts = divide.split(kinds, kinds, list(groups) if grouped else None)
         return [(train, held) for train, held in parts if len(train) and len(held)]

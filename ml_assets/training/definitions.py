@@ -1,4 +1,4 @@
-"""The training stage of a project."""
+"""Assembles the training stage of a project for Dagster."""
 
 from ml_assets.modalities import Modality
 from ml_assets.orchestration.stage import Stage
@@ -9,7 +9,7 @@ from ml_assets.training.settings import TrainingSettings
 
 
 def definitions(project: str, settings: TrainingSettings, modality: Modality, task: Task) -> Stage:
-    """From a feature set to an evaluated model."""
+    """The training stage of a project: its assets, checks and jobs."""
     return Stage(
         assets=training_assets(project, settings, modality, task),
         checks=training_checks(project, settings, modality),

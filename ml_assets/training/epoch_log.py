@@ -1,4 +1,4 @@
-"""How a training goes: each epoch for the progress bar, some for the log."""
+"""Reports the progress of a training: each epoch to the progress bar, some to the log."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,11 +6,11 @@ from ml_assets.state.progress import report
 
 
 class EpochLog:
-    """Reports each epoch of a training to the progress bar, and writes about ten lines of it into the log.
+    """Reports each epoch of a training to the progress bar, and writes about ten lines of it to the log.
 
     Args:
-        what: What the lines begin with.
-        epochs: How many epochs there are.
+        what: Prefix of the log lines.
+        epochs: Number of epochs.
         log: Writes a line.
     """
 
@@ -18,11 +18,11 @@ class EpochLog:
         self.what, self.epochs, self.log, self.every = what, epochs, log, max(1, epochs // 10)
 
     def of_trial(self, trial: int, epoch: int, values: Mapping[str, float]) -> None:
-        """One epoch of a study's trial."""
+        """Report one epoch of a study's trial."""
         self._epoch(f"{self.what}{trial + 1}, ", epoch, values)
 
     def of_model(self, epoch: int, values: Mapping[str, float]) -> None:
-        """One epoch of a model."""
+        """Report one epoch of the training of a model."""
         self._epoch(self.what, epoch, values)
 
     def _epoch(self, what: str, epoch: int, values: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Evaluates a model on the test split, and says whether it may serve."""
+"""Evaluates a model on the test split and decides whether it may serve."""
 
 import json
 import tempfile
@@ -24,16 +24,16 @@ from ml_assets.training.tracking import Tracker
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good a model is, and whether it may serve.
+    """The evaluation of a model on the test split, and whether it may serve.
 
     Args:
-        metrics: By name, with 95 % intervals.
-        reasons: One sentence for each thing that forbids it to serve.
-        against: The version that serves, if there is one.
-        difference: Headline metric minus that of the version that serves.
+        metrics: Metrics by name, with 95 % intervals.
+        reasons: One sentence for each reason why it may not serve.
+        against: Version of the model that serves, if there is one.
+        difference: Primary metric minus that of the model that serves.
         targets: Values of the test samples, in the order of their ids.
-        predicted: What the model says of them.
-        items: The test samples themselves, where the task's metrics need them.
+        predicted: The model's predictions for them.
+        items: The test samples themselves, if the task's metrics need them.
     """
 
     model: str
@@ -48,16 +48,16 @@ class Evaluation:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing forbids it to serve."""
+        """Whether the model may serve."""
         return not self.reasons
 
     @property
     def figures(self) -> dict[str, float]:
-        """Its metrics with four digits behind the point."""
+        """The metrics rounded to four decimal places."""
         return {name: round(metric.value, 4) for name, metric in self.metrics.items()}
 
     def metadata(self) -> dict[str, Any]:
-        """What people read of it first, by name."""
+        """The evaluation as metadata of a Dagster asset."""
         return {
             **self.figures,
             "model": self.model,
@@ -78,7 +78,7 @@ def evaluate(
     settings: TrainingSettings,
     tracker: Tracker,
 ) -> Evaluation:
-    """Evaluate the model on the test split of its feature set, beside the one that serves."""
+    """Evaluate the model on the test split of its feature set and compare it with the model that serves."""
     test = {row["id"]: str(row["target"]) for row in chosen.rows.to_pylist() if row["split"] == "test"}
     if not test:
         return Evaluation(model, {}, 0, ("there are no labelled test samples",), None, None, [], [])
@@ -110,7 +110,7 @@ def evaluate(
 
 
 def save(store: ProjectStore, done: Evaluation, dataset: str, at: datetime) -> None:
-    """Write the row of table `evaluations`."""
+    """Store the evaluation in table `evaluations`."""
     difference = done.difference and {"value": done.difference.value, "interval": [done.difference.low, done.difference.high]}
     row = {
         "id": done.model,
@@ -128,7 +128,7 @@ def save(store: ProjectStore, done: Evaluation, dataset: str, at: datetime) -> N
 
 
 def log(done: Evaluation, chosen: FeatureSet, task: Task, tracker: Tracker, store: ProjectStore) -> None:
-    """Add the figures and a picture of the mistakes to the model's MLflow run."""
+    """Add the metrics and a picture of the mistakes to the model's MLflow run."""
     run = tracker.existing(store.table("models").take([done.model])["run_id"][0].as_py())
     run.metrics({f"test_{k}": v for name, m in done.metrics.items()
                  for k, v in ((name, m.value), (f"{name}_low", m.low), (f"{name}_high", m.high))})  # fmt: skip
@@ -137,7 +137,7 @@ def log(done: Evaluation, chosen: FeatureSet, task: Task, tracker: Tracker, stor
 
 
 def flat(metrics: dict[str, Metric]) -> dict[str, Any]:
-    """`{"macro_f1": 0.94, "macro_f1_interval": [0.93, 0.95], …}`."""
+    """Metrics as a flat dictionary: `{"macro_f1": 0.94, "macro_f1_interval": [0.93, 0.95], …}`."""
     return {
         key: value
         for name, metric in metrics.items()
@@ -152,10 +152,10 @@ def _value(metrics: dict[str, Metric], name: str) -> float:
 
 
 def follow(store: ProjectStore, dataset: str, task: Task) -> int:
-    """Bring what is stored of all models' test predictions in line with the dataset's test samples; return how many rows moved.
+    """Update the stored test predictions of all models to the dataset's test samples; return how many rows changed.
 
-    Labels are corrected, and samples leave the test set: a model's figures, which monitoring compares with, are those of the
-    test set as it is now, also for one that is no candidate any more.
+    Labels are corrected, and samples leave the test split: the metrics of each model, with which monitoring compares, must be
+    those of the current test split, also for a model that is no longer a candidate.
     """
     table, moved = store.table("test_predictions"), 0
     for model in sorted(set(table.read(["model"])["model"].to_pylist())):
@@ -172,7 +172,7 @@ def follow(store: ProjectStore, dataset: str, task: Task) -> int:
 
 
 def _targets(store: ProjectStore, model: str, dataset: str, task: Task) -> dict[str, str] | None:
-    """What the model should say of each test sample, by its own feature set's classes; None if nobody knows them any more."""
+    """The target of each test sample for this model, in its own feature set's classes; None if these are not known."""
     found = store.table("models").take([model], ["feature_set"])["feature_set"].to_pylist()
     if not found or not store.table("feature_sets").take(found).num_rows:
         return None
@@ -182,14 +182,14 @@ def _targets(store: ProjectStore, model: str, dataset: str, task: Task) -> dict[
 def _predictions(
     store: ProjectStore, model: str, test: dict[str, str], tracker: Tracker, targets: dict[str, str] | None = None
 ) -> list[str]:
-    """The model's classes for the test samples, computed once and kept in `test_predictions`.
+    """The model's predictions for the test samples, computed once and stored in `test_predictions`.
 
     Args:
         store: The project's tables.
         model: The model's version.
-        test: The samples, with what the model that is evaluated should say.
-        tracker: Where the model is.
-        targets: What this model should say of its own test samples, if that is something else. No others are kept.
+        test: The test samples with the targets of the model that is evaluated.
+        tracker: Access to the registered model.
+        targets: The targets of this model's own test samples, if they differ; only predictions with a target are stored.
     """
     targets = test if targets is None else targets
     table = store.table("test_predictions")

@@ -1,4 +1,4 @@
-"""Pictures of how a model does."""
+"""Charts of evaluation results as PNG."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from ml_assets.tasks import Metric, SingleLabelTask, Task
 
 
 def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
-    """PNG: the metric of each model as a point with its 95 % interval, in the given order from above."""
+    """PNG chart: the metric of each model as a point with its 95 % interval, from top to bottom in the given order."""
     with plot_style():
         figure = new_figure(1.0 + 0.4 * len(metrics))
         axes = figure.add_subplot()
@@ -22,14 +22,14 @@ def comparison(metrics: Mapping[str, Metric], name: str) -> bytes:
 
 
 def mistakes(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str], task: Task) -> bytes:
-    """PNG: the confusion matrix where each value is a class; else precision and recall of each class."""
+    """PNG chart: the confusion matrix if each value is one class; else precision and recall of each class."""
     if isinstance(task, SingleLabelTask):
         return confusion_matrix(targets, predicted, classes)
     return class_figures([task.classes_in(v) for v in targets], [task.classes_in(v) for v in predicted], classes)
 
 
 def class_figures(targets: Sequence[Collection[str]], predicted: Sequence[Collection[str]], classes: Sequence[str]) -> bytes:
-    """PNG: for each class, in how many of the samples that were said to hold it, and that do hold it, that is right."""
+    """PNG chart: precision and recall of each class, over the samples in which it is predicted or present."""
     found = {}
     for name in classes:
         said, true = ({i for i, names in enumerate(each) if name in names} for each in (predicted, targets))
@@ -50,7 +50,7 @@ def class_figures(targets: Sequence[Collection[str]], predicted: Sequence[Collec
 
 
 def confusion_matrix(targets: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> bytes:
-    """PNG: a row per true class with the share of it that was predicted as each class, and the counts written in."""
+    """PNG chart: the confusion matrix, coloured by the share of each true class, with counts."""
     import numpy as np
 
     index = {name: i for i, name in enumerate(classes)}

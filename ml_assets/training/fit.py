@@ -1,4 +1,4 @@
-"""Fits one network with Lightning."""
+"""Trains one network with Lightning, and predicts with it."""
 
 import math
 import os
@@ -19,20 +19,20 @@ from ml_assets.training.journal import put_aside
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 VALIDATIONS = 12
-"""How often, at least, a long training looks at the validation samples; a short one does after each epoch."""
+"""Minimum number of validations in a long training; a short one is validated after each epoch."""
 CHECKPOINT_SECONDS = 5.0
-"""At most this much work is lost by a crash, besides the epoch that was going on."""
+"""Minimum time between checkpoints: a crash loses at most this much work and the current epoch."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a network reads, with the answers.
+    """Inputs of a network with their targets.
 
     Args:
-        inputs: `(n, …)`, as `Architecture.inputs` gives them; embeddings are `(n, d) float32`.
+        inputs: `(n, …)`, as returned by `Architecture.inputs`; embeddings are `(n, d) float32`.
         values: `n` values of the label task.
-        items: The `n` items, where the task's metrics need them; else empty.
-        groups: The group of each of the `n` samples (a speaker, a document), or what stands for it alone; empty without groups.
+        items: The `n` items, if the task's metrics need them; else empty.
+        groups: The group of each of the `n` samples (a speaker, a document), or a name of its own; empty without groups.
     """
 
     inputs: NDArray[Any]
@@ -61,21 +61,21 @@ def fit(
     checkpoint: Path | None = None,
     until: float = math.inf,
 ) -> Any:
-    """The fitted network (`torch.nn.Module`, in evaluation mode).
+    """Train a network and return it (a `torch.nn.Module` on the CPU, in evaluation mode).
 
     An error that `on_epoch` raises ends the training and comes out here.
 
     Args:
         architecture: The network and how it is optimised.
-        encoder: What its inputs come from.
+        encoder: The encoder of its inputs.
         train: The samples to learn from.
-        classes: What the network tells apart.
-        task: Says what the values mean, and names the loss.
-        seed: Of initialisation, batches and dropout; each epoch has its own, so that a continued training is the same.
-        validation: Samples to look at now and then.
+        classes: The classes to predict.
+        task: The label task, which defines targets and loss.
+        seed: Seed of initialisation, batches and dropout; derived anew per epoch, so that a continued training is the same.
+        validation: Validation samples.
         on_epoch: Gets the epoch and `train_loss`, `learning_rate` and, after each look at the validation samples, `val_loss`
             and, by the name of the task's `trial_metric`, such as `val_accuracy`.
-        checkpoint: File in which the training is kept while it goes on, and from which it continues after a crash.
+        checkpoint: File that stores the state of the training, from which it continues after a crash.
         until: Value of `time.monotonic()` at which it stops, wherever it is.
     """
     import logging
@@ -93,7 +93,7 @@ def fit(
     module = _module(architecture, encoder, classes, task, seed, on_epoch, checkpoint, until)
 
     class Rows(Dataset[Any]):  # type: ignore[misc]
-        """Inputs and targets, of which a batch is taken at once and not row by row."""
+        """A dataset of inputs and targets that returns a whole batch at once instead of row by row."""
 
         def __init__(self, *columns: torch.Tensor) -> None:
             self.columns = columns
@@ -116,7 +116,7 @@ def fit(
         max_epochs=architecture.epochs,
         accelerator=where.type,
         devices=1 if where.type == "cpu" else [where.index],
-        deterministic=None if where.type == "cpu" else "warn",  # else a GPU's sums differ from run to run
+        deterministic=None if where.type == "cpu" else "warn",  # otherwise sums on a GPU differ between runs
         precision="bf16-mixed" if architecture.mixed_precision and has_bfloat16(where) else "32-true",
         logger=False,
         enable_checkpointing=False,
@@ -135,13 +135,13 @@ def fit(
         weights_only=True,
     )
     if checkpoint is not None:
-        for file in (checkpoint, checkpoint.with_suffix(".part")):  # a part is what a kill left of one
+        for file in (checkpoint, checkpoint.with_suffix(".part")):  # .part: left by a killed process
             file.unlink(missing_ok=True)
     return module.network.cpu().eval()
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    """Whether there is a checkpoint from which a training can go on; one that is torn is put aside, and told."""
+    """Whether there is a checkpoint to continue from; a damaged one is renamed and logged."""
     import pickle
 
     import torch
@@ -160,7 +160,7 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def predict(architecture: Architecture, network: Any, inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
-    """What the network says of `n` inputs, in their order."""
+    """Predict `n` inputs, in their order."""
     if not len(inputs):
         return Predicted([], np.zeros(0, np.float32), np.zeros((0, len(classes)), np.float32))
     found = logits(network, inputs, architecture.predict_batch, architecture.lengths(inputs))
@@ -168,7 +168,7 @@ def predict(architecture: Architecture, network: Any, inputs: NDArray[Any], clas
 
 
 def logits(network: Any, inputs: NDArray[Any], batch: int = 4096, lengths: NDArray[Any] | None = None) -> NDArray[Any]:
-    """`(n, …) float32` logits of at least one input, in batches of equal `lengths` where these are known."""
+    """`(n, …) float32` logits of at least one input, in batches sorted by `lengths` if these are given."""
     order = np.arange(len(inputs)) if lengths is None else np.argsort(lengths, kind="stable")
     sorted_ = outputs(network, lambda index: inputs[index], order, batch)
     found = np.empty_like(sorted_)
@@ -177,7 +177,7 @@ def logits(network: Any, inputs: NDArray[Any], batch: int = 4096, lengths: NDArr
 
 
 def validation_epochs(epochs: int) -> int:
-    """After how many epochs each the validation samples are looked at."""
+    """Number of epochs between validations."""
     return max(1, epochs // VALIDATIONS)
 
 
@@ -191,7 +191,7 @@ def _module(
     checkpoint: Path | None,
     until: float,
 ) -> Any:
-    """The LightningModule; made here so that importing this file does not import torch."""
+    """Create the LightningModule; inside of a function so that importing this file does not import torch."""
     import lightning
     import torch
 

@@ -1,4 +1,4 @@
-"""What is remembered of a study, so that one that was killed goes on where it stopped: an Optuna journal, and checkpoints."""
+"""Stores the state of studies (Optuna journal, checkpoints), so that an interrupted study continues where it stopped."""
 
 import json
 import logging
@@ -17,12 +17,12 @@ logger = logging.getLogger("ml_assets.training")
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A trial that has not ended.
+    """The state of a trial that has not ended.
 
     Args:
         run_id: Its MLflow run.
-        seconds: How long it ran until then.
-        curve: What it is compared by, at each epoch.
+        seconds: Time that it has run so far.
+        curve: Value of the trial metric at each epoch.
     """
 
     run_id: str | None = None
@@ -31,11 +31,11 @@ class Interrupted:
 
 
 class Journal:
-    """One study in the folder. Each trial is known by its architecture, as `tuning.describe` gives it.
+    """The stored state of one study. Trials are identified by their architecture, as returned by `tuning.describe`.
 
     Args:
-        name: The study's id.
-        folder: Holds the journal of all studies of a project, and the checkpoint of the training that goes on.
+        name: Id of the study.
+        folder: Holds the journal of all studies of a project, and the checkpoint of the current training.
     """
 
     def __init__(self, name: str, folder: Path):
@@ -54,24 +54,24 @@ class Journal:
 
     @property
     def run_id(self) -> str | None:
-        """The MLflow run of the study, if it began before."""
+        """The MLflow run of the study; None if it has not begun."""
         found = self._study.user_attrs.get("run_id")
         return None if found is None else str(found)
 
     def begin(self, run_id: str) -> None:
-        """Remember the study's MLflow run."""
+        """Store the study's MLflow run."""
         self._study.set_user_attr("run_id", run_id)
 
     def seconds(self) -> float:
-        """How long the study has run so far, all its runs together."""
+        """Total time that the study has run so far, in seconds."""
         return float(self._study.user_attrs.get("seconds", 0.0))
 
     def spend(self, seconds: float) -> None:
-        """Remember how long the study has run."""
+        """Store the total time that the study has run."""
         self._study.set_user_attr("seconds", seconds)
 
     def known(self, architecture: dict[str, Any]) -> dict[str, Any] | None:
-        """`score`, `run_id`, `ended`, `seconds` and `curve` of a trial that ended."""
+        """`score`, `run_id`, `ended`, `seconds` and `curve` of a trial that has ended; None if there is none."""
         trial = self._ended.get(json.dumps(architecture))
         if trial is None:
             return None
@@ -79,14 +79,14 @@ class Journal:
         return attributes | {"curve": dict(trial.intermediate_values)}
 
     def interrupted(self, architecture: dict[str, Any]) -> Interrupted:
-        """How far a trial had come that was killed."""
+        """The state of a trial that was interrupted, or that of a new one."""
         found = self._study.user_attrs.get("open", {})
         if found.get("architecture") != json.dumps(architecture):
             return Interrupted()
         return Interrupted(found["run_id"], found["seconds"], {int(k): v for k, v in found["curve"].items()})
 
     def begin_trial(self, architecture: dict[str, Any], so_far: Interrupted) -> None:
-        """Remember how far a trial has come."""
+        """Store the state of the current trial."""
         self._study.set_user_attr("open", {"architecture": json.dumps(architecture), **asdict(so_far)})
 
     def end_trial(
@@ -99,7 +99,7 @@ class Journal:
         seconds: float,
         curve: dict[int, float],
     ) -> None:
-        """Remember a trial for good. `asked` is Optuna's trial, which holds the hyper-parameters."""
+        """Store a trial that has ended. `asked` is Optuna's trial, which holds the hyper-parameters."""
         import optuna
 
         text = json.dumps(architecture)
@@ -118,14 +118,14 @@ class Journal:
         self.checkpoint(architecture).unlink(missing_ok=True)
 
     def checkpoint(self, architecture: dict[str, Any]) -> Path:
-        """The file of the trial's checkpoint."""
+        """Path of the trial's checkpoint."""
         return checkpoint(self.folder, self.name, json.dumps(architecture))
 
 
 def keep_whole_lines(file: Path) -> None:
-    """Cut a journal off before the first line that is torn, empty or no entry, and keep the file as it was beside it.
+    """Truncate a journal before its first damaged line, and keep the original file beside it.
 
-    What stands behind such a line speaks of trials by their number, so it cannot be used without it.
+    Later lines refer to trials by number, so they cannot be used without the damaged one.
     """
     if not file.exists():
         return
@@ -137,7 +137,7 @@ def keep_whole_lines(file: Path) -> None:
 
 
 def put_aside(file: Path, why: str) -> None:
-    """Rename a file that cannot be used, and log it."""
+    """Rename a file that cannot be used to `<name>.damaged`, and log it."""
     damaged = file.with_name(f"{file.name}.damaged")
     os.replace(file, damaged)
     line = f"{file} was put aside as {damaged.name}: {why}"
@@ -146,7 +146,7 @@ def put_aside(file: Path, why: str) -> None:
 
 
 def _is_entry(line: bytes) -> bool:
-    """Whether the line is one that Optuna wrote, to its end."""
+    """Whether the line is a complete entry of an Optuna journal."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
@@ -155,7 +155,7 @@ def _is_entry(line: bytes) -> bool:
 
 
 def _opened(file: Path, name: str) -> tuple[Any, dict[str, Any]]:
-    """The study in Optuna's journal, and its trials that ended, by their architecture."""
+    """The study in Optuna's journal, and its ended trials by architecture."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -167,7 +167,7 @@ def _opened(file: Path, name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def checkpoint(folder: Path, *training: str) -> Path:
-    """The file of a training's checkpoint, another one for other code; all others, which nobody will continue, are removed."""
+    """Path of a training's checkpoint, which depends on the code version; deletes all other checkpoints in the folder."""
     file = folder / f"{content_id(code_version(), *training)[:16]}.ckpt"
     for other in [*folder.glob("*.ckpt"), *folder.glob("*.part")]:
         if other != file:
@@ -176,7 +176,7 @@ def checkpoint(folder: Path, *training: str) -> Path:
 
 
 def log_outcome(study: Any, trial: Any, score: float | None) -> None:
-    """Give Optuna what came of a trial: its score, or that it was ended early."""
+    """Tell Optuna the outcome of a trial: its score, or that it was pruned if the score is None."""
     import optuna
 
     if score is None:

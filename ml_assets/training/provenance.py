@@ -1,4 +1,4 @@
-"""Which code made a model."""
+"""Determines the version of the code, which is recorded with each model."""
 
 import subprocess
 from functools import lru_cache

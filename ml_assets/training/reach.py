@@ -1,4 +1,4 @@
-"""Spans that a network can never tell: they begin or end within its words, or lie behind what it reads."""
+"""Finds labelled spans that a network can never predict: they do not match word boundaries, or lie beyond what it reads."""
 
 import json
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from ml_assets.training.candidates import Candidate
 from ml_assets.training.data import inputs_of, items_of
 
 LOOKED_AT = 1000
-"""Labelled samples whose spans are looked at."""
+"""Maximum number of labelled samples that are checked."""
 AROUND = 12
-"""Characters that are shown on each side of an example."""
+"""Number of characters of context on each side of an example."""
 SHOWN = 60
-"""Characters that are shown of an example at most."""
+"""Maximum number of characters of an example span."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How many of the given spans a network can tell.
+    """How many of the labelled spans a network can predict.
 
     Args:
-        spans: Spans that were looked at.
-        between: How many of these begin or end within a word.
-        unread: How many lie behind what the network reads.
-        example: One that cannot be told, in its text; empty if all can.
+        spans: Number of spans that were checked.
+        between: Number of these that begin or end within a word.
+        unread: Number of these that lie beyond what the network reads.
+        example: A span that cannot be predicted, in its text; empty if there is none.
     """
 
     spans: int
@@ -34,14 +34,14 @@ class Reach:
 
     @property
     def share(self) -> float:
-        """Share of the spans that cannot be told."""
+        """Share of the spans that cannot be predicted."""
         return (self.between + self.unread) / self.spans if self.spans else 0.0
 
 
 def reach(store: ProjectStore, candidate: Candidate, modality: Modality) -> Reach:
-    """Of the spans of a feature set those that the candidate's network can tell."""
+    """Check which labelled spans of a feature set the candidate's network can predict."""
     chosen = candidate.feature_set
-    # ids are hashes: the first ones are drawn at random
+    # ids are hashes, so the first ones are a random sample
     listed = sorted(chosen.rows.to_pylist(), key=lambda row: str(row["id"]))[:LOOKED_AT]
     ids, values = [row["id"] for row in listed], [row["target"] for row in listed]
     inputs = inputs_of(store, candidate.architecture, modality, modality.only(chosen.inputs).encoder(chosen.encoder), ids)

@@ -34,9 +34,9 @@ class TrainedCandidate(NamedTuple):
     """A candidate with its model.
 
     Args:
-        candidate: What became a model.
-        score: Headline metric on the validation samples, of the best trial of its study.
-        row: Of table `models`.
+        candidate: The feature set and architecture.
+        score: Primary metric on the validation samples, of the best trial of its study.
+        row: Row of table `models`.
     """
 
     candidate: Candidate
@@ -45,7 +45,7 @@ class TrainedCandidate(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """How many samples it learnt from."""
+        """Number of samples that the model was trained on."""
         return sum(split == "train" for split in self.candidate.feature_set.rows["split"].to_pylist())
 
 
@@ -59,7 +59,7 @@ def train_models(
     log: Callable[[str], None],
     clock: Callable[[], datetime],
 ) -> list[TrainedCandidate]:
-    """The model of each candidate, by the best trial of its study. Hold the project's lock.
+    """Train the model of each candidate with the best trial of its study. The caller must hold the project's lock.
 
     Arguments as those of `studies.run_studies`. Raises `Missing` without a feature set or a study.
     """
@@ -94,10 +94,10 @@ def train_model(
     on_epoch: Callable[[int, Mapping[str, float]], None],
     checkpoint: Path | None = None,
 ) -> dict[str, Any]:
-    """The row of table `models` of a model that is now in MLflow's registry. Hold the project's lock.
+    """Train a model, register it in MLflow, and return its row of table `models`. The caller must hold the project's lock.
 
-    Training again on the same feature set with the same settings gives the model that is already there; one that was killed
-    goes on from `checkpoint`.
+    Training again on the same feature set with the same settings returns the existing model; an interrupted training continues
+    from `checkpoint`.
     """
     modality = modality.only(chosen.inputs)
     encoder = modality.encoder(chosen.encoder)
@@ -136,7 +136,7 @@ def train_model(
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder) / "model")
             weights = content_id((Path(folder) / "model" / "model.safetensors").read_bytes())
-            files = digests(Path(folder) / "model")  # before it goes where others may write
+            files = digests(Path(folder) / "model")  # before the upload to MLflow, where others may write
             number = tracker.register(run, Path(folder) / "model")
         if f"{store.project}-{number}" != version:
             raise Failed(
@@ -163,7 +163,7 @@ def train_model(
 
 
 def registered(store: ProjectStore, tracker: Tracker, version: str, folder: Path) -> tuple[Path, TrainedModel]:
-    """The registered model in its folder below `folder`, compared with what our own table knows of it. Raises `Tampered`."""
+    """Download a registered model below `folder` and load it; it must match the project's own tables. Raises `Tampered`."""
     seal = of_model(store, version)
     found = tracker.download(version, folder, seal)
     model = TrainedModel.load(found, seal)
@@ -174,7 +174,7 @@ def registered(store: ProjectStore, tracker: Tracker, version: str, folder: Path
 
 
 def _examples(store: ProjectStore, data: SplitData, model: TrainedModel) -> list[dict[str, Any]]:
-    """A few training samples with the model's answers, by which a server checks that it loaded the model well."""
+    """A few training samples with the model's scores, by which a server checks that it loaded the model correctly."""
     step = max(1, len(data.ids) // EXAMPLES)
     items = items_of(store, model.modality, data.ids[::step][:EXAMPLES])
     scores = model.predict(items).scores

@@ -1,7 +1,7 @@
-"""Seals: what a model's folder must hold, as our own tables know it.
+"""Seals: checksums that a model's folder must match, stored in the project's own tables.
 
-A model passes through places that others may write to: MLflow's server asks nobody who they are. So the digest of each of its
-files, and the examples by which it checks itself, stand in the project's tables, and whatever loads a model compares with them.
+Others may be able to write to the places through which a model passes: MLflow's server has no authentication. So the project's
+tables hold the digest of each of its files and its self-check examples, and whatever loads a model compares with them.
 """
 
 import hashlib
@@ -17,28 +17,28 @@ from ml_assets.store import ProjectStore, quote
 from ml_assets.store.schemas import rows
 
 Files = Mapping[str, str]
-"""SHA-256 of files, by their path in a folder."""
+"""SHA-256 of files, by path relative to a folder."""
 BESIDE = frozenset({"limits.json"})
-"""What a Bento adds to the model's folder."""
+"""Files that a Bento adds to the model's folder."""
 KNOWN = ("version", "run_id", "dataset", "feature_set", "encoder", "architecture", "classes")
-"""What both `model.json` and the row of a model say."""
+"""Fields that both `model.json` and a row of `models` hold."""
 
 
 class Tampered(MLAssetsError, ValueError):
-    """A file of a model is not the one that was made; the message names it."""
+    """Raised when a file of a model is not the one that was made; the message names it."""
 
 
 @dataclass(frozen=True)
 class Seal:
-    """What a model's folder must hold.
+    """The checksums and examples that a model's folder must match.
 
     Args:
         model: The model's version.
-        files: Its files; None of a model that was made before they were noted.
-        examples: Content and scores by which it checks itself; None likewise.
-        weights: Digest of its weights, as models have had it from the start; None where that is not known either.
-        known: What its description must say, for a model whose files are not known.
-        beside: Files that may lie there besides.
+        files: Checksums of its files; None for a model that was made before these were recorded.
+        examples: Content and scores of its self-check; None likewise.
+        weights: Digest of its weights, which older models have as well; None if unknown.
+        known: Fields that its description must match, for a model without recorded files.
+        beside: Files that may be in the folder in addition.
     """
 
     model: str
@@ -49,7 +49,7 @@ class Seal:
     beside: frozenset[str] = frozenset()
 
     def check(self, folder: Path) -> None:
-        """Raise `Tampered` if the folder does not hold what it must hold, nothing less and nothing more."""
+        """Raise `Tampered` unless the folder holds exactly the recorded files."""
         found = digests(folder)
         if self.files is not None:
             names = {name for name in found if name not in self.beside or name in self.files}
@@ -71,7 +71,7 @@ class Seal:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file below the folder; of a link, which no model has, what it points to in place of it."""
+    """SHA-256 of each file below the folder; for a symbolic link its target instead, as no model has links."""
     return {
         path.relative_to(folder).as_posix(): f"link to {path.readlink()}" if path.is_symlink() else _sha256(path)
         for path in sorted(folder.rglob("*"))
@@ -80,7 +80,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def of_model(store: ProjectStore, version: str) -> Seal:
-    """The seal of a registered model: of its own row or, of an older model, of a Bento that holds it."""
+    """The seal of a registered model, from its own row or, for an older model, from a Bento that holds it."""
     found = store.table("models").take([version]).to_pylist()
     if not found:
         raise Tampered(f"the model {version} is not used: table models of project {store.project!r} does not know it")
@@ -94,7 +94,7 @@ def of_model(store: ProjectStore, version: str) -> Seal:
 
 
 def of_bento(store: ProjectStore, tag: str, version: str) -> Seal:
-    """The seal of the model's folder in a Bento. Of a Bento that was made before seals: what the model's row says."""
+    """The seal of the model's folder in a Bento; for a Bento made before seals existed, from the model's row."""
     own = store.table("models").take([version]).to_pylist()
     row = own[0] if own else {"files": None, "examples": None}
     examples = None if row["examples"] is None else json.loads(row["examples"])
@@ -107,7 +107,7 @@ def of_bento(store: ProjectStore, tag: str, version: str) -> Seal:
 
 
 def record_model(store: ProjectStore, version: str, folder: Path) -> None:
-    """Write down the files and examples of an older model whose folder has been checked, the first time that it is seen."""
+    """Record the files and examples of an older model, whose folder has been checked, if they are not recorded yet."""
     table = store.table("models")
     for row in table.take([version]).to_pylist():
         if row["files"] is None:
@@ -117,7 +117,7 @@ def record_model(store: ProjectStore, version: str, folder: Path) -> None:
 
 
 def record_bento(store: ProjectStore, tag: str, version: str, folder: Path) -> None:
-    """Write down the files of a Bento of a version before, and of its model, the first time that it has been checked."""
+    """Record the files of an older Bento, which has been checked, and of its model, if they are not recorded yet."""
     record_model(store, version, folder)
     table = store.table("bentos")
     for row in table.take([tag]).to_pylist():
@@ -131,7 +131,7 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    """What the folder's description says, with the encoder by its name."""
+    """The content of `model.json` in the folder, with the encoder replaced by its name. Raises `Tampered`."""
     try:
         found = json.loads((folder / "model.json").read_bytes())
         return {**found, "encoder": found["encoder"]["name"]}

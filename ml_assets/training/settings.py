@@ -34,7 +34,7 @@ class TrainingSettings(Settings):
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
-        """All of them; the first is `architecture`."""
+        """All architectures to train; the first is `architecture`."""
         return (self.architecture, *self.compare)
 
     @field_validator("minimum")

@@ -1,4 +1,4 @@
-"""The studies of all candidates: they are run, written down, and shown."""
+"""Runs the studies of all candidates, stores them, and lists their trials."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from ml_assets.training.tuning import Study, Trial, describe, tune
 
 
 class TunedCandidate(NamedTuple):
-    """A candidate with its study, and when that ended."""
+    """A candidate with its study, and the time at which the study ended."""
 
     candidate: Candidate
     study: Study
@@ -38,17 +38,17 @@ def run_studies(
     log: Callable[[str], None],
     clock: Callable[[], datetime],
 ) -> list[TunedCandidate]:
-    """The study of each candidate, of which only what is missing is run. Raises `Missing` without a feature set.
+    """Run the missing trials of each candidate's study, and return all studies. Raises `Missing` without a feature set.
 
     Args:
         store: The project's tables.
-        modality: What samples are.
-        task: What is asked of them.
-        settings: Of the training stage.
-        tracker: Where the runs of trials are written.
-        folder: Holds what a study that was interrupted goes on from.
-        log: Gets a line for each trial, and for some of its epochs.
-        clock: Tells the time.
+        modality: The modality of the samples.
+        task: The label task.
+        settings: Options of the training stage.
+        tracker: Access to MLflow.
+        folder: Holds the state of interrupted studies.
+        log: Called with a line for each trial, and for some of its epochs.
+        clock: Returns the current time.
     """
     done = []
     for candidate in required_candidates(store, settings):
@@ -79,7 +79,7 @@ def run_studies(
 
 
 def save(store: ProjectStore, done: Sequence[TunedCandidate]) -> None:
-    """Write the rows of table `studies`."""
+    """Store studies in table `studies`."""
     made = [
         {
             "id": study.id,
@@ -97,7 +97,7 @@ def save(store: ProjectStore, done: Sequence[TunedCandidate]) -> None:
 
 
 def trials_table(done: Sequence[TunedCandidate], task: Task) -> str:
-    """Markdown: a row for each trial of each candidate, with its score and its hyper-parameters."""
+    """Markdown table with a row for each trial of each candidate, with its score and hyper-parameters."""
     head = [f"| candidate | trial | validation {task.primary_metric} | hyper-parameters |", "|---|---|---|---|"]
     lines = [
         f"| {candidate.name} | {t.number + 1} | {t.ended if t.score is None else f'{t.score:.4f}'} | {_options(t)} |"

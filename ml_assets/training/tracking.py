@@ -1,4 +1,4 @@
-"""MLflow: experiments, runs with their curves, registered models. Writes in batches, never per step."""
+"""Access to MLflow: experiments, runs with their curves, registered models. Writes in batches, never per step."""
 
 import os
 import re
@@ -16,11 +16,11 @@ from ml_assets.training.seal import Seal, Tampered
 
 FLUSH_SECONDS = 2.0
 PROBE_SECONDS = 10.0
-BATCH = 1000  # the most metrics that MLflow takes in one call
+BATCH = 1000  # MLflow's limit of metrics per call
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
-# a server that is down is told within seconds, not after MLflow's default of several minutes
+# report a server that is down within seconds, not after MLflow's default of several minutes
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -28,15 +28,15 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 class TrackingUnavailable(MLAssetsError, RuntimeError):
-    """MLflow does not answer; the message says where it was expected."""
+    """Raised when MLflow does not respond; the message says where it was expected."""
 
 
 class TrackingRefused(MLAssetsError, RuntimeError):
-    """MLflow answers no; the message is what it says."""
+    """Raised when MLflow refuses a request; the message quotes it."""
 
 
 class TrackedRun:
-    """One MLflow run that is being written."""
+    """An MLflow run that can be written to."""
 
     def __init__(self, client: Any, run_id: str, experiment_id: str, uri: str):
         self.client, self.id, self.experiment_id, self.uri = client, run_id, experiment_id, uri
@@ -53,12 +53,12 @@ class TrackedRun:
             self.flush()
 
     def metrics(self, values: Mapping[str, float]) -> None:
-        """Log final figures."""
+        """Log final metrics of the run."""
         self.curve(0, values)
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send the buffered points."""
         with answered(self.uri):
             while self._waiting:
                 self.client.log_batch(self.id, metrics=self._waiting[:BATCH])
@@ -66,7 +66,7 @@ class TrackedRun:
         self._flushed = time.monotonic()
 
     def file(self, name: str, content: bytes) -> None:
-        """Store one artifact."""
+        """Store a file with this name and content as an artifact of the run."""
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder, answered(self.uri):
@@ -75,19 +75,19 @@ class TrackedRun:
             self.client.log_artifact(self.id, str(path), str(Path(name).parent) if "/" in name else None)
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log what the run was made with."""
+        """Log the parameters of the run."""
         from mlflow.entities import Param
 
         with answered(self.uri):
             self.client.log_batch(self.id, params=[Param(k, str(v)) for k, v in values.items()])
 
     def tag(self, name: str, value: str) -> None:
-        """Set a tag."""
+        """Set a tag of the run."""
         with answered(self.uri):
             self.client.set_tag(self.id, name, value)
 
     def end(self, status: str) -> None:
-        """Say that it is over: `FINISHED` or `FAILED`."""
+        """Mark the run as ended: `FINISHED` or `FAILED`."""
         with answered(self.uri):
             self.client.set_terminated(self.id, status)
 
@@ -105,19 +105,19 @@ class Tracker:
 
     @property
     def client(self) -> Any:
-        """MLflow's own client."""
+        """The MLflow client."""
         return _client(self.uri)
 
     @property
     def experiment_id(self) -> str:
-        """The project's experiment, made at first use."""
+        """The id of the project's experiment, which is created at first use."""
         return _experiment(self.uri, self.project)
 
     @contextmanager
     def run(
         self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str | None = None, again: str | None = None
     ) -> Iterator[TrackedRun]:
-        """A run that ends as finished or, if the block raises, as failed; the run `again`, if it is still there."""
+        """A context with a run that ends as finished, or as failed if the block raises; `again` continues an existing run."""
         all_tags = {"mlflow.runName": name, **tags, **({"mlflow.parentRunId": parent} if parent else {})}
         with answered(self.uri):
             if again is not None and self._has(again):
@@ -131,8 +131,8 @@ class Tracker:
             yield run
             run.flush()
         except BaseException as error:
-            if not isinstance(error, TrackingUnavailable):  # nobody would hear that it has failed, after a long wait
-                with suppress(TrackingUnavailable, TrackingRefused):  # what went wrong first is what a person must read
+            if not isinstance(error, TrackingUnavailable):  # the server would not receive the status, after a long wait
+                with suppress(TrackingUnavailable, TrackingRefused):  # the first error is the one to report
                     run.end("FAILED")
             raise
         run.end("FINISHED")
@@ -148,11 +148,11 @@ class Tracker:
             return False
 
     def existing(self, run_id: str) -> TrackedRun:
-        """A run made earlier, to add to."""
+        """An existing run, to add metrics and files to."""
         return TrackedRun(self.client, run_id, self.experiment_id, self.uri)
 
     def next_version(self) -> int:
-        """The number that the registry gives to the next model of the project. Hold the project's lock."""
+        """The number that the registry will give to the project's next model. The caller must hold the project's lock."""
         with answered(self.uri):
             found = self.client.search_model_versions(
                 f"name = '{self.project}'", max_results=1, order_by=["version_number DESC"]
@@ -164,7 +164,7 @@ class Tracker:
         import mlflow
 
         mlflow.set_tracking_uri(self.uri)
-        # MLflow asks for type hints and refuses those that are right; it puts its own filter before any other
+        # hide MLflow's warning about type hints, which it then rejects; it installs its own warning filter first
         with answered(self.uri), mlflow.start_run(run_id=run.id), warnings.catch_warnings(record=True):
             info = mlflow.pyfunc.log_model(
                 name="model",
@@ -173,16 +173,16 @@ class Tracker:
                 pip_requirements=["ml-assets"],
             )
         with answered(self.uri):
-            # through the client, because the same by `registered_model_name` writes to the terminal
+            # through the client, because `registered_model_name` prints to the terminal
             if not self.client.search_registered_models(f"name = '{self.project}'"):
                 self.client.create_registered_model(self.project)
             made = self.client.create_model_version(self.project, info.model_uri, run_id=run.id, model_id=info.model_id)
         return int(made.version)
 
     def download(self, version: str, folder: Path, seal: Seal | None = None) -> Path:
-        """The model folder of version `<project>-<n>`, fetched below `folder`, which must hold what the seal says.
+        """Download the model folder of version `<project>-<n>` below `folder`, and check it against the seal.
 
-        Raises `Tampered`: whoever reaches the server may have put another model there.
+        Raises `Tampered`: whoever can reach the server may have replaced the model.
         """
         import mlflow
 
@@ -204,15 +204,15 @@ class Tracker:
             self.client.set_registered_model_alias(self.project, "champion", version.rsplit("-", 1)[-1])
 
     def run_url(self, run_id: str, page: str = "") -> str:
-        """The page of a run, or one below it, such as `model-metrics`, which has its curves."""
+        """URL of the page of a run, or of a page below it, such as `model-metrics`, which has its curves."""
         place = f"{self.uri}/#/experiments/{self.experiment_id}/runs/{run_id}"
-        # without the last part MLflow shows the run as one of a language model's evaluations
+        # without `workflowType` MLflow shows the run as an evaluation of a language model
         return f"{place}{f'/{page}' if page else ''}?workflowType=machine_learning"
 
 
 @contextmanager
 def answered(uri: str) -> Iterator[None]:
-    """MLflow's errors in the block as one sentence. Raises `TrackingUnavailable`, `TrackingRefused`."""
+    """A context in which MLflow's errors become one sentence. Raises `TrackingUnavailable`, `TrackingRefused`."""
     import mlflow
     import requests
 
@@ -234,7 +234,7 @@ def _client(uri: str) -> Any:
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells each attempt
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it logs each attempt
     return mlflow.MlflowClient(tracking_uri=uri)
 
 
@@ -256,7 +256,7 @@ def _experiment(uri: str, name: str) -> str:
 
 
 def _listens(uri: str) -> None:
-    """Ask once with a short limit: MLflow's own calls wait for minutes on a server that takes connections and is silent."""
+    """Check with a short timeout that the server responds: MLflow's own calls wait for minutes on a silent server."""
     import httpx
 
     if not uri.startswith(("http://", "https://")):
@@ -266,7 +266,7 @@ def _listens(uri: str) -> None:
     except httpx.TimeoutException as error:
         raise TrackingUnavailable(_silent(uri)) from error
     except httpx.HTTPError:
-        pass  # MLflow's own calls try again, and tell it
+        pass  # MLflow's own calls retry and report the error
 
 
 def _silent(uri: str) -> str:
@@ -274,5 +274,5 @@ def _silent(uri: str) -> str:
 
 
 def _shown(uri: str) -> str:
-    """The address without a password."""
+    """The URL without user name and password."""
     return re.sub(r"//[^/@]*@", "//", uri)

@@ -1,6 +1,6 @@
-"""The class of trained models by the name of its module in earlier versions.
+"""Alias of `TrainedModel` under the module name of earlier versions.
 
-Models that these registered in MLflow hold a copy of `pyfunc.py`, which imports it from here.
+Models that these versions registered in MLflow hold a copy of `pyfunc.py` that imports the class from here.
 """
 
 from ml_assets.training.trained_model import TrainedModel

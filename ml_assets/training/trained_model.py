@@ -1,4 +1,4 @@
-"""A trained model as a folder: `model.json` says what it is, `model.safetensors` holds the weights. No pickle."""
+"""A trained model as a folder: `model.json` describes it, `model.safetensors` holds the weights. No pickle."""
 
 import json
 from collections.abc import Sequence
@@ -20,22 +20,22 @@ from ml_assets.training.fit import predict
 from ml_assets.training.seal import Seal
 
 EXAMPLE_TOLERANCE = 0.05
-"""How far a probability of a stored example may lie from the stored one: other processors round differently."""
+"""Maximum deviation of a probability in the self-check: other processors round differently."""
 
 
 class ModelError(MLAssetsError, ValueError):
-    """The folder holds no model that works here; the message says why."""
+    """Raised when a folder holds no model that works here; the message says why."""
 
 
 @dataclass
 class TrainedModel:
-    """A network with all that it needs to answer.
+    """A network with everything that is needed to predict.
 
     Args:
-        description: What `model.json` holds: project, version, modality, task, encoder, architecture, classes, dataset,
-            feature_set, run_id, examples (content as JSON has it, and scores).
-        network: The fitted `torch.nn.Module`.
-        seal: What its folder was compared with, and where its examples come from.
+        description: The content of `model.json`: project, version, modality, task, encoder, architecture, classes, dataset,
+            feature_set, run_id, examples (content as JSON, and scores).
+        network: The trained `torch.nn.Module`.
+        seal: What its folder was checked against, and the source of its examples.
     """
 
     description: dict[str, Any]
@@ -44,7 +44,7 @@ class TrainedModel:
 
     @property
     def version(self) -> str:
-        """`<project>-<n>`, as MLflow's registry counts."""
+        """The version `<project>-<n>`, numbered by MLflow's registry."""
         return str(self.description["version"])
 
     @property
@@ -54,28 +54,28 @@ class TrainedModel:
 
     @cached_property
     def modality(self) -> Modality:
-        """How its inputs are decoded."""
+        """The modality, which decodes inputs."""
         return MODALITIES.parse(self.description["modality"])
 
     @cached_property
     def task(self) -> Task:
-        """What it answers, with the classes that it tells apart."""
-        given = self.description["task"]  # older models have its name alone
+        """The label task, with the classes that the model distinguishes."""
+        given = self.description["task"]  # older models store only the task's name
         return TASKS.parse({**(given if isinstance(given, dict) else {"type": given}), "classes": self.classes})
 
     @cached_property
     def encoder(self) -> Encoder:
-        """What turns its inputs into vectors."""
+        """The encoder, which turns inputs into vectors."""
         return self.modality.encoder(self.description["encoder"]["name"])
 
     @cached_property
     def architecture(self) -> Architecture:
-        """What its network is, and what that reads."""
+        """The architecture of the network."""
         return ARCHITECTURES.parse(self.description["architecture"])
 
     @property
     def examples(self) -> Sequence[dict[str, Any]]:
-        """Content and scores by which it checks itself: those of our table, or else those beside the weights."""
+        """Content and scores for the self-check: from the seal if it has any, else from `model.json`."""
         known = None if self.seal is None else self.seal.examples
         return list(self.description["examples"]) if known is None else known
 
@@ -84,11 +84,11 @@ class TrainedModel:
         return self.predict_inputs(self.architecture.inputs(items, self.encoder))
 
     def predict_inputs(self, inputs: NDArray[Any]) -> Predicted:
-        """Predictions from `(n, …)` inputs of the architecture: of one that reads embeddings, `(n, d) float32`."""
+        """Predictions from `(n, …)` inputs of the architecture; embeddings are `(n, d) float32`."""
         return predict(self.architecture, self.network, inputs, self.classes, self.task)
 
     def check_examples(self) -> None:
-        """Raise `ModelError` if the stored examples are not reproduced here."""
+        """Raise `ModelError` if the model does not reproduce its stored examples."""
         examples = self.examples
         if not examples:
             raise ModelError(f"the model {self.version} has no stored examples to check itself on")
@@ -102,7 +102,7 @@ class TrainedModel:
             )
 
     def save(self, folder: Path) -> None:
-        """Write the two files; the folder is complete as soon as `model.json` is there."""
+        """Write the model's files; the folder is complete as soon as `model.json` exists."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ class TrainedModel:
 
     @classmethod
     def load(cls, folder: Path, seal: Seal | None = None) -> "TrainedModel":
-        """The model in the folder, which must hold what the seal says. Raises `ModelError`, `Tampered` with one sentence."""
+        """Load the model in the folder, after checking it against the seal. Raises `ModelError` or `Tampered`."""
         from safetensors.torch import load_file
 
         for name in ("model.json", "model.safetensors"):

@@ -1,7 +1,7 @@
-"""A study: a few trials of an architecture's hyper-parameters, each compared on validation samples.
+"""Runs a study: a few trials of an architecture's hyper-parameters, compared on validation samples.
 
-The study is kept in a journal file, so that one that was killed goes on where it stopped: with the trials that are missing, and
-inside the trial that was going on with the epochs that are missing.
+The study is kept in a journal file, so that an interrupted one continues with the missing trials and, inside of the interrupted
+trial, with the missing epochs.
 """
 
 import json
@@ -23,21 +23,21 @@ from ml_assets.training.settings import TrainingSettings
 from ml_assets.training.tracking import TrackedRun, Tracker
 
 PRUNE_AFTER = 2
-"""Trials that run to their end before any is ended early."""
+"""Number of trials that always run to their end before any may be pruned."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial.
+    """One trial of a study.
 
     Args:
-        number: From 0 on.
-        architecture: What it tried.
-        score: Headline metric on the validation samples; None if it was ended early.
+        number: Counted from 0.
+        architecture: The architecture with the tried hyper-parameters.
+        score: Primary metric on the validation samples; None if it was ended early.
         run_id: Its MLflow run.
         ended: `finished`, `pruned` (worse than earlier ones) or `stopped` (the study's time was over).
-        seconds: How long it took.
-        curve: What it was compared by, at each epoch.
+        seconds: Duration.
+        curve: Value of the trial metric at each epoch.
     """
 
     number: int
@@ -49,14 +49,14 @@ class Trial:
     curve: dict[int, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
-        """The trial as table `studies` holds it."""
+        """The trial as a dictionary for table `studies`."""
         known = {"number": self.number, "score": self.score, "run_id": self.run_id, "ended": self.ended}
         return known | describe(self.architecture)
 
 
 @dataclass(frozen=True)
 class Study:
-    """The outcome of a study.
+    """The result of a study.
 
     Args:
         id: `st-<digest>` of the feature set and the settings.
@@ -74,13 +74,13 @@ class Study:
 
 
 def study_id(feature_set: str, architecture: Architecture, settings: TrainingSettings) -> str:
-    """The same for the same feature set, architecture and settings of the study."""
+    """The id of a study: a digest of feature set, architecture and settings."""
     how = settings.model_dump_json(include={"trials", "minutes", "prune", "validation_share", "seed"})
     return "st-" + content_id(feature_set, json.dumps(describe(architecture)), how)[:12]
 
 
 def describe(architecture: Architecture) -> dict[str, Any]:
-    """The architecture as it stands in YAML and in `model.json`."""
+    """The architecture as a dictionary, as in YAML and in `model.json`."""
     return {"type": architecture.type, **architecture.model_dump(mode="json")}
 
 
@@ -98,15 +98,15 @@ def tune(
     on_trial: Callable[[Trial], None] = lambda trial: None,
     on_epoch: Callable[[int, int, Mapping[str, float]], None] = lambda trial, epoch, values: None,
 ) -> Study:
-    """Run the trials that are missing. What a continuation needs is kept in `folder`.
+    """Run the missing trials of a study; the state for a continuation is kept in `folder`.
 
-    `on_trial` gets each new trial when it has ended, `on_epoch` its number with the epoch and its figures.
+    `on_trial` is called with each new trial that ended, `on_epoch` with the trial's number, the epoch and its metrics.
     """
     began = time.monotonic()
     train, validation = train_and_validation(data, classes, task, settings.validation_share, settings.seed)
     compared = f"val_{task.trial_metric}"
     journal, proposed, trials = Journal(name, folder), _proposals(settings), list[Trial]()
-    began -= journal.seconds()  # as if it had never been interrupted
+    began -= journal.seconds()  # count the time before an interruption
     until = began + settings.minutes * 60 if settings.minutes else math.inf
 
     def score(network: Any, tried: Architecture, run: TrackedRun) -> float:
@@ -154,7 +154,7 @@ def tune(
                 ended = "pruned"
             else:
                 ended = "stopped" if time.monotonic() >= until else "finished"
-                if ended == "finished" or not trials:  # of no finished trial, one that was cut off says more than nothing
+                if ended == "finished" or not trials:  # without a finished trial, score an interrupted one
                     reached = score(network, tried, run)
             run.tag("ended", ended)
             return Trial(number, tried, reached, run.id, ended, time.monotonic() - started, curve)
@@ -187,7 +187,7 @@ def tune(
 
 
 def _proposals(settings: TrainingSettings) -> Any:
-    """Asked from the start each time, it proposes the same trials, also after an interruption."""
+    """An Optuna study that only proposes hyper-parameters: the same ones in the same order, also after an interruption."""
     import optuna
 
     return optuna.create_study(

@@ -1,4 +1,4 @@
-"""Sources. A new one is one file here and its name in this list; every project has `Upload` without being asked."""
+"""The registry of sources: a new one is a file in this folder and its name in the list; `Upload` needs no entry."""
 
 from ml_assets.collection.sources.base import BadRecord, Source, SourceError, SourceFile
 from ml_assets.collection.sources.files import Files

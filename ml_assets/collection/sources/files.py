@@ -1,4 +1,4 @@
-"""A folder or glob in which every file is one sample."""
+"""A source that takes every file of a folder or glob as one sample."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
@@ -21,9 +21,11 @@ class Files(Source):
     label_from_folder: bool | Annotated[int, Field(ge=1)] = False
     """Take the name of the folder that holds a file as its label: `true` or 1; 2 is the folder above that one, and so on."""
     rename: Names = {}
-    """Classes that the folders call otherwise: `{neg: negative, 1: positive}`."""
+    """Names of classes by the names of their folders: `{neg: negative, 1: positive}`."""
     group_from_folder: bool | Annotated[int, Field(ge=1)] = False
-    """Take the name of a folder as the group, whose files share a split (a speaker, a document): counted as above."""
+    """Take the name of a folder as the group, whose files share a split (a speaker, a document); counted as in
+    `label_from_folder`.
+    """
     labeler: str = Field("published", min_length=1)
     """Who gave the labels that come with the files."""
 
@@ -32,7 +34,7 @@ class Files(Source):
         return listing(self.path, self.hint)
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
-        """One batch with one record."""
+        """Yield one batch with one record: the whole file."""
         from botocore.exceptions import BotoCoreError
 
         try:
@@ -49,6 +51,6 @@ class Files(Source):
 
 
 def _folder(uri: str, above: int) -> str | None:
-    """The name of the folder that holds the file, or of one above; None if that is not asked for or there is none."""
+    """Name of the folder `above` levels above the file, 1 being its own; None if that is 0 or there is none."""
     parts = uri.split("/")[:-1]
     return parts[-above] or None if 0 < above <= len(parts) else None

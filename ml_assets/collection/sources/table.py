@@ -1,4 +1,4 @@
-"""Tables in which every row is one sample: CSV, TSV, Parquet, JSON lines, a JSON array."""
+"""A source that takes every row of a table as one sample: CSV, TSV, Parquet, JSON lines, a JSON array."""
 
 import base64
 import json
@@ -19,16 +19,16 @@ from ml_assets.state.home import expand
 from ml_assets.store.records import Record
 
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-"""Names of splits that need no `splits`."""
+"""Names of splits that are known without the option `splits`."""
 YES, NO = ("1", "1.0", "true", "yes", "x"), ("0", "0.0", "false", "no")
-"""What stands in a column that is called like a tag."""
+"""Values in a column named like a tag: those that mean that a sample has the tag, and those that mean that it has not."""
 
 Content = Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
-"""A column with whole samples, or columns with the parts of mixed ones."""
+"""Type of the option `content`: a column with whole samples, or columns with the parts of mixed samples."""
 
 
 class _Wrong(MLAssetsError, ValueError):
-    """A row that cannot be read; the message is the reason."""
+    """Raised for a row that cannot be read; the message is the reason."""
 
 
 def _one_or_several(value: Any) -> Any:
@@ -43,26 +43,27 @@ class TableSource(Source):
     path: str = Field(min_length=1)
     """A file, a folder, a glob or any fsspec URI; the ending of each file tells its format, also before `.gz` or `.xz`."""
     format: Format | None = None
-    """The format, where the ending does not tell it."""
+    """The format of the table, if the ending of the file does not tell it."""
     content: Content = "text"
-    """The column that holds the sample, or a list of those that hold the parts of a mixed one, named as these."""
+    """The column with the sample, or a list of the columns with the parts of a mixed sample, named like the parts."""
     file_columns: Annotated[tuple[str, ...], BeforeValidator(_one_or_several)] = ()
-    """Columns of the content that hold the paths of files with it, below the table's folder or below `folder`."""
+    """Columns of the content that hold paths of files, relative to the table's folder or to `folder`."""
     folder: str | None = None
     """The folder to which the paths in `file_columns` are relative: by default the table's."""
     label: Content | None = None
-    """The column that holds its label, if labels come with the data. Of tags also a list of columns, each of which holds a tag,
-    or 1 or 0 for the tag that is called like the column."""
+    """The column with the label of each sample, if labels come with the data. For tags also a list of columns, each of which
+    holds a tag, or 1 or 0 for the tag with the column's name.
+    """
     rename: Names = {}
-    """Classes that the table calls otherwise: `{neg: negative, 1: positive}`."""
+    """Names of classes by the names in the table: `{neg: negative, 1: positive}`."""
     label_unit: Literal["shares", "percent", "pixels"] | None = None
-    """Of boxes: what their places and sizes are in; by default shares of the picture's width and height, 0 to 1."""
+    """Unit of the positions and sizes of boxes; by default shares of the picture's width and height, 0 to 1."""
     labeler: str = Field("published", min_length=1)
     """Who gave the labels that come with the data."""
     split_column: str | None = None
     """The column that holds the split of each row, `train` or `test`; where it is empty, the hash decides."""
     splits: Names = {}
-    """Splits that the table calls otherwise: `{dev: train, holdout: test}`."""
+    """Names of splits by the names in the table: `{dev: train, holdout: test}`."""
     group: str | None = None
     """The column whose equal values share a split (a speaker, a document)."""
     columns: tuple[str, ...] = ()
@@ -84,7 +85,7 @@ class TableSource(Source):
         return listing(self.path, self.hint)
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
-        """Batches of records; `origin` is the file's URI and the row's number from 1."""
+        """Yield batches of records; `origin` is the file's URI and the row's number from 1."""
         labels = columns_of(self.label or ())
         needed = [*columns_of(self.content), *labels, *filter(None, [self.split_column, self.group]), *self.columns]
         numbered = enumerate(rows_of(uri, format_of(uri, self.format), list(dict.fromkeys(needed))), 1)
@@ -100,7 +101,7 @@ class TableSource(Source):
             yield batch
 
     def record(self, row: Row, origin: str) -> Record | BadRecord:
-        """What a row says, if it says it well."""
+        """The record that a row of the table becomes, or a `BadRecord` with the reason."""
         if isinstance(row, BadRecord):
             return BadRecord(origin, row.reason, row.excerpt)
         try:
@@ -125,7 +126,7 @@ class TableSource(Source):
         )
 
     def _label(self, row: dict[str, Any]) -> Any:
-        """The label of the row, as `rename` calls it; None if it has none."""
+        """The label of the row, with `rename` applied; None if it has none."""
         if self.label is None or isinstance(self.label, str):
             label = row.get(self.label) if self.label else None
             return None if _is_missing(label) else _renamed(label, self.rename)
@@ -137,7 +138,7 @@ class TableSource(Source):
         return tags or None
 
     def _split(self, row: dict[str, Any]) -> str | None:
-        """The split that the row names. Raises `_Wrong`."""
+        """The split that the row names, else that of the source. Raises `_Wrong` if the name is unknown."""
         if self.split_column is None or _is_missing(said := row.get(self.split_column)):
             return self.split
         name, known = written(said).strip(), SPLITS | self.splits
@@ -170,31 +171,31 @@ class TableSource(Source):
 
 
 def columns_of(content: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The columns in which the content stands."""
+    """The column names of a content option as a tuple."""
     return (content,) if isinstance(content, str) else content
 
 
 def content_of(row: dict[str, Any], content: str | tuple[str, ...]) -> str | bytes | None:
-    """What the row holds: text, bytes, or the parts of a mixed sample as a JSON object; None if it is nothing of these."""
+    """The content of a row: text, bytes, or the parts of a mixed sample as a JSON object; None if it is none of these."""
     value = row.get(content) if isinstance(content, str) else {name: row.get(name) for name in content}
     if isinstance(value, dict):
-        # a number that is not there is NaN in many tables
+        # in many tables a missing number is NaN
         return json.dumps({k: v for k, v in value.items() if v is not None and v == v}, default=_plain)
     return value if isinstance(value, str | bytes) else None
 
 
 def _plain(value: Any) -> str:
-    """A value that JSON does not have."""
+    """Text for a value that JSON cannot represent; bytes become Base64."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether the cell says nothing: in many tables a value that is not there is NaN, or space."""
+    """Whether the cell is empty: None, NaN or only whitespace."""
     return value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip())
 
 
 def _renamed(label: Any, rename: Mapping[str, str]) -> Any:
-    """The label with the names of its classes replaced, wherever they stand in it."""
+    """The label with its class names replaced, also inside of lists and objects."""
     if not rename:
         return label
     if isinstance(label, str) and label not in rename and label.lstrip().startswith(("[", "{")):

@@ -1,4 +1,4 @@
-"""Records that were pushed to the collection API, and those that monitoring sends back to people. Every project has it."""
+"""The inbox as a source: records pushed to the collection API, and predictions that monitoring sends back to annotators."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from ml_assets.store.records import Record
 
 
 class Upload(Source):
-    """The project's inbox: one file per accepted request, `content` and what came with it."""
+    """The project's inbox: one file per accepted request, with the content of each record and its further fields."""
 
     name_in_yaml: ClassVar[str] = "upload"
 
@@ -27,13 +27,13 @@ class Upload(Source):
     """Filled in by the project."""
 
     def files(self) -> list[SourceFile]:
-        """The files of the inbox, in the order in which they came; none before the first push."""
+        """The files of the inbox in the order of arrival; an empty list before the first push."""
         folder = home() / "inbox" / self.project / "samples"
         found = listing(str(folder)) if folder.is_dir() else []
         return sorted(found, key=lambda file: (arrival_of(file.uri) or 0, file.uri))
 
     def read(self, uri: str) -> Iterator[list[Record | BadRecord]]:
-        """Batches of records; a push may carry a label with its labeler."""
+        """Yield batches of records, with their labels if they were pushed with any."""
         table = TableSource(name=self.name, path=uri, content="content", split=self.split)
         arrival = arrival_of(uri) or 0
         records: list[Record | BadRecord] = []
@@ -45,7 +45,10 @@ class Upload(Source):
         yield records
 
     def _pushed(self, record: Record, row: dict[str, Any], arrival: int) -> Record | BadRecord:
-        """The record with what came with it. The file may have been made by anybody who can write to the home."""
+        """The record with the other fields of its inbox line, or a `BadRecord` if these are invalid.
+
+        They are checked, because anybody who can write to the home may have made the file.
+        """
         try:
             line = _Line.model_validate(row)
         except ValidationError as error:
@@ -64,7 +67,7 @@ class Upload(Source):
         return Record(
             record.content,
             record.origin,
-            # picked for being uncertain, not at random: a test split must not hold them
+            # chosen for low confidence, not at random, so they would bias a test split
             split="train" if picked else self.split,
             group=line.group,
             label=line.label,
@@ -79,7 +82,7 @@ class Upload(Source):
 
 
 class _Line(BaseModel):
-    """What may stand beside the content."""
+    """The fields of an inbox line that may accompany the content."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 

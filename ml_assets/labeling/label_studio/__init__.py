@@ -1,7 +1,7 @@
-"""A client of Label Studio that asks in bulk, never makes anything twice, and fails with one sentence.
+"""A Label Studio client that works in bulk, never creates anything twice, and reports each error in one sentence.
 
-Every call has a time limit. The server knows no unique keys, so that a sample's id travels as `data.item_id`, and what is
-already there is looked up before anything is made.
+Every call has a time limit. The server has no unique keys, so a sample's id is stored as `data.item_id`, and existing objects
+are looked up before new ones are made.
 """
 
 from ml_assets.labeling.label_studio.connection import stamp

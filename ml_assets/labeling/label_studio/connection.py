@@ -1,4 +1,4 @@
-"""A user's connection to a Label Studio server: who it is, what time it is there, and what its answers are worth."""
+"""A user's connection to a Label Studio server: authentication, accounts, server time and error handling."""
 
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -13,12 +13,12 @@ from ml_assets.labeling.label_studio import http
 
 
 class Connection:
-    """One user's access to a Label Studio server.
+    """One user's connection to a Label Studio server.
 
     Args:
-        url: Where it listens, such as `http://127.0.0.1:8080`.
+        url: Address of the server, such as `http://127.0.0.1:8080`.
         token: A legacy token (40 hexadecimal digits) or a personal access token.
-        timeout: Limit of each call, in seconds.
+        timeout: Time limit of each call, in seconds.
 
     Raises:
         LabelStudioRefused: The token has expired, or another user of the machine holds the installation's port.
@@ -32,7 +32,7 @@ class Connection:
         self._http = http.client(self.url, timeout, follow_redirects=True, limits=limits)
         self._http.event_hooks["response"].append(self._note_time)
         self.answered_at: datetime | None = None
-        """When the server gave its last answer, by its own clock; None if it does not say."""
+        """Time of the server's last response, by its own clock; None if it sends none."""
         sdk: Any = Sdk
         with self._asking("the token"):
             self._sdk: Sdk = sdk(base_url=self.url, api_key=token, httpx_client=self._http, timeout=timeout, max_retries=0)
@@ -47,38 +47,38 @@ class Connection:
             self.answered_at = at if at.year > 2000 else None
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the HTTP connections."""
         self._http.close()
 
     @cached_property
     def email(self) -> str:
-        """The user whose token this is."""
+        """E-mail address of the user whose token is used."""
         with self._asking("who it belongs to"):
             return str(self._sdk.users.whoami().email)
 
     def users(self) -> dict[int, str]:
-        """E-mail address of each user, by id."""
+        """E-mail address of each user of the server, by user id."""
         with self._asking("the list of users"):
             return {int(user.id): str(user.email) for user in listed(self._sdk.users.list())}
 
     def invite_link(self) -> str:
-        """The address at which somebody who was invited makes an account, as long as no newer one was asked for."""
+        """The current address at which an invited person creates an account; `new_invite_link` makes it invalid."""
         with self._asking("an invitation"):
             return self.url + _invitation(self._sdk.organizations.invites.get_invite_link().invite_url)
 
     def new_invite_link(self) -> str:
-        """An address like that of `invite_link`; all that were given out before are good for nothing any more."""
+        """Create a new invitation address; all earlier ones become invalid."""
         with self._asking("a new invitation"):
             return self.url + _invitation(self._sdk.organizations.reset_token().invite_url)
 
     def administrator(self) -> dict[str, Any]:
-        """Id, address and name of the user whose token this is."""
+        """Id, e-mail address and names of the user whose token is used."""
         found = self._get("/api/current-user/whoami", "who it belongs to")
         with self._asking("who it belongs to"):
             return {name: found[name] for name in ("id", "email", "username", "first_name", "last_name")}
 
     def _get(self, path: str, what: str, may_miss: bool = False) -> Any:
-        """The JSON at a path of the API; None where nothing is, if that may be."""
+        """The JSON at a path of the API; None for a 404 response if `may_miss`."""
         from label_studio_sdk.core.api_error import ApiError
 
         with self._asking(what):
@@ -90,24 +90,24 @@ class Connection:
             return answer.json()
 
     def _asking(self, what: str, exists_is_fine: bool = False) -> AbstractContextManager[None]:
-        """Errors of the calls inside as one sentence about `what`."""
+        """A context in which every error of a call to Label Studio becomes one sentence about `what`."""
         return http.asking(self.url, what, exists_is_fine)
 
 
 def listed(items: Any) -> list[Any]:
-    """The list, if it is one: nothing at all is not the same as an empty one. Raises `ValueError`."""
+    """The argument if it is a list; raises `ValueError` otherwise, because a missing list is not an empty one."""
     if not isinstance(items, list):
         raise InvalidValue("no list")
     return items
 
 
 def _invitation(path: Any) -> str:
-    """The path of an invitation, if it is one. Raises `ValueError`."""
+    """The argument if it is the path of an invitation. Raises `ValueError` otherwise."""
     if not isinstance(path, str) or not path.startswith("/"):
         raise InvalidValue("no path")
     return path
 
 
 def stamp(time: datetime) -> str:
-    """A time in UTC as Label Studio's filters need it: microseconds and `Z`. Sorts as text."""
+    """A UTC time as text as Label Studio's filters need it, with microseconds and `Z`; the texts sort by time."""
     return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""How Label Studio is asked over HTTP: nothing secret goes to somebody else's process, and all trouble is one sentence."""
+"""HTTP access to Label Studio: protects the token from other users' processes, and turns errors into one sentence each."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,20 +13,20 @@ from ml_assets.state import home
 
 
 class LabelStudioUnavailable(MLAssetsError, RuntimeError):
-    """Label Studio does not answer, or answers that it cannot right now: trying again later may help."""
+    """Raised when Label Studio does not respond or fails temporarily; trying again later may help."""
 
 
 class LabelStudioRefused(MLAssetsError, RuntimeError):
-    """Label Studio answers no, or must not be asked: trying again does not help."""
+    """Raised when Label Studio refuses a request or must not be contacted; trying again does not help."""
 
 
 def client(url: str, timeout: float, **options: Any) -> httpx.Client:
-    """A client that asks this server and no other, as long as no other user of the machine holds the installation's port.
+    """An HTTP client for one server only, which stops if another user of the machine listens on the installation's port.
 
     Args:
-        url: Where the server listens.
-        timeout: Limit of each request, in seconds.
-        options: More for `httpx.Client`.
+        url: Address of the server.
+        timeout: Time limit of each request, in seconds.
+        options: Further arguments of `httpx.Client`.
     """
     host = httpx.URL(url).host
 
@@ -40,7 +40,7 @@ def client(url: str, timeout: float, **options: Any) -> httpx.Client:
             raise LabelStudioRefused(str(error)) from error
 
     def look(request: httpx.Request) -> None:
-        """Each request may open a connection, and the server may have ended since the last: look each time."""
+        """Check the target of each request, because it may open a connection to a server that replaced the last one."""
         if request.url.host != host:
             raise LabelStudioRefused(f"Label Studio at {url} leads on to {request.url.host}: nothing is sent there")
         if ours:
@@ -52,10 +52,10 @@ def client(url: str, timeout: float, **options: Any) -> httpx.Client:
 
 
 def refuse_other_user(url: str) -> None:
-    """Nothing, unless this is the installation's own address and another user of the machine listens there.
+    """Raise an error if the URL is the installation's own and another user of the machine listens there.
 
     Raises:
-        LabelStudioRefused: Another user does.
+        LabelStudioRefused: Another user listens.
     """
     if url.rstrip("/") != home.url("label_studio").rstrip("/"):
         return
@@ -67,16 +67,16 @@ def refuse_other_user(url: str) -> None:
 
 @contextmanager
 def asking(url: str, what: str, exists_is_fine: bool = False) -> Iterator[None]:
-    """Errors of the calls inside as one sentence about `what`. Only calls and the reading of what they return stand inside.
+    """A context for calls to Label Studio and for reading their results: every error in it becomes one sentence about `what`.
 
     Args:
-        url: Where the server listens.
-        what: What it is asked for.
-        exists_is_fine: Whether the server may answer that there is one already.
+        url: Address of the server.
+        what: What is requested, in words.
+        exists_is_fine: Whether the response that the object exists already is no error.
 
     Raises:
-        LabelStudioUnavailable: It does not answer, cannot right now, or answers something that is not Label Studio's.
-        LabelStudioRefused: It answers no.
+        LabelStudioUnavailable: No response, a temporary failure, or a response that is not Label Studio's.
+        LabelStudioRefused: The server refuses the request.
     """
     from label_studio_sdk.core.api_error import ApiError
     from label_studio_sdk.core.parse_error import ParsingError
@@ -99,27 +99,27 @@ def asking(url: str, what: str, exists_is_fine: bool = False) -> Iterator[None]:
             raise LabelStudioUnavailable(f"Label Studio at {url} fails at {what} ({code}: {detail})") from error
         raise LabelStudioRefused(f"Label Studio at {url} refuses {what} ({code}: {detail})") from error
     except (ParsingError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        # the SDK hands on whatever JSON came; what is read from it is then missing, or of another kind
+        # the SDK passes on any JSON, so expected fields may be missing or of another type
         raise garbled(url, what) from error
 
 
 def silent(url: str, what: str, error: httpx.HTTPError) -> LabelStudioUnavailable:
-    """The sentence for a server that does not answer, or not in time."""
+    """The error for a server that does not respond, or not in time."""
     how = f"does not answer ({type(error).__name__}) when asked for {what}: {home.who_starts('label_studio')}"
-    if isinstance(error, httpx.TimeoutException):  # it runs, but
+    if isinstance(error, httpx.TimeoutException):  # the server runs, but does not respond
         how = f"is silent ({type(error).__name__}) when asked for {what}: see its log, or try again"
     return LabelStudioUnavailable(f"Label Studio at {url} {how}")
 
 
 def garbled(url: str, what: str) -> LabelStudioUnavailable:
-    """The sentence for an answer that is not Label Studio's."""
+    """The error for a response that is not Label Studio's."""
     return LabelStudioUnavailable(
         f"{url} answers as no Label Studio does when asked for {what}: check LABEL_STUDIO_URL, or its proxy"
     )
 
 
 def _detail(body: Any) -> str:
-    """What the server says, short."""
+    """The error message in a response body, shortened to 300 characters."""
     if isinstance(body, dict):
         body = body.get("validation_errors") or body.get("detail") or body
     text = body if isinstance(body, str) else json.dumps(body, default=str)

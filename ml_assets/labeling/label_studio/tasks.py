@@ -1,4 +1,4 @@
-"""The tasks of a Label Studio server: pushed, looked up, read page by page; and answers to them."""
+"""Label Studio client with the calls that concern tasks: push, look-up, paging, predictions and annotations."""
 
 import json
 import uuid
@@ -17,24 +17,25 @@ from ml_assets.labeling.label_studio.http import LabelStudioRefused, LabelStudio
 from ml_assets.labeling.label_studio.projects import Projects
 
 CHUNK = 1000
-"""Tasks of one import: one bad task fails its whole chunk, and larger chunks gain nothing."""
+"""Number of tasks per import: one bad task fails its whole chunk, and larger chunks are not faster."""
 LOOKUP = 100
-"""Ids of one look-up: they travel in the URL, which proxies cut off at 8 kB."""
+"""Number of ids per look-up: they are part of the URL, which proxies cut off at 8 kB."""
 PAGE = 500
 IMPORT_SECONDS = 300.0
 ATTEMPTS = 3
 QUEUE = "ml_assets"
-"""Model version of all predictions that we push. Label Studio orders a project's tasks by the score of one version only, so
-that a version per model would put the tasks of every older model last. Which model it was stands in `label_tasks`."""
+"""Model version of all predictions that `ml_assets` pushes. Label Studio orders a project's tasks by the score of one version
+only, so one version per model would put tasks of older models last. `label_tasks` records the model.
+"""
 
-_FIELDS = "id,data,annotations,updated_at,result,completed_by,was_cancelled,created_at,lead_time"  # also of the annotations
+_FIELDS = "id,data,annotations,updated_at,result,completed_by,was_cancelled,created_at,lead_time"  # and of annotations
 _STATE = "id,data,predictions,total_annotations,cancelled_annotations,updated_at"
 Filter = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One annotation to submit: the `result` that the task writes, for the Label Studio task of that id."""
+    """One annotation to submit: the `result` as written by the task, and the id of the Label Studio task."""
 
     task_id: int
     result: Sequence[dict[str, Any]]
@@ -43,13 +44,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a task shows of a model before people answer.
+    """A model's prediction that a Label Studio task shows before people answer.
 
     Args:
-        task_id: Of the Label Studio task.
-        prediction: Id of the prediction that is changed; None makes one.
-        result: As the task writes it.
-        score: Where the task stands in the queue; the lowest is asked first.
+        task_id: Id of the Label Studio task.
+        prediction: Id of the prediction to change; None creates one.
+        result: The prediction as written by the task.
+        score: Position of the task in the queue; the lowest comes first.
     """
 
     task_id: int
@@ -59,13 +60,13 @@ class Suggestion:
 
 
 class LabelStudio(Projects):
-    """One user's access to a Label Studio server: its projects, their tasks, and the answers to them.
+    """One user's access to a Label Studio server: its projects, tasks, predictions and annotations.
 
     Arguments and errors are those of `Connection`.
     """
 
     def push(self, project: int, tasks: Sequence[dict[str, Any]]) -> dict[str, int]:
-        """Make the tasks that are not there yet; return the task id of each `data.item_id`.
+        """Create the tasks that do not exist yet; return the task id of each `data.item_id`.
 
         However often it is called, and wherever it was interrupted, each item gets one task.
 
@@ -116,11 +117,11 @@ class LabelStudio(Projects):
                 self._sdk.projects.update(project, model_version=QUEUE)
 
     def known_items(self, project: int, items: Collection[str]) -> dict[str, int]:
-        """The task id of each of these items that has a task; the oldest, should people have copied one."""
+        """The task id of each item that has a task; the lowest id if people copied the task."""
         known: dict[str, int] = {}
         for task in self._of_items(project, items, "id,data"):
             item, task_id = task["data"].get("item_id"), int(task["id"])
-            if item is not None:  # a task that people made may have a number there
+            if item is not None:  # missing or not a text in tasks that people created
                 known[item] = min(task_id, known.get(item, task_id))
         return known
 
@@ -135,7 +136,7 @@ class LabelStudio(Projects):
             yield from self._by_key(project, "id", chosen, fields, PAGE)
 
     def untouched(self, project: int, items: Collection[str]) -> dict[int, int | None]:
-        """The tasks of these items that nobody answered or skipped, each with the id of the prediction that it shows."""
+        """The tasks of these items that nobody answered or skipped, each with the id of its prediction, if it has one."""
         found: dict[int, int | None] = {}
         for task in self._of_items(project, items, _STATE):
             if not task.get("total_annotations") and not task.get("cancelled_annotations"):
@@ -144,7 +145,7 @@ class LabelStudio(Projects):
         return found
 
     def suggest(self, suggestions: Sequence[Suggestion], connections: int = 4) -> None:
-        """Let tasks show other predictions, each changed in its place: an answer that names the old one can still be sent."""
+        """Change the predictions that tasks show in place, so that answers that refer to the old ones can still be sent."""
 
         def show(suggestion: Suggestion) -> None:
             shown = {"result": list(suggestion.result), "score": suggestion.score, "model_version": QUEUE}
@@ -164,7 +165,7 @@ class LabelStudio(Projects):
             list(pool.map(show, suggestions))
 
     def changes(self, project: int, since: datetime | None) -> Iterator[list[dict[str, Any]]]:
-        """Pages of tasks that changed at `since` or later, with all their annotations, those that changed first first.
+        """Yield pages of the tasks that changed at `since` or later, with all annotations, in the order of their changes.
 
         A task that changes while the pages are read comes again on a later page, in its newer state.
         """
@@ -179,13 +180,13 @@ class LabelStudio(Projects):
                 return
             if not fresh and len(page) < size:
                 raise http.garbled(self.url, f"what changed in project {project}")
-            # pages go on from the last time and not by number: what changes meanwhile moves to the end, and all others up
+            # pages continue from the last time, not by number: tasks that change meanwhile move to the end and shift the others
             seen = {(task["id"], task["updated_at"]) for task in page}
             size = size * 2 if after == page[-1]["updated_at"] else PAGE
             after = page[-1]["updated_at"]
 
     def annotated(self, project: int, since: datetime | None = None, limit: int = 1) -> tuple[int, dict[int, str]]:
-        """How many tasks with annotations changed at `since` or later, and when each of the newest `limit` did."""
+        """Number of annotated tasks that changed at `since` or later, and when each of the newest `limit` changed."""
         chosen = _where("total_annotations", "greater", "Number", 0)
         if since is not None:
             chosen += _where("updated_at", "greater_or_equal", "Datetime", stamp(since))
@@ -193,22 +194,22 @@ class LabelStudio(Projects):
         return total, {int(task["id"]): stamp(task["updated_at"]) for task in page}
 
     def waiting(self, project: int, annotators: int) -> int:
-        """How many tasks people have still to answer; one that somebody skipped does not count."""
+        """Number of tasks that still need answers; a task that somebody skipped does not count."""
         open_ = _where("total_annotations", "less", "Number", annotators) + _where(
             "cancelled_annotations", "equal", "Number", 0
         )
         return self._page(project, open_, "id", "id", 1)[1]
 
     def count(self, project: int) -> int:
-        """How many tasks there are."""
+        """Number of tasks in the project."""
         return self._page(project, [], "id", "id", 1)[1]
 
     def task_ids(self, project: int) -> set[int]:
-        """The ids of all tasks. Deleted ones are seen in no other way."""
+        """The ids of all tasks of the project; the only way to notice deleted tasks."""
         return {int(task["id"]) for task in self._by_key(project, "id", [], "id", 5000)}
 
     def add_annotations(self, answers: Sequence[Answer], connections: int = 4) -> int:
-        """Submit annotations as the user of this client; return how many were new.
+        """Submit annotations as the user of this client; return how many are new.
 
         One user has one annotation per task here: repeating a call, or a request whose answer got lost, adds none.
         """
@@ -237,7 +238,7 @@ class LabelStudio(Projects):
             return sum(pool.map(submit, answers))
 
     def _by_key(self, project: int, key: str, chosen: list[Filter], fields: str, size: int) -> Iterator[dict[str, Any]]:
-        """All tasks that match, by ascending id; each page goes on after the last id."""
+        """Yield all tasks that match, by ascending id; each page continues after the last id."""
         last = 0
         while True:
             page, total = self._page(project, [*chosen, *_where(key, "greater", "Number", last)], key, fields, size)
@@ -261,9 +262,9 @@ class LabelStudio(Projects):
 
 
 def _readable(task: dict[str, Any]) -> dict[str, Any]:
-    """A task as all here expect it: who imports tasks by hand may put anything into its data.
+    """The task with `data` and `annotations` of the expected types: whoever imports tasks by hand may put anything into them.
 
-    Only a text is an item's id, and only annotations with a number are read. Raises `ValueError` where it has no id or time.
+    Only text is kept as item id, and only annotations with an integer id. Raises `ValueError` if the task has no id or time.
     """
     if not isinstance(task.get("id"), int) or not isinstance(task.get("updated_at", datetime.min), datetime):
         raise InvalidValue("no task")

@@ -1,1 +1,1 @@
-"""From content to vectors: models that come as packages, lie in folders, or stand on the Hugging Face Hub."""
+"""Encoders, which turn content into vectors: models from packages, from folders, or from the Hugging Face Hub."""

@@ -22,27 +22,27 @@ BUILT_IN = "mel_statistics"
 RATE = 16_000
 MELS = 64
 HEARD_SECONDS = 60.0
-"""Only the beginning of longer sounds is encoded."""
+"""Length in seconds up to which sounds are encoded by `mel_statistics`."""
 MODEL_SECONDS = 10.0
-"""What models of the Hub hear; shorter sounds are repeated, so that silence says nothing of them."""
+"""Length of the input of Hub models in seconds; shorter sounds are repeated rather than padded with silence."""
 BATCH = 8
 
 
 class MelStatistics(Encoder):
-    """How loud the mel bands are and how they move. Nothing is learnt, so nothing must be fetched."""
+    """An encoder that computes statistics of the mel bands; it is not trained, so nothing needs to be downloaded."""
 
     name: str
     dimensions: int = 6 * MELS
     rate: int
-    """Samples per second to which sounds are brought, Hz."""
+    """Sampling rate to which sounds are resampled, Hz."""
 
     def prepared(self, item: bytes) -> NDArray[np.float64]:
-        """`(384,)`, of any length."""
+        """`(384,)` statistics, not normalized."""
         limit_threads()
         return _statistics(spectrogram(waveform(item, self.rate, HEARD_SECONDS), self.rate, MELS))
 
     def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
-        """`(n, 384) float32`, unit length, of the first minute."""
+        """`(n, 384) float32` vectors of unit length, from the first minute of each sound."""
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
         found = np.stack([item if isinstance(item, np.ndarray) else self.prepared(item) for item in items])
@@ -50,10 +50,10 @@ class MelStatistics(Encoder):
 
 
 def _statistics(mel: NDArray[np.float32]) -> NDArray[np.float64]:
-    """`(6 * bands,)` of `(bands, frames)` logarithms: mean, deviation, deviation of the changes, and three quantiles, per band.
+    """`(6 * bands,)` per band of `(bands, frames)` log powers: mean, deviation, deviation of changes, and three quantiles.
 
-    Means and quantiles are taken from the overall level, which stands once in each band's mean, divided by ten: how far away
-    the microphone was says little. Constants bring the parts to about the same size.
+    Means and quantiles are relative to the overall level, which is added to each band's mean, divided by ten, because the
+    distance of the microphone says little. Constants scale the parts to about the same size.
     """
     means = mel.mean(1, dtype=np.float64)
     level = means.mean()
@@ -72,20 +72,20 @@ def _statistics(mel: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 class AudioEncoder(Backbone):
-    """A model of `transformers` for waves, or spectrograms that its feature extractor makes of them; its mean over time."""
+    """An encoder by a `transformers` model of waveforms or spectrograms, averaged over time."""
 
     name: str
     dimensions: int
 
     def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`, unit length."""
+        """`(n, dimensions) float32` vectors of unit length."""
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
         vectors = outputs(_loaded(self.name), self.arrays, items, BATCH)
         return unit(vectors)
 
     def arrays(self, items: Sequence[bytes]) -> NDArray[np.float32]:
-        """What the model's feature extractor makes of the first ten seconds."""
+        """The output of the model's feature extractor for the first ten seconds of each sound."""
         network = _loaded(self.name)
         waves = (item if isinstance(item, np.ndarray) else waveform(item, network.rate, MODEL_SECONDS) for item in items)
         return _heard(list(waves), network)
@@ -95,13 +95,13 @@ class AudioEncoder(Backbone):
         return waveform(item, _loaded(self.name).rate, MODEL_SECONDS)
 
     def backbone(self) -> "torch.nn.Module":
-        """From the arrays to `(batch, dimensions)`, the mean over time."""
+        """A trainable copy of the network, from the extractor's arrays to `(batch, dimensions)`, the mean over time."""
         return copy.deepcopy(_loaded(self.name)).cpu().train().requires_grad_()
 
 
 def audio_encoder(name: str) -> Encoder:
-    """The encoder of that name. Raises `ValueError`, `OSError` or `KeyError` if it cannot be had."""
-    if built_in := re.fullmatch(rf"{BUILT_IN}(?:_([1-9]\d{{3,5}}))?", name):  # the name says all that the vectors depend on
+    """The audio encoder with this name. Raises `ValueError`, `OSError` or `KeyError` if it is not available."""
+    if built_in := re.fullmatch(rf"{BUILT_IN}(?:_([1-9]\d{{3,5}}))?", name):  # the name determines the vectors
         return MelStatistics(name=name, rate=int(built_in[1] or RATE))
     return AudioEncoder(name=name, dimensions=_loaded(name).dimensions)
 
@@ -117,7 +117,7 @@ def _heard(waves: Sequence[NDArray[np.float32]], network: Any) -> NDArray[np.flo
 
 @lru_cache(maxsize=2)
 def _loaded(name: str) -> Any:
-    """The network in evaluation mode, with its `extractor`, `rate` (Hz), `dimensions`, and the name of what it `reads`."""
+    """The network in evaluation mode, with attributes `extractor`, `rate` (Hz), `dimensions`, and `reads`, the input's name."""
     import torch
     import transformers
     from transformers import AutoFeatureExtractor, AutoModel

@@ -1,4 +1,4 @@
-"""What an encoder is: it turns items into vectors; some also give the word pieces or the network that they use."""
+"""Base classes of encoders, which turn items into vectors; some also provide word pieces or a trainable network."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Encoder(Settings):
-    """Turns decoded content into vectors. The same content always gives the same vector.
+    """Base class of encoders. The same content always gives the same vector.
 
     `name` is unique and names the table of its embeddings; it changes when the vectors would.
     """
@@ -25,12 +25,12 @@ class Encoder(Settings):
 
     @property
     def distributions(self) -> tuple[str, ...]:
-        """The packages that its weights come in, where an endpoint does not need them anyway."""
+        """The packages that contain its weights, if the endpoint does not need these anyway."""
         return ()
 
     @property
     def lasting(self) -> bool:
-        """Whether its name means the same vectors in every project: not that of a folder, whose files may change."""
+        """Whether its name means the same vectors in every project; not so for a folder, whose files may change."""
         return not Path(self.name).exists()
 
     @abstractmethod
@@ -38,61 +38,61 @@ class Encoder(Settings):
         """`(n, dimensions) float32` vectors of `n` items, in their order."""
 
     def prepared(self, item: Any) -> Any:
-        """What `encode` may get instead of the item: all that costs time and needs no network is done. By default the item."""
+        """The item after all preparation that needs no network, which `encode` accepts in its place; by default the item."""
         return item
 
     def unread(self, items: Sequence[Any]) -> NDArray[np.float64]:
-        """`(n,)` share of each item that the encoder does not look at, such as the end of a long text."""
+        """`(n,)` share of each item that the encoder does not read, such as the end of a long text."""
         return np.zeros(len(items))
 
     def unknown(self, items: Sequence[Any]) -> NDArray[np.float64] | None:
-        """`(n,)` share of each item's letters that the encoder does not know, where it reads language; by default None."""
+        """`(n,)` share of each item's letters that the encoder does not know, if it encodes language; by default None."""
         return None
 
     def of_stored(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`: what models see of vectors as they are stored."""
+        """`(n, dimensions) float32` inputs of models from stored vectors; by default the vectors themselves."""
         return vectors
 
     def whole(self) -> "Encoder":
-        """The encoder whose vectors are stored: it sees all of an item, whatever models see."""
+        """The encoder whose vectors are stored, which reads all of an item even if models see only parts."""
         return self
 
 
 class WordPieces(Encoder):
-    """An encoder that cuts texts into word pieces, which networks of their own can read, and that can be trained on."""
+    """Base class of trainable text encoders with a tokenizer, whose word pieces other networks can read."""
 
     @abstractmethod
     def pieces(self, items: Sequence[str]) -> list[list[int]]:
-        """The word pieces of `n` texts, each list cut where the encoder cuts its texts."""
+        """Ids of the word pieces of `n` texts, each truncated as the encoder truncates texts."""
 
     @abstractmethod
     def word_vectors(self) -> "torch.Tensor":
-        """`(vocabulary, d) float32`: the vector with which the encoder begins for each word piece."""
+        """`(vocabulary, d) float32` input embeddings of the word pieces."""
 
     @abstractmethod
     def offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each word piece of `pieces` stands in its text: first character and the one behind the last.
+        """Start and end of each word piece of `pieces` in its text.
 
-        Characters are code points. The encoder's own marks have `(0, 0)`.
+        Characters are code points; the end is exclusive. Special tokens have `(0, 0)`.
         """
 
     @abstractmethod
     def transformer(self) -> Any:
-        """A `float32` copy of its network, in training mode; its first output is `(batch, t, d)`, one vector per word piece."""
+        """A trainable `float32` copy of its network; its first output is `(batch, t, d)`, one vector per word piece."""
 
 
 class Backbone(Encoder):
-    """An encoder of pictures or sounds whose network can be trained on."""
+    """Base class of encoders of pictures or sounds whose network can be trained."""
 
     @abstractmethod
     def arrays(self, items: Sequence[bytes]) -> NDArray[Any]:
-        """`(n, …)` what its network reads of `n` items."""
+        """`(n, …)` inputs of its network for `n` items."""
 
     @abstractmethod
     def backbone(self) -> "torch.nn.Module":
-        """A `float32` copy of its network, in training mode: from `(batch, …)` arrays to `(batch, dimensions)`."""
+        """A trainable `float32` copy of its network, from `(batch, …)` arrays to `(batch, dimensions)`."""
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """The `(n, d)` vectors at unit length; 0 stays 0."""
+    """The `(n, d)` vectors scaled to unit length; zero vectors stay zero."""
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, asked once whether it has a model, because a download tries for minutes."""
+"""Checks whether the Hugging Face Hub has a model, with a short time limit, because a download retries for minutes."""
 
 from ml_assets.errors import InvalidValue
 
@@ -6,8 +6,8 @@ HUB_SECONDS = 10.0
 
 
 def ask_hub(name: str) -> None:
-    """Raises `ValueError` with one sentence if the Hub cannot be reached or has no such model."""
-    from httpx2 import HTTPError  # which the Hub's client is made of
+    """Raise `ValueError` with one sentence if the Hub cannot be reached or has no such model."""
+    from httpx2 import HTTPError  # the HTTP library of the Hub's client
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 

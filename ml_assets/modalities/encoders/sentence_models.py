@@ -1,4 +1,4 @@
-"""Sentence-transformers models, as they embed texts: compiled by OpenVINO on a processor, by torch on a GPU."""
+"""Runs sentence-transformers models: with OpenVINO on a CPU, with torch on a GPU."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 BATCH = 32
-"""Texts that go through a model in torch together on a processor."""
+"""Number of texts per batch in torch on a CPU."""
 
 logger = logging.getLogger("ml_assets.encoders")
 
 
 class About(NamedTuple):
-    """What is known of a model beside its weights.
+    """Properties of a model beside its weights.
 
     Args:
-        dimensions: Of its vectors.
-        unknown: The word piece that stands for what it does not know, if it has one.
-        padding: The word piece behind the end of shorter texts.
+        dimensions: Number of dimensions of its vectors.
+        unknown: Id of the word piece for unknown text, if there is one.
+        padding: Id of the padding word piece.
     """
 
     dimensions: int
@@ -39,7 +39,7 @@ class About(NamedTuple):
 
 
 class SentenceModel(ABC):
-    """Cuts texts into word pieces and embeds them."""
+    """Base class of sentence models, which tokenize and embed texts."""
 
     def __init__(self, tokenizer: str, about: About, max_tokens: int):
         from tokenizers import Tokenizer
@@ -54,38 +54,38 @@ class SentenceModel(ABC):
 
     @property
     def marks(self) -> int:
-        """How many of a text's word pieces are the model's own marks at its ends."""
+        """Number of special tokens that the model adds to a text."""
         return int(self.tokenizer.num_special_tokens_to_add(False))
 
     def whole(self, texts: Sequence[str]) -> list[Any]:
-        """The encodings (`ids`, `offsets`) of whole texts, without the model's own marks."""
+        """The encodings (`ids`, `offsets`) of whole texts, without special tokens."""
         return list(self.tokenizer.encode_batch(list(texts), add_special_tokens=False))
 
     def cut(self, texts: Sequence[str]) -> list[Any]:
-        """The encodings of texts as the model reads them: with its marks, at most `max_tokens` word pieces."""
+        """The encodings of texts as the model reads them: with special tokens, truncated to `max_tokens`."""
         return list(self.cutting.encode_batch(list(texts)))
 
     @abstractmethod
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32` of at least one text."""
+        """`(n, dimensions) float32` vectors of at least one text."""
 
 
 class InTorch(SentenceModel):
-    """A model in torch, on a GPU or a processor."""
+    """A sentence model that runs in torch, on a GPU or a CPU."""
 
     def __init__(self, weights: str, max_tokens: int):
         self.model = in_torch(weights, max_tokens)
         super().__init__(*described(self.model), max_tokens)
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embedded by the library itself, which sorts them by length."""
+        """`(n, dimensions) float32` vectors, computed by sentence-transformers, which sorts the texts by length."""
         size = BATCH * (ON_A_GPU if self.model.device.type == "cuda" else 1)
         return np.asarray(self.model.encode(list(texts), batch_size=size, show_progress_bar=False), dtype=np.float32)
 
 
 @lru_cache(maxsize=8)
 def sentence_model(weights: str, max_tokens: int) -> SentenceModel:
-    """The model of a folder or of the Hugging Face Hub, where it is fastest. Raises `OSError` or `ValueError`."""
+    """The model of a folder or of the Hugging Face Hub, in the fastest available runtime. Raises `OSError` or `ValueError`."""
     if not on_a_gpu():
         from ml_assets.modalities.encoders.in_openvino import Damaged, InOpenVINO
         from ml_assets.modalities.encoders.translation import translated
@@ -100,7 +100,7 @@ def sentence_model(weights: str, max_tokens: int) -> SentenceModel:
 
 @lru_cache(maxsize=4)
 def in_torch(weights: str, max_tokens: int) -> "SentenceTransformer":
-    """The model in torch, where networks compute: to be learnt from, too. Raises `OSError` or `ValueError`."""
+    """The model in torch, on the device for networks; also for fine-tuning. Raises `OSError` or `ValueError`."""
     import torch
 
     where = device()
@@ -108,7 +108,7 @@ def in_torch(weights: str, max_tokens: int) -> "SentenceTransformer":
 
 
 def loaded(weights: str, max_tokens: int, where: "torch.device", dtype: "torch.dtype") -> "SentenceTransformer":
-    """The model in torch, on this device, in this precision. Raises `OSError` or `ValueError`."""
+    """Load the model in torch on this device in this precision. Raises `OSError` or `ValueError`."""
     import transformers
     from sentence_transformers import SentenceTransformer
 
@@ -127,7 +127,7 @@ def loaded(weights: str, max_tokens: int, where: "torch.device", dtype: "torch.d
 
 
 def described(model: "SentenceTransformer") -> tuple[str, About]:
-    """Its tokenizer as JSON, and what else is known of it. Raises `ValueError` if its tokenizer does not tell places."""
+    """The model's tokenizer as JSON, and its properties. Raises `ValueError` if the tokenizer gives no offsets."""
     tokenizer: Any = model.tokenizer
     if not getattr(tokenizer, "is_fast", False):
         raise InvalidValue("its tokenizer does not tell where word pieces stand: it has no tokenizer.json")

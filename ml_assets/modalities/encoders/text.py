@@ -1,4 +1,4 @@
-"""Encoders of texts: sentence-transformers models, of the beginning of a text or of several windows of it."""
+"""Encoders of texts: sentence-transformers models that read the beginning of a text or several windows of it."""
 
 import re
 from collections.abc import Sequence
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
     import torch
 
 WINDOWED = re.compile(r"(?P<model>.+)\*(?P<windows>[1-9][0-9]?)")
-"""The name of an encoder that reads texts in several windows, such as `minilm*8`."""
+"""Matches the name of an encoder that reads texts in several windows, such as `minilm*8`."""
 
 
 class TextEncoder(WordPieces):
-    """A sentence-transformers model: mean-pooled, normalised sentence embeddings."""
+    """An encoder by a sentence-transformers model, with normalized sentence embeddings."""
 
     name: str
     dimensions: int
     weights: str
     max_tokens: int = 128
-    """Word pieces of one window, with the model's own marks."""
+    """Maximum number of word pieces in one window, including special tokens."""
     windows: int = 1
-    """How many windows of a text are read at most; their vectors are averaged."""
+    """Maximum number of windows that are read of a text; their vectors are averaged."""
 
     @property
     def distributions(self) -> tuple[str, ...]:
-        """The packages that hold the weights of a packaged model."""
+        """The packages that contain the model's weights; empty for a model from a folder or the Hub."""
         model, _ = windowed(self.name)
         return tuple(PACKAGED[model].inside) if model in PACKAGED else ()
 
     @property
     def lasting(self) -> bool:
-        """Not of a folder, with windows or without."""
+        """Whether its name means the same vectors in every project; not so for a folder, with windows or without."""
         model, _ = windowed(self.name)
         return model in PACKAGED or not Path(model).exists()
 
     def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`, unit length. Sorted by length inside, so mixed lengths cost no padding.
+        """`(n, dimensions) float32` vectors of unit length; texts may have mixed lengths, as they are sorted inside.
 
-        A text of several windows has the mean of their vectors, each weighed by its word pieces.
+        For a text of several windows, their vectors are averaged, weighted by the number of word pieces.
         """
         if not items:
             return np.zeros((0, self.dimensions), np.float32)
@@ -60,15 +60,15 @@ class TextEncoder(WordPieces):
         return unit(np.add.reduceat(self._of_windows(parts) * weights, starts))
 
     def unread(self, items: Sequence[str]) -> NDArray[np.float64]:
-        """`(n,)` share of each text's word pieces that stand behind what is read of it."""
+        """`(n,)` share of each text's word pieces that lie beyond the last window."""
         counts = np.array([max(len(pairs), 1) for _, pairs in self._whole(items)], float)
         return np.maximum(0.0, 1.0 - self.windows * self._pieces_of_a_window() / counts)
 
     def unknown(self, items: Sequence[str]) -> NDArray[np.float64]:
-        """`(n,)` share of each text's letters in unknown word pieces, or spelt letter by letter.
+        """`(n,)` share of each text's letters that are in unknown word pieces, or spelt letter by letter.
 
         A tokenizer that was made without a language knows its letters at best, and a word that is spelt letter by letter means
-        nothing to the encoder. That it knows a language which shares its letters with others is not said.
+        nothing to the encoder. A low share does not prove that it knows a language which shares its letters with others.
         """
         piece = self._model().about.unknown
         return np.array(
@@ -76,41 +76,41 @@ class TextEncoder(WordPieces):
         )
 
     def _of_windows(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """`(n, dimensions) float32`, unit length, of the beginning of each text."""
-        # not in the model: bfloat16 has three digits, and lengths would be off by as much
+        """`(n, dimensions) float32` vectors of unit length of the first window of each text."""
+        # normalized in float32: in bfloat16, with its three digits, lengths would be inaccurate
         return unit(self._model().vectors(texts))
 
     def _whole(self, items: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
-        """Ids of the word pieces of the whole texts, without the model's marks, and where each stands."""
+        """Ids and offsets of the word pieces of the whole texts, without special tokens."""
         return [(found.ids, found.offsets) for found in self._model().whole(items)] if items else []
 
     def _pieces_of_a_window(self) -> int:
-        """Word pieces of the text that one window holds beside the model's own marks."""
+        """Number of the text's word pieces in one window, without special tokens."""
         return self.max_tokens - self._model().marks
 
     def _cut(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
-        """First character, the one behind the last, and the word pieces of each window; at least one window."""
+        """Start, end (exclusive) and number of word pieces of each window; at least one window."""
         size = self._pieces_of_a_window()
         found = [(part[0][0], part[-1][1], len(part)) for i in range(0, len(pairs), size) if (part := pairs[i : i + size])]
         return found or [(0, 0, 1)]
 
     def pieces(self, items: Sequence[str]) -> list[list[int]]:
-        """Ids of the model's tokenizer, its marks at both ends included; at most `max_tokens`."""
+        """Ids of the word pieces with special tokens, truncated to `max_tokens`."""
         return [found.ids for found in self._model().cut(items)] if items else []
 
     def offsets(self, items: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each word piece stands in the text as it is given, though the tokenizer may fold case and accents."""
+        """Start and end of each word piece in the text as given, even if the tokenizer folds case and accents."""
         return [found.offsets for found in self._model().cut(items)] if items else []
 
     def word_vectors(self) -> "torch.Tensor":
-        """The model's input embeddings."""
+        """The model's input embeddings, `(vocabulary, d) float32`."""
         import torch
 
         embeddings = self._in_torch().get_input_embeddings()
         return cast("torch.Tensor", embeddings.weight.detach().to("cpu", torch.float32, copy=True))
 
     def transformer(self) -> Any:
-        """A copy of the Hugging Face model, without the layer behind its first output."""
+        """A trainable copy of the Hugging Face model, without the pooling layer."""
         import copy
 
         model = copy.deepcopy(self._in_torch()).cpu().float().train().requires_grad_()
@@ -126,7 +126,7 @@ class TextEncoder(WordPieces):
 
 
 def text_encoder(name: str) -> TextEncoder:
-    """The encoder of that name. Raises `InvalidValue` if it cannot be had."""
+    """The text encoder with this name. Raises `InvalidValue` if it is not available."""
     model, windows = windowed(name)
     if model in PACKAGED:
         dimensions: Any = PACKAGED[model].dimensions
@@ -143,6 +143,6 @@ def text_encoder(name: str) -> TextEncoder:
 
 
 def windowed(name: str) -> tuple[str, int]:
-    """The model of an encoder's name, and in how many windows it reads a text at most."""
+    """Split an encoder's name into the model and its maximum number of windows."""
     found = WINDOWED.fullmatch(name)
     return (found["model"], int(found["windows"])) if found else (name, 1)

@@ -25,15 +25,15 @@ from ml_assets.modalities.encoders.sentence_models import described, loaded
 from ml_assets.state.home import cache
 
 ALIKE = 0.9999
-"""The least cosine between the vectors of OpenVINO and of torch with which a translated model is used."""
+"""Minimum cosine between the vectors of OpenVINO and torch for a translated model to be used."""
 ALIKE_IN_BFLOAT16 = 0.999
-"""The same where the processor computes in bfloat16, which has three digits."""
+"""Minimum cosine where the processor computes in bfloat16, which has three digits."""
 TRANSLATE_SECONDS = 600.0
 READ = {".json", ".txt", ".model", ".safetensors", ".bin"}
-"""The files that a model is loaded from, by their endings."""
+"""Extensions of the files that a model is loaded from."""
 OTHER_RUNTIMES = {"onnx", "openvino"}
 FORMAT = "2"
-"""Changes when models must be translated anew."""
+"""Version of the translation; a change makes all models be translated again."""
 SAMPLES = (
     "yes",
     "Where is the invoice of last month? I paid it twice, and nobody answers.",
@@ -41,13 +41,13 @@ SAMPLES = (
     "明日の会議は何時ですか",
     "The quick brown fox jumps over the lazy dog. " * 40,
 )
-"""Texts of several scripts and lengths by which a translated model is compared."""
+"""Texts in several scripts and lengths on which a translated model is compared with the original."""
 
 logger = logging.getLogger("ml_assets.encoders")
 
 
 def translated(weights: str) -> Path | None:
-    """The folder of the translated model, made if there is none yet; None if that does not work, which is told once."""
+    """The folder of the translated model, which is created if needed; None, logged once, if that does not work."""
     from filelock import FileLock
 
     if importlib.util.find_spec("openvino") is None or (source := _source(weights)) is None:
@@ -69,7 +69,7 @@ def translated(weights: str) -> Path | None:
 
 
 def _private(folder: Path) -> Path:
-    """The folder, made if there is none. Raises `OSError` if others may write into it: what lies there is computed with."""
+    """The folder, created if needed. Raises `OSError` if other users may write into it, as its models are executed."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
@@ -78,7 +78,7 @@ def _private(folder: Path) -> Path:
 
 
 def _source(weights: str) -> Path | None:
-    """The folder of the model; None if it is not on this machine yet."""
+    """The folder of the original model; None if it is not on this machine yet."""
     if Path(weights).is_dir():
         return Path(weights)
     from huggingface_hub import snapshot_download
@@ -91,7 +91,7 @@ def _source(weights: str) -> Path | None:
 
 
 def _digest(source: Path) -> str:
-    """What a translation follows from: the model's files, and the versions of the programs."""
+    """Digest of everything that a translation depends on: the model's files and the versions of the programs."""
     digest = hashlib.sha256("\0".join((FORMAT, metadata.version("openvino"), str(has_tiles()))).encode())
     for path in sorted(source.rglob("*")):
         inside = path.relative_to(source)
@@ -102,7 +102,7 @@ def _digest(source: Path) -> str:
 
 
 def _translate_apart(source: Path, target: Path) -> str:
-    """Translate in another process, whose memory is given back; why it did not work, else empty."""
+    """Translate in another process, to release its memory; return why it did not work, or the empty string."""
     part = target.with_suffix(".part")
     for left in (part, target):
         shutil.rmtree(left, ignore_errors=True)
@@ -132,7 +132,7 @@ def _translate_apart(source: Path, target: Path) -> str:
 
 
 def translate(source: str, folder: Path) -> None:
-    """Write the model for OpenVINO, its tokenizer and what is known of it. Raises `ValueError` if the vectors differ."""
+    """Write the model for OpenVINO, its tokenizer and properties. Raises `ValueError` if the vectors differ from torch's."""
     import torch
 
     from ml_assets.modalities.encoders.networks import SentenceEmbedding

@@ -1,22 +1,22 @@
-"""How much of a text an encoder's tokenizer does not know."""
+"""Measures how much of a text an encoder's tokenizer does not know."""
 
 import unicodedata
 from collections.abc import Sequence
 
 
 def unknown_letters(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], unknown: int | None) -> float:
-    """Share of the text's letters that stand in unknown word pieces, or are spelt: each in a piece alone, two or more in a row.
+    """Share of the text's letters in unknown word pieces, or in runs of two or more pieces of a single letter each.
 
-    Chinese characters are not counted as spelt, as each means something. 0 of a text without letters.
+    Chinese characters in pieces of their own do not count, as each has a meaning. 0 for a text without letters.
 
     Args:
         text: The text.
-        ids: Its word pieces.
-        offsets: First character and the one behind the last of each.
-        unknown: The id of the piece that stands for what the tokenizer does not know, if it has one.
+        ids: Ids of its word pieces.
+        offsets: Start and end (exclusive) of each piece.
+        unknown: Id of the piece for unknown text, if the tokenizer has one.
     """
     lost: set[int] = set()
-    row: list[int] = []  # letters that were spelt just now
+    row: list[int] = []  # positions of the current run of single-letter pieces
     for piece, (start, end) in zip(ids, offsets, strict=True):
         single = end == start + 1 and piece != unknown and _is_spelt(text[start])
         if not single or (row and start > row[-1] + 1):
@@ -32,5 +32,5 @@ def unknown_letters(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, 
 
 
 def _is_spelt(character: str) -> bool:
-    """Whether it is a letter or a mark of a script whose letters stand for sounds."""
+    """Whether the character is a letter or mark of a script whose letters stand for sounds."""
     return unicodedata.category(character)[0] in "LM" and not unicodedata.name(character, "").startswith("CJK")

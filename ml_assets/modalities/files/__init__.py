@@ -1,1 +1,1 @@
-"""Files of pictures and sounds: known by how they begin, checked by their headers, read into arrays."""
+"""Reads files of pictures and sounds: detects formats by signature, checks headers, converts to arrays."""

@@ -1,4 +1,4 @@
-"""Files of sounds as waves: checked by their headers, read in blocks, mixed down and resampled."""
+"""Reads audio files as waveforms and spectrograms: checks headers, reads in blocks, mixes down and resamples."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from soundfile import SoundFile
 
 FORMATS = {"WAV": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}
-"""What is read, and the endings of such files."""
+"""Supported formats and their file extensions."""
 CHOICES = "WAV, FLAC, OGG or MP3"
 RATES = (1_000, 768_000)
-"""Samples per second that a file may have."""
+"""Minimum and maximum sampling rate of a file, in Hz."""
 CHANNELS = 16
-"""Channels that a file may have, at most."""
+"""Maximum number of channels of a file."""
 BLOCK = 2**18
-"""Samples, of all channels together, that are read at once."""
+"""Number of samples, of all channels together, that are read at once."""
 LOUDEST = 1e5
-"""Samples of whole numbers in a float file reach 32,768; what is far above is no sound."""
+"""Maximum amplitude of a valid sample: integers in a float file reach 32,768."""
 FLOOR = 1e-10
-"""Power below which there is silence, in units of full scale."""
+"""Power that is added before the logarithm, relative to full scale; the level of silence."""
 MOST_SAMPLES = 1_000_000_000
-"""Samples of all channels together that a file may have, at most: an hour of six channels at 44.1 kHz."""
+"""Maximum number of samples of a file, all channels together: more than an hour of six channels at 44.1 kHz."""
 UNKNOWN = 2**62
-"""Frames that libsndfile tells of a stream that does not say how long it is, and more."""
+"""Number of frames from which on the length is unknown: libsndfile's value for streams that do not state it."""
 
 
 def waveform(item: bytes, rate: int, seconds: float | None = None) -> NDArray[np.float32]:
@@ -55,7 +55,7 @@ def waveform(item: bytes, rate: int, seconds: float | None = None) -> NDArray[np
 
 
 def log_mel(items: Sequence[bytes], rate: int, mels: int, seconds: float) -> NDArray[np.float32]:
-    """`(n, mels, frames) float32`, one frame each 10 ms: the first `seconds` at `rate` Hz, with silence behind shorter ones."""
+    """`(n, mels, frames) float32` log-mel spectrograms of the first `seconds` at `rate` Hz, every 10 ms, zero-padded."""
     size = round(seconds * rate)
     found = np.empty((len(items), mels, 1 + size // hop(rate)), np.float32)
     for row, item in zip(found, items, strict=True):
@@ -65,7 +65,7 @@ def log_mel(items: Sequence[bytes], rate: int, mels: int, seconds: float) -> NDA
 
 
 def spectrogram(wave: NDArray[np.float32], rate: int, mels: int) -> NDArray[np.float32]:
-    """`(mels, frames) float32`, decimal logarithm of the power in each mel band; windows of 25 ms each 10 ms, floor -10."""
+    """`(mels, frames) float32` decimal log of the power in each mel band; windows of 25 ms every 10 ms, floor -10."""
     import torch
 
     window = round(0.025 * rate)
@@ -79,16 +79,19 @@ def spectrogram(wave: NDArray[np.float32], rate: int, mels: int) -> NDArray[np.f
 
 
 def hop(rate: int) -> int:
-    """Samples from one frame to the next: 10 ms."""
+    """Number of samples from one frame to the next, 10 ms."""
     return round(0.01 * rate)
 
 
 @lru_cache(maxsize=8)
 def mel_filters(rate: int, size: int, mels: int) -> NDArray[np.float32]:
-    """`(mels, size // 2 + 1)` triangles that overlap by half on the scale `2595 log10(1 + f / 700)` (O'Shaughnessy 1987)."""
+    """`(mels, size // 2 + 1)` triangular filters, half overlapping, on the mel scale `2595 log10(1 + f / 700)`.
+
+    The scale is that of O'Shaughnessy 1987.
+    """
     highest = 2595 * np.log10(1 + rate / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, highest, mels + 2) / 2595) - 1)
-    # the lowest bands would fall between two frequencies of the transform
+    # otherwise the lowest bands would fall between two frequency bins
     widest = np.maximum(np.diff(edges), rate / size)
     frequencies = np.linspace(0, rate / 2, size // 2 + 1)
     centres = edges[1:-1, None]
@@ -98,7 +101,7 @@ def mel_filters(rate: int, size: int, mels: int) -> NDArray[np.float32]:
 
 
 def work(content: bytes) -> float:
-    """Samples of all channels, by the header; 0 where that does not tell."""
+    """Number of samples of all channels, from the header; 0 if the header does not tell."""
     from soundfile import LibsndfileError
 
     try:
@@ -109,9 +112,10 @@ def work(content: bytes) -> float:
 
 
 def check(content: bytes, max_seconds: float, max_samples: int = MOST_SAMPLES) -> None:
-    """Raises `Undecodable` with one sentence unless this is a whole sound of at most `max_seconds` and `max_samples`.
+    """Raise `Undecodable` with one sentence unless this is a complete sound of at most `max_seconds` and `max_samples`.
 
-    Its length stands in the header, so that one that is too long is never unpacked; one that lies there is read no further.
+    The length is in the header, so a sound that is too long is never decoded; if the header is wrong, decoding stops at the
+    limit.
     """
     from soundfile import LibsndfileError
 
@@ -130,12 +134,12 @@ def check(content: bytes, max_seconds: float, max_samples: int = MOST_SAMPLES) -
                     raise Undecodable(f"more than {max_samples:,} samples, of all channels together")
                 if frames > max_seconds * file.samplerate:
                     raise Undecodable(f"more than {max_seconds:,g} seconds")
-                loudest = float(np.abs(block).max(initial=0))  # not a number if one of them is not
+                loudest = float(np.abs(block).max(initial=0))  # NaN if any sample is NaN
                 if not loudest <= LOUDEST:
                     raise Undecodable(f"a broken {name} file: a sample of {loudest:g} where full scale is 1")
             if not frames:
                 raise Undecodable(f"no sound can be read from this {name} file: it is empty or truncated")
-            # the length of an MP3 file is an estimate
+            # the length in the header of an MP3 file is an estimate
             if name != "MP3" and frames < file.frames < UNKNOWN:
                 raise Undecodable(f"a truncated {name} file: {frames:,} of {file.frames:,} samples")
             if name == "WAV" and (missing := _missing(content)):
@@ -158,12 +162,12 @@ def _check_header(file: "SoundFile", max_seconds: float, max_samples: int) -> No
 
 
 def _missing(content: bytes) -> int:
-    """Bytes by which the samples of a WAV file are fewer than it says; libsndfile reads on as if nothing were."""
+    """Number of bytes by which the samples of a WAV file fall short of its header; libsndfile does not report this."""
     at = 12
     while at + 8 <= len(content):
         name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
         if name == b"data":
-            streamed = size >= 2**31 - 2**16  # its writer did not know
+            streamed = size >= 2**31 - 2**16  # unknown size, as streams have
             return 0 if streamed else max(0, size - (len(content) - at - 8))
         at += 8 + size + size % 2
     return 0
@@ -171,7 +175,7 @@ def _missing(content: bytes) -> int:
 
 @contextmanager
 def opened(item: bytes) -> "Iterator[SoundFile]":
-    """The sound by its header; its samples are not yet unpacked."""
+    """A context with the opened sound file; the header is read, the samples are not decoded yet."""
     import soundfile
 
     with soundfile.SoundFile(io.BytesIO(item)) as file:
@@ -179,14 +183,14 @@ def opened(item: bytes) -> "Iterator[SoundFile]":
 
 
 def blocks(file: "SoundFile") -> Iterator[NDArray[np.float32]]:
-    """`(frames, channels) float32` blocks until nothing comes."""
+    """Yield the samples as `(frames, channels) float32` blocks."""
     frames = BLOCK // file.channels
     while len(block := file.read(frames, dtype="float32", always_2d=True)):
         yield block
 
 
 def header(item: bytes) -> dict[str, Any]:
-    """`seconds`, `rate` (Hz) and `channels`."""
+    """A dictionary with `seconds`, `rate` (Hz) and `channels`."""
     with opened(item) as file:
         frames = file.frames if file.frames < UNKNOWN else sum(map(len, blocks(file)))
         return {"seconds": frames / file.samplerate, "rate": file.samplerate, "channels": file.channels}

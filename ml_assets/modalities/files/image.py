@@ -1,4 +1,4 @@
-"""Files of pictures as arrays of pixels: checked by their headers, read upright, transparency on white."""
+"""Reads picture files as arrays of pixels: checks headers, applies the EXIF orientation, puts transparency on white."""
 
 import io
 import struct
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WebP": "webp", "GIF": "gif", "BMP": "bmp"}
-"""What is read, and the endings of such files. Of moving ones the first frame is read."""
+"""Supported formats and their file extensions; of animations the first frame is read."""
 CHOICES = "PNG, JPEG, WebP, GIF or BMP"
 ORIENTATION = 0x0112
 SCAN, USUAL_SCANS = b"\xff\xda", 12
-"""How a scan of a JPEG file begins, and how many a progressive one has; each passes over the whole picture."""
+"""Marker of a scan in a JPEG file, and the usual number of scans in a progressive one; each passes over the whole picture."""
 DEPTHS = (10, 12, 14, 16)
-"""Bits of a pixel that files of 16 bits a pixel hold."""
+"""Bit depths that files with 16 bits per pixel may use."""
 ROWS = 1 << 20
-"""Pixels of 16 bits that are brought to 8 at once."""
+"""Number of 16-bit pixels that are converted to 8 bits at once."""
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
     ZeroDivisionError, struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow's readers raise on files that are not what they claim to be."""
+"""Exceptions that Pillow's readers raise for broken files."""
 
 
 def pixels(item: bytes, width: int, height: int, mode: Literal["RGB", "L"] = "RGB") -> NDArray[np.uint8]:
@@ -41,9 +41,9 @@ def pixels(item: bytes, width: int, height: int, mode: Literal["RGB", "L"] = "RG
 
 
 def arrays(items: Sequence[bytes | NDArray[np.uint8]], size: int, channels: int) -> NDArray[np.uint8]:
-    """`(n, channels, size, size) uint8` of `n` pictures; 1 channel is grey, 3 are red, green, blue. Shapes become squares.
+    """`n` pictures as `(n, channels, size, size) uint8`, resized to squares; 1 channel is grey, 3 are red, green, blue.
 
-    A row that was made before may stand for its picture.
+    An array from an earlier call is accepted in place of its picture.
     """
     mode: Literal["RGB", "L"] = "L" if channels == 1 else "RGB"
     found = np.empty((len(items), channels, size, size), np.uint8)
@@ -56,7 +56,7 @@ def arrays(items: Sequence[bytes | NDArray[np.uint8]], size: int, channels: int)
 
 
 def work(content: bytes) -> float:
-    """Pixels that must be unpacked, by the header; of a JPEG file with many scans as often as these pass over the picture."""
+    """Number of pixels to decode, from the header; for a JPEG file with many scans multiplied accordingly."""
     from PIL import Image
 
     try:
@@ -64,16 +64,16 @@ def work(content: bytes) -> float:
             width, height = image.size
             scans = content.count(SCAN) / USUAL_SCANS if image.format in ("JPEG", "MPO") else 1
             return float(width * height * max(1, scans))
-    except Image.DecompressionBombError:  # Pillow does not even say how many
+    except Image.DecompressionBombError:  # Pillow does not report the number of pixels
         return 2.0 * (Image.MAX_IMAGE_PIXELS or 0)
     except _BROKEN:
         return 0.0
 
 
 def check(content: bytes, max_pixels: int) -> None:
-    """Raises `Undecodable` with one sentence unless this is a whole picture of at most `max_pixels`.
+    """Raise `Undecodable` with one sentence unless this is a complete picture of at most `max_pixels`.
 
-    The size stands in the header, so that a picture that is too large is never unpacked.
+    The size is in the header, so a picture that is too large is never decoded.
     """
     from PIL import Image
 
@@ -88,7 +88,7 @@ def check(content: bytes, max_pixels: int) -> None:
             if width * height > max_pixels:
                 raise Undecodable(f"{width:,} x {height:,} pixels: at most {max_pixels:,} are allowed")
             if name == "JPEG":
-                image.draft(image.mode, (max(1, width // 8), max(1, height // 8)))  # reads all, keeps little
+                image.draft(image.mode, (max(1, width // 8), max(1, height // 8)))  # reads the whole file, but at reduced size
             image.load()
             size_upright(image)
     except Undecodable:
@@ -105,32 +105,32 @@ def check(content: bytes, max_pixels: int) -> None:
 
 @contextmanager
 def opened(item: bytes) -> "Iterator[Image]":
-    """The picture by its header; its pixels are not yet unpacked."""
+    """A context with the opened picture; the header is read, the pixels are not decoded yet."""
     from PIL import Image
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large pictures and odd tags: the first are bounded here, the others not read
+        warnings.simplefilter("ignore")  # of large pictures, which are limited here, and invalid tags, which are not read
         with Image.open(io.BytesIO(item), formats=[name.upper() for name in FORMATS]) as image:
             yield image
 
 
 def size_upright(image: "Image") -> tuple[int, int]:
-    """Width and height, pixels, as one looks at it. Before it is loaded in draft mode."""
+    """Width and height in pixels after applying the EXIF orientation; to be called before loading in draft mode."""
     width, height = image.size
     return (height, width) if orientation(image) >= 5 else (width, height)
 
 
 def orientation(image: "Image") -> int:
-    """The EXIF orientation, 1 to 8; 1 if there is none that can be read."""
+    """The EXIF orientation, 1 to 8; 1 if there is no readable one."""
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except _BROKEN:  # junk among the tags is no reason to refuse a picture
+    except _BROKEN:  # do not refuse a picture because of invalid tags
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) -> "Image":
-    """A copy of that size, turned as its EXIF orientation says, on white."""
+    """A copy resized to width and height, with the EXIF orientation applied and transparency on white."""
     from PIL import Image
 
     turn = orientation(image)
@@ -138,10 +138,10 @@ def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) 
     if image.format in ("JPEG", "MPO"):
         image.draft("RGB" if mode == "RGB" else "L", (2 * lying[0], 2 * lying[1]))
     plain: Image.Image = image
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits per pixel
         plain = Image.fromarray(_eight_bits(np.asarray(image)))
     clear = image.has_transparency_data
-    if plain.mode != (wanted := "RGBA" if clear else mode):  # which would copy the picture
+    if plain.mode != (wanted := "RGBA" if clear else mode):  # convert only if needed, as it copies the picture
         plain = plain.convert(wanted)
     if plain.size != lying:
         plain = plain.resize(lying, Image.Resampling.BICUBIC, reducing_gap=3.0)
@@ -156,10 +156,10 @@ def upright(image: "Image", width: int, height: int, mode: Literal["RGB", "L"]) 
 
 
 def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
-    """`(height, width)` pixels of 16 bits as 0 to 255, a few rows at a time: whole pictures as floats take gigabytes.
+    """Convert `(height, width)` 16-bit pixels to 0-255, a few rows at a time: whole pictures as floats take gigabytes.
 
-    Cameras and scanners write 10, 12 or 14 bits into such files, which would be black by the full range: the fewest of these
-    that hold the lightest pixel are taken for its depth.
+    Cameras and scanners write 10, 12 or 14 bits into such files, which would be black by the full range: the smallest of these
+    depths that holds the lightest pixel is used.
     """
     most = next(full for bits in DEPTHS if int(deep.max(initial=0)) <= (full := 2**bits - 1) or bits == DEPTHS[-1])
     found, step = np.empty(deep.shape, np.uint8), max(1, ROWS // max(1, deep.shape[1]))

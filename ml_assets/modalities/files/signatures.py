@@ -1,4 +1,4 @@
-"""What a file is, by how it begins: people name files as they like."""
+"""Detects the format of a file by its first bytes, independent of its name."""
 
 import re
 
@@ -33,7 +33,7 @@ _START = 2048
 
 
 def signature(content: bytes) -> str | None:
-    """The name of the format as which the bytes begin, such as `PNG`; `text` for text; None if unknown."""
+    """Name of the format that the first bytes indicate, such as `PNG`; `text` for text; None if unknown."""
     for pattern, name in _PATTERNS:
         if pattern.match(content):
             return name
@@ -45,7 +45,7 @@ def signature(content: bytes) -> str | None:
     try:
         text = start.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3 or error.start == 0:  # else the last character is only cut
+        if error.start < len(start) - 3 or error.start == 0:  # otherwise only the last character is cut off
             return None
         text = start[: error.start].decode("utf-8")
     return "text" if text.strip() and all(c.isprintable() or c.isspace() for c in text) else None

@@ -1,4 +1,4 @@
-"""Monitors. A new one is one file here and its name in this list."""
+"""The registry of drift monitors: a new one is a file in this folder and its name in the list."""
 
 from ml_assets.monitoring.monitors.base import Finding, Monitor
 from ml_assets.monitoring.monitors.input_drift import InputDrift

@@ -1,8 +1,8 @@
-"""What a monitor is, and how two profiles are compared so that a warning means something.
+"""Base class of drift monitors, and the statistics by which two profiles are compared.
 
-A column has drifted when its distance from the reference reaches a threshold that is the larger of two: the smallest
-distance worth a warning, and the distance that chance alone exceeds too rarely. With few rows the second rules, so that
-noise does not warn; with many rows the first, so that what is real but negligible does not.
+A column has drifted when its distance from the reference reaches the larger of two thresholds: the smallest distance worth a
+warning, and the distance that chance alone rarely exceeds. The second prevents false alarms with few rows, the first prevents
+warnings about real but negligible differences with many.
 """
 
 from abc import abstractmethod
@@ -16,18 +16,18 @@ from ml_assets.monitoring.profiles import Profile
 from ml_assets.registry import Plugin
 
 RARE = 5
-"""Categories that are expected less often than this in the smaller profile are compared as one (Cochran 1954)."""
+"""Minimum expected count of a category in the smaller profile; rarer categories are pooled (Cochran 1954)."""
 REST = "\x00rest"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a monitor measured on one column.
+    """The result of a monitor for one column.
 
     Args:
-        column: The column.
+        column: Name of the column.
         score: Distance of traffic from reference, 0 (equal) to 1 (nothing in common).
-        threshold: From this distance on it has drifted.
+        threshold: Distance from which on the column has drifted.
         algorithm: `ks` (Kolmogorov-Smirnov distance, numbers) or `hellinger` (Hellinger distance, categories).
         drifted: `score >= threshold`.
         rows: Number of values of traffic that were compared.
@@ -42,24 +42,24 @@ class Finding:
 
 
 class Monitor(Plugin):
-    """One view of whether traffic is still like the data that the model was tested on."""
+    """Base class of drift monitors, which compare traffic with the data that the model was tested on."""
 
     numbers: float = Field(0.1, gt=0, le=1)
     """The smallest Kolmogorov-Smirnov distance of a column of numbers that is worth a warning."""
     categories: float = Field(0.1, gt=0, le=1)
     """The smallest Hellinger distance of a column of categories that is worth a warning."""
     false_alarms: float = Field(0.01, gt=0, lt=0.5)
-    """How often a measurement may warn although nothing has changed, over all columns of the monitor together."""
+    """Probability of a warning although nothing has changed, over all columns of the monitor together."""
 
     @abstractmethod
     def measure(self, reference: Profile, traffic: Profile) -> list[Finding]:
-        """One finding per column that both profiles hold and that this monitor watches."""
+        """One finding for each column that this monitor watches and both profiles hold."""
 
     def compare(self, reference: Profile, traffic: Profile, columns: Sequence[str]) -> list[Finding]:
-        """Findings of these columns. Each gets an equal part of the false alarms (Bonferroni)."""
+        """Findings for these columns; the allowed false alarms are divided equally among them (Bonferroni)."""
         shared = [c for c in columns if c in reference.columns and c in traffic.columns]
         comparable = [c for c in shared if reference.count(c) and traffic.count(c)]
-        # a column that turned from numbers to words, or back, has nothing in common with what it was
+        # if one side holds numbers and the other words, they are compared as categories, which share nothing
         return [
             self._numbers(reference, traffic, c, self.false_alarms / len(comparable))
             if reference.is_number(c) and traffic.is_number(c)
@@ -80,14 +80,14 @@ class Monitor(Plugin):
 
 
 def ks_threshold(reference: int, traffic: int, chance: float) -> float:
-    """The Kolmogorov-Smirnov distance that two samples of one distribution exceed with this chance, given their sizes."""
+    """The Kolmogorov-Smirnov distance that two samples of these sizes from one distribution exceed with this `chance`."""
     from scipy.stats import kstwo
 
     return min(1.0, float(kstwo.isf(chance, max(1, round(reference * traffic / (reference + traffic))))))
 
 
 def pooled(reference: Mapping[str, int], traffic: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
-    """Both counts with the same keys: categories too rare to say anything by themselves become one."""
+    """Both counts with the same keys, with categories below the expected count `RARE` pooled into one."""
     totals = {c: reference.get(c, 0) + traffic.get(c, 0) for c in [*reference, *traffic]}
     both, smaller = sum(totals.values()), min(sum(reference.values()), sum(traffic.values()))
     kept = [c for c, total in totals.items() if total * smaller >= RARE * both]
@@ -109,7 +109,7 @@ def hellinger_distance(reference: Mapping[str, int], traffic: Mapping[str, int])
 
 
 def hellinger_threshold(reference: Mapping[str, int], traffic: Mapping[str, int], chance: float) -> float:
-    """The Hellinger distance that two samples of one distribution exceed with this chance, given their sizes.
+    """The Hellinger distance that two samples of one distribution exceed with probability `chance`, given their sizes.
 
     8 · n · m / (n + m) · H² follows a chi-squared distribution with one degree of freedom less than there are categories
     (the Freeman-Tukey member of the power divergences: Read & Cressie 1988, chapter 4).

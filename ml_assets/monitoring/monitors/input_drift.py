@@ -1,4 +1,4 @@
-"""Are the inputs still like those that the model was tested on?"""
+"""A drift monitor of the model's inputs."""
 
 from typing import ClassVar
 
@@ -8,10 +8,10 @@ from ml_assets.monitoring.profiles import Profile
 
 
 class InputDrift(Monitor):
-    """Compares what the modality says of each input (of a text: length, words, script and so on)."""
+    """Compares the distributions of the inputs' properties (of a text: length, words, script and so on)."""
 
     name_in_yaml: ClassVar[str] = "input_drift"
 
     def measure(self, reference: Profile, traffic: Profile) -> list[Finding]:
-        """One finding per descriptive column."""
+        """One finding per column that describes the input."""
         return self.compare(reference, traffic, [c for c in reference.columns if c not in PREDICTION])

@@ -1,4 +1,4 @@
-"""Are the model's answers still like those that it gave when it was tested?"""
+"""A drift monitor of the model's predictions."""
 
 from typing import ClassVar
 
@@ -10,10 +10,10 @@ COLUMNS = ("label", "confidence", "entropy", "margin")
 
 
 class PredictionDrift(Monitor):
-    """Compares how often each class is predicted and how sure the model is. Inputs of a kind it never saw make it unsure."""
+    """Compares how often each class is predicted and how sure the model is; inputs of a new kind make it less sure."""
 
     name_in_yaml: ClassVar[str] = "prediction_drift"
 
     def measure(self, reference: Profile, traffic: Profile) -> list[Finding]:
-        """Findings of `label`, `confidence` and `entropy`; the margin says what the confidence says."""
+        """Findings for `label`, `confidence` and `entropy`; `margin` is left out because it correlates with the confidence."""
         return self.compare(reference, traffic, [c for c in COLUMNS if c != "margin"])

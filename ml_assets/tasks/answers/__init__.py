@@ -1,1 +1,1 @@
-"""What all label tasks read and write answers with: classes, JSON lists, the regions of Label Studio."""
+"""Helpers by which label tasks read and write answers: classes, JSON lists, Label Studio regions."""

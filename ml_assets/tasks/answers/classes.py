@@ -1,4 +1,4 @@
-"""Names of classes: which a task may have, and which class an answer from outside means."""
+"""Validates the class names of a task, and finds the class that an answer from outside means."""
 
 import math
 import re
@@ -10,17 +10,17 @@ from typing import Any
 from ml_assets.errors import InvalidValue, MLAssetsError
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0, section 2.2."""
+"""Matches characters that XML 1.0 does not allow (section 2.2)."""
 WHOLE = re.compile(r"([+-]?\d+)\.0+")
-"""A whole number as tables write it whose column holds fractions or gaps."""
+"""Matches an integer written as a float, as in tables whose column holds fractions or gaps."""
 
 
 class InvalidLabel(MLAssetsError, ValueError):
-    """The answer is not one that the task allows; the message says which are."""
+    """Raised for an answer that the task does not allow; the message lists the allowed ones."""
 
 
 def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes, if annotators can tell them apart and Label Studio can show them. Raises `ValueError`."""
+    """The classes, after checking that they are distinct and that Label Studio can show them. Raises `ValueError`."""
     twice = [name for name, count in Counter(map(_plain, classes)).items() if count > 1]
     if twice:
         raise InvalidValue(f"the class {twice[0]!r} stands twice in classes")
@@ -33,7 +33,7 @@ def known_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def from_yaml(classes: Any) -> Any:
-    """The classes as they stand in a YAML, numbers as text. Raises `ValueError` for `yes`, `no`, `on`, `off` without quotes."""
+    """The classes from a YAML with numbers as text. Raises `ValueError` for unquoted `yes`, `no`, `on`, `off`."""
     if not isinstance(classes, list | tuple):
         return classes
     for name in classes:
@@ -43,10 +43,10 @@ def from_yaml(classes: Any) -> Any:
 
 
 def class_of(answer: Any, classes: Sequence[str]) -> str | None:
-    """The class that the answer means, None if it means none of them.
+    """The class that an answer means, or None.
 
-    Text means a class however its accents are written (Unicode NFC) and with space around it; a number, a truth value or a
-    number as text (`1`, `1.0`, `True`) means the class that is written like it.
+    Text means a class however its accents are written (Unicode NFC) and with space around it; a number, a boolean or a number
+    as text (`1`, `1.0`, `True`) means the class that is written like it.
     """
     if isinstance(answer, str):
         if answer in classes:
@@ -65,7 +65,7 @@ def class_of(answer: Any, classes: Sequence[str]) -> str | None:
 
 
 def unknown_class(answer: Any, classes: Sequence[str]) -> InvalidLabel:
-    """The error for an answer that is no class."""
+    """The error for an answer that is not a class."""
     shown = repr(answer) if len(repr(answer)) < 80 else repr(answer)[:77] + "…"
     return InvalidLabel(f"unknown class {shown}: choose one of {', '.join(classes)}")
 

@@ -1,4 +1,4 @@
-"""Answers that are JSON lists: how they are read from outside, written as values, and refused."""
+"""Reads, validates and writes answers that are JSON lists."""
 
 import json
 import reprlib
@@ -8,13 +8,13 @@ from typing import Any
 from ml_assets.tasks.answers.classes import InvalidLabel, class_of
 
 MOST = 1000
-"""The longest answer: people do not give longer ones, and what joins answers compares all of them with each other."""
+"""Maximum number of entries in an answer: people do not give more, and the consensus compares all pairs of entries."""
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 80
 
 
 def as_list(answer: Any, classes: Sequence[str]) -> list[Any]:
-    """The list, if it is one or the JSON text of one. Raises `InvalidLabel`."""
+    """The answer as a list, parsed if it is JSON text. Raises `InvalidLabel` if it is not a list."""
     if isinstance(answer, str):
         try:
             answer = json.loads(answer)
@@ -28,12 +28,12 @@ def as_list(answer: Any, classes: Sequence[str]) -> list[Any]:
 
 
 def as_value(answer: Sequence[Any] | Mapping[str, Any]) -> str:
-    """The canonical text of an answer, or of an entry."""
+    """The canonical JSON text of an answer or of one entry."""
     return json.dumps(answer, ensure_ascii=False, allow_nan=False)
 
 
 def as_class(name: Any, classes: Sequence[str]) -> str:
-    """The class that the name means. Raises `InvalidLabel`."""
+    """The class that a name means. Raises `InvalidLabel`."""
     found = class_of(name, classes)
     if found is None:
         raise refused(f"unknown class {shown(name)}", classes)
@@ -41,17 +41,17 @@ def as_class(name: Any, classes: Sequence[str]) -> str:
 
 
 def refused(reason: str, classes: Sequence[str]) -> InvalidLabel:
-    """The error for an answer, with the choices."""
+    """The error for an invalid answer: the reason and the allowed classes."""
     return InvalidLabel(f"{reason}: choose among {', '.join(classes)}")
 
 
 def shown(answer: Any) -> str:
-    """The answer in one line of at most 80 characters."""
+    """The answer as text in one line of at most 80 characters."""
     text = SHORT.repr(answer)
     return text if len(text) <= 80 else text[:79] + "…"
 
 
 def in_order(found: Iterable[str], classes: Sequence[str]) -> tuple[str, ...]:
-    """The names that were found, each once, in the order of the classes; merged classes, which are none of these, come last."""
+    """The distinct names in the order of the classes; names that are not among the classes come last, sorted."""
     names = set(found)
     return (*(name for name in classes if name in names), *sorted(names - set(classes)))

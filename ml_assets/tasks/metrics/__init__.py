@@ -1,1 +1,1 @@
-"""What all label tasks count with: metrics from tallies of samples, their intervals, and the agreement of answers."""
+"""Metrics that label tasks share: tallies of samples, bootstrap intervals, average precision, agreement."""

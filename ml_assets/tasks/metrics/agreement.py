@@ -1,4 +1,4 @@
-"""The agreement of several answers to one question."""
+"""Measures the agreement of several answers to one question."""
 
 import math
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 
 def agreement(values: Sequence[str], similarity: Callable[[str, str], float]) -> float:
-    """The similarity of two answers on average, when both are drawn from the given ones with replacement.
+    """The expected similarity of two answers that are drawn from the given ones with replacement.
 
     An answer also meets itself, so that as many voices again for the same opinions change nothing, and that two who share
     nothing agree by one half, as they do on a single choice.

@@ -1,8 +1,8 @@
-"""Average precision of boxes as COCO has it (Lin et al. 2014, arXiv:1405.0312; `pycocotools.cocoeval`).
+"""Average precision of boxes as COCO defines it (Lin et al. 2014, arXiv:1405.0312; `pycocotools.cocoeval`).
 
-In each picture, boxes of a class are taken by falling confidence; each gets the free target of its class that it overlaps most,
-if the overlap reaches the threshold. Precision is interpolated at 101 recalls and averaged over the classes that have targets.
-COCO looks at no more than 100 boxes of a picture; here all count, for values are bounded already.
+In each picture, boxes of a class are taken by descending confidence; each gets the free target of its class that it overlaps
+most, if the overlap reaches the threshold. Precision is interpolated at 101 recalls and averaged over the classes that have
+targets. COCO limits each picture to 100 boxes; here all count, because the length of values is limited already.
 """
 
 import json
@@ -19,11 +19,12 @@ RECALLS = 101
 
 @dataclass(frozen=True)
 class Matched:
-    """The boxes of one sample by class.
+    """The target and predicted boxes of one sample, by class.
 
     Args:
-        targets: How many targets there are.
-        predicted: Each predicted box by falling confidence: that, and `(10,)` whether it got a target at each threshold.
+        targets: Number of target boxes of each class.
+        predicted: For each predicted box, by descending confidence: the confidence, and `(10,)` whether it is a hit at each
+            threshold.
     """
 
     targets: dict[str, int]
@@ -32,12 +33,12 @@ class Matched:
 
 @dataclass(frozen=True)
 class ClassMatches:
-    """The `m` predicted boxes of one class in `n` samples, by falling confidence.
+    """The `m` predicted boxes of one class in `n` samples, by descending confidence.
 
     Args:
-        sample: `(m,)` in which sample each stands.
-        hit: `(m, 10)` whether it got a target at each threshold.
-        targets: `(n,)` targets of each sample.
+        sample: `(m,)` index of each box's sample.
+        hit: `(m, 10)` whether each box is a hit at each threshold.
+        targets: `(n,)` number of target boxes in each sample.
     """
 
     sample: NDArray[np.int64]
@@ -46,7 +47,7 @@ class ClassMatches:
 
 
 def matched(target: str, predicted: str) -> Matched:
-    """Which predicted boxes of one value are hits. A box without a confidence counts as sure."""
+    """Match the predicted boxes of one sample with its targets. A box without a confidence counts as 1."""
     true, given = _by_class(target), _by_class(predicted)
     found: dict[str, list[tuple[float, NDArray[np.bool_]]]] = {}
     for name, boxes in given.items():
@@ -57,7 +58,7 @@ def matched(target: str, predicted: str) -> Matched:
 
 
 def by_class(samples: Sequence[Matched], classes: Sequence[str]) -> list[ClassMatches]:
-    """The boxes of `n` samples for each class."""
+    """The matched boxes of `n` samples, collected for each class."""
     found: dict[str, list[tuple[float, int, NDArray[np.bool_]]]] = {name: [] for name in classes}
     counts = {name: np.zeros(len(samples), np.int64) for name in classes}
     for i, sample in enumerate(samples):
@@ -74,7 +75,7 @@ def by_class(samples: Sequence[Matched], classes: Sequence[str]) -> list[ClassMa
 
 
 def average_precision(found: Sequence[ClassMatches], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`(d, 10)` mean average precision at each threshold, where the samples count `weights` `(d, n)` times.
+    """`(d, 10)` mean average precision at each threshold for `d` bootstrap draws with sample counts `weights` `(d, n)`.
 
     A draw without targets has 1 if nothing is predicted in it, else 0.
     """
@@ -93,7 +94,7 @@ def average_precision(found: Sequence[ClassMatches], weights: NDArray[np.float64
             hits = (own * one.hit[:, t]).cumsum(1)
             precision = np.divide(hits, taken, out=np.zeros(hits.shape), where=taken > 0)
             best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            # how many of the recalls 0, 0.01, …, 1 are reached first at each box
+            # number of the recalls 0, 0.01, …, 1 that are first reached at each box
             reached = (RECALLS - 1) * hits // np.maximum(targets, 1)[:, None] + 1
             first = np.diff(reached, axis=1, prepend=0)
             total[:, t] += np.where(targets > 0, (first * best).sum(1) / RECALLS, 0.0)
@@ -116,7 +117,7 @@ def overlaps(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _hits(found: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """`(m, 10)` whether each box, in its order, gets one of the targets, from their overlaps `(m, targets)`."""
+    """`(m, 10)` whether each box, in the given order, is a hit at each threshold, from overlaps `(m, targets)`."""
     hits = np.zeros((len(found), len(THRESHOLDS)), bool)
     if not found.size or found.max() < THRESHOLDS[0]:
         return hits

@@ -1,4 +1,4 @@
-"""Metrics with intervals, which are drawn by bootstrap over samples."""
+"""Computes metrics with intervals by bootstrap over samples."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ DRAWS = 1000
 PART = 100
 
 Draws = dict[str, NDArray[np.float64]]
-"""Figures by name, `(1 + draws,)`: of all samples, then of each bootstrap draw."""
+"""Metrics by name, each `(1 + draws,)`: the value over all samples, then over each bootstrap draw."""
 Figures = Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]
-"""Gives figures `(d,)` by name of `n` samples that count `(d, n)` times."""
+"""A function from sample counts `(d, n)` to metrics `(d,)` by name."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure with its 95 % interval."""
+    """The value of a metric with its 95 % interval."""
 
     value: float
     low: float
@@ -26,7 +26,7 @@ class Metric:
 
 
 def bootstrap(models: Sequence[Figures], n: int, seed: int, draws: int) -> list[Draws]:
-    """The figures of each model on the same `n` samples, which are resampled together."""
+    """The metrics of each model over the same bootstrap draws of `n` samples."""
     found: list[list[dict[str, NDArray[np.float64]]]] = [[] for _ in models]
     for weights in _resampled(n, seed, draws):
         for parts, figures in zip(found, models, strict=True):
@@ -35,10 +35,10 @@ def bootstrap(models: Sequence[Figures], n: int, seed: int, draws: int) -> list[
 
 
 def as_metrics(found: Draws, samples: int) -> dict[str, Metric]:
-    """Each figure with the interval of its draws.
+    """Each metric with the 95 % interval of its draws.
 
-    Where all samples are right, or none, so are they in every draw. What of so few samples follows for others is then what
-    Wilson's interval (1927) says of a share.
+    Where all samples are right, or none, so are they in every draw. The interval is then widened to Wilson's interval (1927) of
+    a share.
     """
     metrics = {name: _with_interval(float(values[0]), values[1:]) for name, values in found.items()}
     least = samples / (samples + NormalDist().inv_cdf(0.975) ** 2)
@@ -51,12 +51,12 @@ def as_metrics(found: Draws, samples: int) -> dict[str, Metric]:
 
 
 def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Metric:
-    """A figure of one model minus that of another, draw by draw."""
+    """The difference of a metric between two models, with the 95 % interval of the paired draws."""
     return _with_interval(float(first[0] - second[0]), first[1:] - second[1:])
 
 
 def _resampled(n: int, seed: int, draws: int) -> Iterator[NDArray[np.float64]]:
-    """How often each of `n` samples counts, `(d, n)`: once each, then in `draws` draws.
+    """Yield `(d, n)` counts of `n` samples: first one each, then those of `draws` bootstrap draws.
 
     Draws are made in parts, so that many samples do not fill the memory.
     """
@@ -67,7 +67,7 @@ def _resampled(n: int, seed: int, draws: int) -> Iterator[NDArray[np.float64]]:
 
 
 def _with_interval(value: float, draws: NDArray[np.float64]) -> Metric:
-    """The figure with the 95 % percentile interval of its draws (Efron & Tibshirani 1993, §13.3).
+    """A metric with the 95 % percentile interval of its draws (Efron & Tibshirani 1993, §13.3).
 
     The interval holds the figure itself: of few samples no draw may be as good.
     """

@@ -1,4 +1,4 @@
-"""Metrics that are shares, such as an accuracy or an F1: so much is right, of so much, over all samples."""
+"""Metrics that are ratios of sums over samples, such as accuracy and F1."""
 
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
@@ -10,30 +10,30 @@ from ml_assets.tasks.metrics.intervals import Figures
 
 
 class Share(NamedTuple):
-    """What one sample adds to a metric: how much of it is right, and of how much."""
+    """One sample's contribution to a ratio: numerator `right` and denominator `of`."""
 
     right: float
     of: float = 1
 
 
 Tally = Mapping[str, Share | Mapping[str, Share]]
-"""What one sample adds to each metric by name; to a metric that is the mean over classes, by the class."""
+"""One sample's contribution to each metric by name; for a mean over classes, by class."""
 
 
 def f1(target: Set[Any], predicted: Set[Any]) -> Share:
-    """What one sample adds to the F1 of all that is found (micro F1)."""
+    """One sample's contribution to the micro F1."""
     return Share(2 * len(target & predicted), len(target) + len(predicted))
 
 
 def f1_by_class(target: Set[str], predicted: Set[str]) -> dict[str, Share]:
-    """What one sample adds to the F1 of each of its classes, whose mean is the macro F1 of scikit-learn."""
+    """One sample's contribution to the F1 of each class, whose mean is scikit-learn's macro F1."""
     return {name: f1({name} & target, {name} & predicted) for name in target | predicted}
 
 
 def shares(tallies: Sequence[Tally], classes: Sequence[str]) -> Figures:
-    """The metrics of these samples: what is right over what there is, 1 where nothing was to be found and nothing was.
+    """A function that computes the metrics from these tallies; a metric without any target or prediction is 1.
 
-    Classes that stand neither among the targets nor among the predictions do not count in a mean over classes.
+    Classes that occur neither in the targets nor in the predictions do not count in a mean over classes.
     """
     parts = {name: _columns([tally[name] for tally in tallies], classes) for name in tallies[0]}
 
@@ -44,7 +44,7 @@ def shares(tallies: Sequence[Tally], classes: Sequence[str]) -> Figures:
 
 
 def _columns(found: Sequence[Any], classes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What is right of `n` samples and of how much, `(n, k)` by class or `(n, 1)`."""
+    """Numerators and denominators of a metric for `n` samples, each `(n, k)` by class or `(n, 1)`."""
     if isinstance(found[0], Share):
         return np.array([[share.right] for share in found], float), np.array([[share.of] for share in found], float)
     index = {name: i for i, name in enumerate(classes)}
@@ -56,7 +56,7 @@ def _columns(found: Sequence[Any], classes: Sequence[str]) -> tuple[NDArray[np.f
 
 
 def _mean(right: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`(d,)` mean of the shares of those columns that have any."""
+    """`(d,)` mean over the columns of numerator / denominator, ignoring columns whose denominator is 0; 1 if all are."""
     each = np.divide(right, of, out=np.zeros(right.shape), where=of > 0)
     count = (of > 0).sum(1)
     return np.asarray(np.divide(each.sum(1), count, out=np.ones(len(right)), where=count > 0))

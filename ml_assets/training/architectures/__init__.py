@@ -1,4 +1,4 @@
-"""Networks. A new one is one file here and its name in this list."""
+"""The registry of network architectures: a new one is a file in this folder and its name in the list."""
 
 from ml_assets.registry import Registry
 from ml_assets.training.architectures.audio_cnn import AudioCNN

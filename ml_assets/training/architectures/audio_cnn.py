@@ -1,4 +1,4 @@
-"""Convolutions over the mel spectrogram of a sound, learnt from nothing."""
+"""The architecture `audio_cnn`: convolutions over the mel spectrogram of a sound, trained from scratch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AudioCNN(Architecture):
-    """Convolutional network for short sounds: a word, a call, a noise. Knows how they move, which `mel_statistics` does not."""
+    """Convolutional network for short sounds: a word, a call, a noise. Unlike `mel_statistics` it reads changes over time."""
 
     name_in_yaml: ClassVar[str] = "audio_cnn"
     modalities: ClassVar[tuple[str, ...]] = ("audio",)
@@ -35,26 +35,26 @@ class AudioCNN(Architecture):
     batch_size: int = Field(32, ge=1)
     """Samples per optimisation step."""
     rate: int = Field(16_000, ge=1_000, le=768_000)
-    """Samples per second to which sounds are brought, Hz."""
+    """Sampling rate to which sounds are resampled, Hz."""
     seconds: float = Field(3.0, gt=0, le=60)
-    """How much of each sound is heard, from its beginning."""
+    """Length of each sound that is read, from its beginning."""
     mels: int = Field(64, ge=8, le=256)
-    """Bands of the spectrogram."""
+    """Number of mel bands of the spectrogram."""
     width: int = Field(16, ge=1, le=1024)
     """Filters of the first layer; the following have twice, three and four times as many."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of features that are dropped before the last layer in training."""
     shift: float = Field(0.2, ge=0, le=1)
-    """How far sounds are moved in time in training, at most, as a share of `seconds`; what falls out comes in again."""
+    """Maximum random shift in time in training, as a share of `seconds`; the end wraps around to the beginning."""
     masked: float = Field(0.2, ge=0, lt=1)
-    """Share of bands, and of the time, that is blanked in training, at most (SpecAugment, Park et al. 2019)."""
+    """Maximum share of bands, and of the time, that is masked in training (SpecAugment, Park et al. 2019)."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.float32]:
-        """`(n, mels, frames) float32` logarithms of power."""
+        """`(n, mels, frames) float32` log-mel spectrograms."""
         return log_mel(items, self.rate, self.mels, self.seconds)
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """Four convolutions over time and bands, mean and maximum over time, Dropout, Linear. It takes out the level itself."""
+        """Four convolutions over time and bands, mean and maximum over time, Dropout, Linear; the mean level is removed."""
         from ml_assets.training.architectures.networks.audio_cnn import AudioCNNModule
 
         return AudioCNNModule(
@@ -62,7 +62,7 @@ class AudioCNN(Architecture):
         )
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Learning rate, weight decay, dropout and how much is masked."""
+        """Sample learning rate, weight decay, dropout and the masked share."""
         return self.model_copy(
             update={
                 "learning_rate": trial.suggest_float("learning_rate", 1e-3, 6e-3, log=True),

@@ -1,4 +1,4 @@
-"""What an architecture is: hyper-parameters as typed fields, a search space, a network."""
+"""Base classes of architectures: hyper-parameters, search space, inputs, network, loss and predictions."""
 
 import json
 from abc import abstractmethod
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 PAD = -1
-"""Stands behind the last word piece of a shorter text."""
+"""Padding value behind the last word piece of a shorter text."""
 
 
 @dataclass(frozen=True)
 class Unreachable:
-    """A span that a network can never tell, whatever it learns.
+    """A labelled span that a network can never predict, because of how it reads texts.
 
     Args:
-        sample: The position of its sample.
+        sample: Index of the sample.
         span: The span with `start`, `end` and `label`.
-        unread: Whether it lies behind what the network reads of the text, and not merely between its words.
+        unread: True if the span lies beyond the part of the text that is read, False if it does not match word boundaries.
     """
 
     sample: int
@@ -40,24 +40,24 @@ class Unreachable:
 
 
 class Architecture(Plugin):
-    """A neural network and how it is optimised (AdamW; warm-up, then cosine). Every field can be set in the YAML.
+    """Base class of neural networks and their optimization (AdamW; warm-up, then cosine). Every field can be set in the YAML.
 
     By default its input is the encoder's frozen embedding, which is stored once per sample, and its output one logit per class,
     whose meaning is the task's.
     """
 
     modalities: ClassVar[tuple[str, ...]] = ()
-    """The modalities whose items it reads; empty: all."""
+    """Names of the modalities whose items it reads; empty: all."""
     tasks: ClassVar[tuple[str, ...]] = ()
-    """The label tasks that it answers; empty: all that one logit per class can answer."""
+    """Names of the label tasks that it supports; empty: all that one logit per class can answer."""
     embedded: ClassVar[bool] = True
     """Whether its inputs are the stored embeddings."""
     marks_spans: ClassVar[bool] = False
-    """Whether its answers are spans, of which it may be unable to tell some: `unreachable` says which."""
+    """Whether it predicts spans; then `unreachable` lists the labelled spans that it can never predict."""
     mixed_precision: ClassVar[bool] = False
-    """Whether the network is fitted in bfloat16 where the processor is faster with it. Pays for large networks only."""
+    """Whether the network is trained in bfloat16 where the hardware is faster with it; worthwhile for large networks only."""
     predict_batch: ClassVar[int] = 4096
-    """Samples that go through it together when it predicts."""
+    """Number of samples per batch in prediction."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
     """Peak learning rate of AdamW."""
@@ -73,62 +73,62 @@ class Architecture(Plugin):
     """Samples per optimisation step."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[Any]:
-        """What the network reads of `n` decoded items: `(n, …)`; embeddings are `(n, d) float32`."""
+        """The network's inputs from `n` decoded items, `(n, …)`; by default the embeddings, `(n, d) float32`."""
         return encoder.encode(items)
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """`(n,)` how long each input is, where short ones are cheaper among themselves; None where all cost the same."""
+        """`(n,)` length of each input, if batches of short inputs cost less; None if all inputs cost the same."""
         return None
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[Any]:
-        """`(n, …)` what it learns of the samples with these values and inputs."""
+        """`(n, …)` training targets of the samples with these values and inputs."""
         return _classification(task).targets(values, classes)
 
     def augment(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-        """A batch as it is learnt from: varied by chance where that teaches what does not matter. By default as it is."""
+        """Apply random augmentation to a training batch; by default none."""
         return inputs, targets
 
     def unreachable(self, values: Sequence[str], inputs: NDArray[Any]) -> list[Unreachable]:
-        """The spans of the values of `n` samples that no logits can tell. By default there are none."""
+        """The spans in the values of `n` samples that the network can never predict; by default none."""
         return []
 
     @abstractmethod
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A module from `(batch, …)` inputs to `float32` logits, `(batch, outputs)` of `outputs` classes.
+        """The torch module, from `(batch, …)` inputs to `float32` logits, `(batch, outputs)` for `outputs` classes.
 
         Logits of other shapes have the same shape for every batch. What of it comes from the encoder is a copy.
         """
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """The mean loss of a batch."""
+        """The mean loss of a batch of logits."""
         return _classification(task).loss(logits, targets, self.label_smoothing)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """`(batch,)` how right each sample is, 0 to 1: what the task's `trial_metric` names."""
+        """`(batch,)` score of each sample's logits, 0 to 1, in terms of the task's `trial_metric`."""
         return _classification(task).score(logits, targets)
 
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
-        """What the logits of `n` inputs say."""
+        """The predictions from the logits of `n` inputs."""
         return _classification(task).predicted(logits, classes)
 
     @abstractmethod
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """A copy with the hyper-parameters that this trial tries."""
+        """A copy with hyper-parameters sampled for this Optuna trial."""
 
     def parameters(self, network: "nn.Module") -> list[dict[str, Any]]:
-        """Groups of parameters with their own options of AdamW; all alike by default."""
+        """Groups of parameters, each with its options for AdamW; by default one group."""
         return [{"params": list(network.parameters())}]
 
 
 def _classification(task: Task) -> ClassificationTask:
-    """The task as one that one logit per class can answer."""
+    """The task, checked to be a `ClassificationTask`. Raises `NotImplementedError` otherwise."""
     if not isinstance(task, ClassificationTask):
         raise NotImplementedError(f"the task {task.type} needs a network of its own")
     return task
 
 
 class TextArchitecture(Architecture):
-    """Reads a text piece by piece, as the encoder's tokenizer cuts it."""
+    """Base class of architectures that read texts as word pieces of the encoder's tokenizer."""
 
     modalities: ClassVar[tuple[str, ...]] = ("text",)
     embedded: ClassVar[bool] = False
@@ -136,7 +136,7 @@ class TextArchitecture(Architecture):
     predict_batch: ClassVar[int] = 64
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
-        """`(n, t) int32` word pieces of the texts, `PAD` behind the end of each."""
+        """`(n, t) int32` word pieces of the texts, padded with `PAD`."""
         found = reader(encoder).pieces(items)
         ids = np.full((len(found), max(map(len, found), default=1)), PAD, np.int32)
         for row, pieces in zip(ids, found, strict=True):
@@ -144,12 +144,12 @@ class TextArchitecture(Architecture):
         return ids
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """`(n,)` how many word pieces each text has."""
+        """`(n,)` number of word pieces of each text."""
         return np.asarray((inputs != PAD).sum(1))
 
 
 def beside_words(sample: int, value: str, starts: NDArray[Any], ends: NDArray[Any]) -> list[Unreachable]:
-    """The spans of a value that do not begin where a word begins, or do not end where one ends."""
+    """The spans of a value that do not start at the start of a word or do not end at the end of one."""
     begins, stops, read = set(starts.tolist()), set(ends.tolist()), int(ends.max(initial=0))
     return [
         Unreachable(sample, span, span["end"] > read)
@@ -159,7 +159,7 @@ def beside_words(sample: int, value: str, starts: NDArray[Any], ends: NDArray[An
 
 
 def reader(encoder: Encoder) -> WordPieces:
-    """The encoder as one that cuts texts. Raises `ValueError` if it does not."""
+    """The encoder, checked to be one with word pieces. Raises `ValueError` otherwise."""
     if not isinstance(encoder, WordPieces):
         raise InvalidValue(f"the encoder {encoder.name!r} does not cut texts into word pieces, which this architecture reads")
     return encoder

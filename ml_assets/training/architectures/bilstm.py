@@ -1,4 +1,4 @@
-"""Reads a text from both ends with an LSTM (Hochreiter & Schmidhuber 1997) and keeps the strongest state of each unit."""
+"""The architecture `bilstm`: a bidirectional LSTM (Hochreiter & Schmidhuber 1997) over word pieces, with max pooling."""
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BiLSTM(TextArchitecture):
-    """Recurrent network that knows the order of words. Slower than `text_cnn` on long texts."""
+    """Recurrent network that reads words in their order. Slower than `text_cnn` on long texts."""
 
     name_in_yaml: ClassVar[str] = "bilstm"
     mixed_precision: ClassVar[bool] = False
@@ -23,18 +23,18 @@ class BiLSTM(TextArchitecture):
     batch_size: int = Field(32, ge=1)
     """Samples per optimisation step."""
     hidden: int = Field(128, ge=1, le=65_536)
-    """Units of each direction."""
+    """Units of the LSTM in each direction."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of inputs and of states that are dropped in training."""
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """The encoder's word vectors (frozen), Dropout, LSTM in both directions, max over the text, Dropout, Linear."""
+        """Frozen word vectors of the encoder, Dropout, bidirectional LSTM, max over the text, Dropout, Linear."""
         from ml_assets.training.architectures.networks.bilstm import BiLSTMModule
 
         return BiLSTMModule(reader(encoder).word_vectors(), outputs, self.hidden, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Hidden units, dropout and learning rate."""
+        """Sample hidden units, dropout and learning rate."""
         return self.model_copy(
             update={
                 "hidden": trial.suggest_categorical("hidden", [64, 128, 256]),

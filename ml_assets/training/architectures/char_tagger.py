@@ -1,4 +1,4 @@
-"""Characters alone say where a span begins and goes on: for languages that no encoder knows, with spaces or without.
+"""The architecture `char_tagger`: predicts spans from characters alone, for languages that no encoder supports.
 
 Dilated convolutions as in Strubell et al. 2017, "Fast and Accurate Entity Recognition with Iterated Dilated Convolutions", over
 characters and pairs of characters, and a conditional random field over the labels.
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 IGNORED = -100
-"""The target behind the end of a text."""
+"""Target of the padding behind the end of a text."""
 BUCKETS = 32_749
-"""Characters that are told apart, and pairs of them: the Chinese characters in common use have a bucket each."""
+"""Number of hash buckets for characters, and for pairs; common Chinese characters have a bucket each."""
 PREDICTED_TOGETHER = 64
-"""Texts whose labels are decoded together."""
+"""Number of texts whose labels are decoded together."""
 
 
 class CharTagger(Architecture):
-    """Marks spans character by character, and begins from nothing: it reads no encoder, so that it suits any language.
+    """Predicts spans character by character, trained from scratch; it uses no encoder, so that it suits any language.
 
     A span may begin and end at any character. `k` classes have `2 k + 1` labels: outside, then beginning and inside of each
     class; a conditional random field over them never goes inside a class that has not begun.
@@ -53,22 +53,22 @@ class CharTagger(Architecture):
     batch_size: int = Field(16, ge=1)
     """Samples per optimisation step."""
     longest: int = Field(1024, ge=1, le=100_000)
-    """Characters of a text that are read; what stands behind them is outside."""
+    """Maximum number of characters of a text that are read; later ones are outside of spans."""
     size: int = Field(64, ge=1, le=4096)
-    """Size of the vectors of characters, and of pairs of characters."""
+    """Size of the embeddings of characters, and of pairs of characters."""
     width: int = Field(128, ge=1, le=4096)
     """Filters of each convolution."""
     layers: int = Field(4, ge=1, le=8)
-    """How many convolutions of three places; each one's places lie twice as far apart as those of the one before."""
+    """Number of convolutions of width 3; the dilation doubles from one to the next."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Share of each character's vectors that is dropped in training."""
     hidden: float = Field(0.3, ge=0, lt=1)
-    """Share of characters, and of pairs, that are hidden in training, so that it learns to go by what stands around them.
-
-    Those that training never showed are hidden from then on."""
+    """Share of characters, and of pairs, that are hidden in training, so that the network learns to use their context. Those
+    that never occur in training are hidden in prediction.
+    """
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
-        """`(n, t) int32` characters by category and code point, 0 behind the end of each text."""
+        """`(n, t) int32` codes of characters by category and bucket, padded with 0."""
         cut = [item[: self.longest] for item in items]
         found = np.zeros((len(cut), max(map(len, cut), default=1)), np.int32)
         for row, text in zip(found, cut, strict=True):
@@ -76,11 +76,11 @@ class CharTagger(Architecture):
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """`(n,)` how many characters are read of each text."""
+        """`(n,)` number of characters that are read of each text."""
         return np.asarray((inputs > 0).sum(1))
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:
-        """`(n, t)` 0 outside, `1 + 2 c` at the first character of a span of class `c`, `2 + 2 c` inside; `IGNORED` behind."""
+        """`(n, t)` labels: 0 outside, `1 + 2 c` at the start of a span of class `c`, `2 + 2 c` inside; `IGNORED` as padding."""
         index = {name: i for i, name in enumerate(classes)}
         found = np.where(inputs > 0, 0, IGNORED).astype(np.int64)
         for row, read, value in zip(found, (inputs > 0).sum(1), values, strict=True):
@@ -90,14 +90,14 @@ class CharTagger(Architecture):
         return found
 
     def unreachable(self, values: Sequence[str], inputs: NDArray[Any]) -> list[Unreachable]:
-        """Spans that end behind the characters that are read."""
+        """The spans that end beyond the characters that are read."""
         found: list[Unreachable] = []
         for i, (value, read) in enumerate(zip(values, (inputs > 0).sum(1), strict=True)):
             found += beside_words(i, value, np.arange(read), np.arange(1, read + 1))
         return found
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """Vectors of characters, of their categories and of pairs; dilated convolutions; Linear.
+        """Embeddings of characters, categories and pairs; dilated convolutions; Linear; transitions of a random field.
 
         The result is `(batch, t + 2 k + 2, 2 k + 1)` of `k` outputs: the logits of each character's labels, and behind these
         what the random field adds for each step from label to label.
@@ -109,7 +109,7 @@ class CharTagger(Architecture):
         )
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """The negative log-likelihood of the labels under the random field, by character; nothing is smoothed."""
+        """The negative log-likelihood of the labels under the random field, per character, without label smoothing."""
         from ml_assets.training.architectures.networks.char_tagger import emissions_and_steps
         from ml_assets.training.architectures.networks.crf import log_partition, score_of
 
@@ -119,7 +119,7 @@ class CharTagger(Architecture):
         return total.sum() / mask.sum().clamp(min=1)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """Share of characters whose class is right, whether they begin a span or not."""
+        """`(batch,)` share of characters with the right class, whether or not they start a span."""
         from ml_assets.training.architectures.networks.char_tagger import emissions_and_steps
         from ml_assets.training.architectures.networks.crf import best_path
 
@@ -129,7 +129,7 @@ class CharTagger(Architecture):
         return right.sum(1) / mask.sum(1).clamp(min=1)
 
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
-        """The spans of the likeliest sequence of labels.
+        """The spans of the most probable sequence of labels (Viterbi).
 
         The confidence is the smallest probability of a character's label; the score of a class its largest probability,
         beginning or inside, among the characters. Where the task wants at least one span, the likeliest character is told.
@@ -158,7 +158,7 @@ class CharTagger(Architecture):
         return Predicted(values, confidence, scores)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Learning rate, dropout and width."""
+        """Sample learning rate, dropout and width."""
         return self.model_copy(
             update={
                 "learning_rate": trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
@@ -169,5 +169,5 @@ class CharTagger(Architecture):
 
 
 def _bucket(character: str) -> int:
-    """The character's category and bucket, never 0."""
+    """The code of a character by category and bucket, never 0."""
     return code(character) // CODES * BUCKETS + ord(character) % BUCKETS

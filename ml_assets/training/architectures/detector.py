@@ -1,4 +1,4 @@
-"""One stage from the picture to its boxes, learnt from scratch (TTFNet: Liu et al. 2020, arXiv:1909.00700)."""
+"""The architecture `detector`: one-stage object detection, trained from scratch (TTFNet: Liu et al. 2020, arXiv:1909.00700)."""
 
 import json
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 MOST = 50
-"""Boxes of a picture, before those that say the same are dropped."""
+"""Maximum number of boxes per picture, before non-maximum suppression."""
 SAME = 0.5
-"""Boxes of a class that overlap more than this say the same."""
+"""Intersection over union above which the less confident of two boxes of a class is dropped."""
 
 
 class Detector(Architecture):
-    """Compact anchor-free detector: a small residual network, a map of where each class has its centres, a box at each place.
+    """Compact anchor-free detector: a small residual network that predicts a heat map of centres per class, and boxes.
 
     Pictures are read at one size, whatever their shape; boxes are shares of their width and height. `k` classes have `k + 4`
     logits at each of `(size / 8)²` cells: the centres of each class, then the distances to the box's left, top, right and
@@ -52,11 +52,11 @@ class Detector(Architecture):
     channels: int = Field(3, ge=1, le=3)
     """1 reads pictures in grey, 3 in colour."""
     width: int = Field(32, ge=4, le=1024)
-    """Channels behind the first convolution; later layers have up to four times as many."""
+    """Channels after the first convolution; later layers have up to four times as many."""
     moved: float = Field(0.2, ge=0, le=0.5)
-    """How far pictures are moved while it learns, as a share of their size, and brought nearer or farther; 0: not at all."""
+    """Maximum random shift of pictures in training, as a share of their size, together with a random zoom; 0: none."""
     threshold: float = Field(0.1, ge=0, le=1)
-    """Least confidence of a box that is told. Lower ones raise the average precision a little, and give applications noise."""
+    """Minimum confidence of a predicted box. Lower values raise the average precision a little, but add false boxes."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.uint8]:
         """`(n, channels, size, size) uint8` pictures."""
@@ -65,7 +65,7 @@ class Detector(Architecture):
         return arrays(items, self.size, self.channels)
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.float32]:
-        """`(n, m, 5)` boxes: class, centre (x, y), width, height as shares of the picture; -1 behind the last."""
+        """`(n, m, 5)` boxes: class, centre (x, y), width, height as shares of the picture; padded with -1."""
         index = {name: i for i, name in enumerate(classes)}
         listed = [json.loads(value) for value in values]
         found = np.full((len(values), max([1, *map(len, listed)]), 5), -1, np.float32)
@@ -76,36 +76,35 @@ class Detector(Architecture):
         return found
 
     def augment(self, inputs: "torch.Tensor", targets: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-        """Pictures nearer or farther, moved, in other colours, and the boxes where their objects are then."""
+        """Randomly zoom, move and recolour the pictures, and transform the boxes accordingly."""
         from ml_assets.training.architectures.networks.detector import coloured, moved
 
         pictures, boxes = moved(inputs.float() / 127.5 - 1, targets, self.moved)
         return (coloured(pictures) + 1) * 127.5, boxes
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """Five convolutional stages down to a sixteenth of the size, joined with the one at an eighth, and a head there."""
+        """Five convolutional stages down to 1/16 of the size, merged with the stage at 1/8, and a head there."""
         from ml_assets.training.architectures.networks.detector import DetectorModule
 
         return DetectorModule(outputs, channels=self.channels, width=self.width)
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """Focal loss of the centres (Law & Deng 2018, eq. 1) and generalised IoU (Rezatofighi et al. 2019) around them."""
+        """Focal loss of the centres (Law & Deng 2018, eq. 1) plus generalized IoU loss (Rezatofighi et al. 2019)."""
         from ml_assets.training.architectures.networks.detector import detection_loss
 
         return detection_loss(logits, targets)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """Share of objects at whose centre their class has a chance above one half, and the box overlaps by one half."""
+        """`(batch,)` share of objects with a class probability above 0.5 at the centre and a box IoU of at least 0.5."""
         from ml_assets.training.architectures.networks.detector import detection_recall
 
         return detection_recall(logits, targets)
 
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
-        """The boxes at the peaks of each class's map, those above `threshold` whose box no surer one of the class covers.
+        """The boxes at the peaks of each class's heat map above `threshold`, after non-maximum suppression.
 
-        Where the task wants at least one box, the surest is told, however low its chance.
-        The confidence is that of the least sure box; without boxes, 1 less the highest chance of any. The score of a class is
-        its highest chance.
+        If the task needs at least one box, the most confident is returned in any case. The confidence is that of the least
+        confident box; without boxes, 1 minus the highest probability of any. The score of a class is its highest probability.
         """
         import torch
 
@@ -131,7 +130,7 @@ class Detector(Architecture):
         return Predicted(values, confidence.astype(np.float32), best)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Learning rate and width."""
+        """Sample learning rate, width and weight decay."""
         return self.model_copy(
             update={
                 "learning_rate": trial.suggest_float("learning_rate", 1e-3, 6e-3, log=True),
@@ -142,7 +141,7 @@ class Detector(Architecture):
 
 
 def _kept(boxes: NDArray[Any], kinds: NDArray[Any], chances: NDArray[Any], threshold: float) -> list[int]:
-    """The boxes, by falling chance, that are sure enough, not empty, and not covered by a surer one of their class."""
+    """Indices of the boxes kept by threshold and non-maximum suppression, in the given order of descending probability."""
     kept: list[int] = []
     found = overlaps(boxes, boxes)
     for i in np.flatnonzero((chances >= max(threshold, 1e-6)) & (boxes[:, 2:].min(1) > 1e-4)).tolist():

@@ -1,4 +1,4 @@
-"""The encoder itself, trained on: all its weights move, and a linear head on its mean output is learnt beside them."""
+"""The architecture `fine_tune`: trains all weights of the encoder, with a linear head on its mean output."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FineTune(TextArchitecture):
-    """Fine-tunes the encoder. Best where its frozen embedding does not say what matters, such as sentiment; takes minutes."""
+    """Fine-tunes the encoder: best where its frozen embedding lacks what matters, such as sentiment; takes minutes."""
 
     name_in_yaml: ClassVar[str] = "fine_tune"
     modalities: ClassVar[tuple[str, ...]] = ("text", "image", "audio")
@@ -36,15 +36,15 @@ class FineTune(TextArchitecture):
     """Share of the mean output that is dropped in training."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[Any]:
-        """Word pieces of texts; of pictures and sounds the arrays that the encoder's network reads."""
+        """Word pieces of texts; for pictures and sounds the arrays that the encoder's network reads."""
         return encoder.arrays(items) if isinstance(encoder, Backbone) else super().inputs(items, _trainable(encoder))
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """`(n,)` how many word pieces each text has; None of pictures and sounds, which all cost the same."""
+        """`(n,)` number of word pieces of each text; None for pictures and sounds, which all cost the same."""
         return np.asarray((inputs != PAD).sum(1)) if inputs.dtype == np.int32 else None
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A copy of the encoder's network, mean over the word pieces, the picture or the time, Dropout, Linear."""
+        """A copy of the encoder's network, mean over word pieces, picture or time, Dropout, Linear."""
         from ml_assets.training.architectures.networks.fine_tune import FineTunedBackbone, FineTunedTransformer
 
         if isinstance(encoder, Backbone):
@@ -52,7 +52,7 @@ class FineTune(TextArchitecture):
         return FineTunedTransformer(_trainable(encoder).transformer(), outputs, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Learning rates and epochs."""
+        """Sample the learning rates of encoder and head, and dropout."""
         return self.model_copy(
             update={
                 "learning_rate": trial.suggest_float("learning_rate", 3e-5, 2e-4, log=True),
@@ -62,7 +62,7 @@ class FineTune(TextArchitecture):
         )
 
     def parameters(self, network: "nn.Module") -> list[dict[str, Any]]:
-        """The head learns faster than the encoder."""
+        """Two groups of parameters: the encoder, and the head with its own learning rate."""
         encoder, head = network.get_submodule("transformer"), network.get_submodule("head")
         return [
             {"params": list(encoder.parameters())},

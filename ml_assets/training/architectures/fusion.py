@@ -1,4 +1,4 @@
-"""Several inputs joined: each part of a mixed sample is projected by itself, then all are read together."""
+"""The architecture `fusion`: projects the embedding of each part of a mixed sample, then joins them."""
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Fusion(Architecture):
-    """Joins the frozen embeddings of a mixed sample's parts. Parts may be missing, in training and when it predicts.
+    """Joins the frozen embeddings of a mixed sample's parts, any of which may be missing in training and in prediction.
 
     Each part is brought to the same width by a layer of its own; one that is missing has a learnt vector in its place. In
     training, parts are left out now and then, so that the network does not lean on one alone (Neverova et al. 2016, §3.3).
@@ -24,18 +24,18 @@ class Fusion(Architecture):
     modalities: ClassVar[tuple[str, ...]] = ("mixed",)
 
     width: int = Field(64, ge=1, le=4096)
-    """Units to which each part is brought."""
+    """Units to which each part is projected."""
     hidden: int = Field(128, ge=1, le=65_536)
     """Units of the hidden layer that reads all parts."""
     dropout: float = Field(0.3, ge=0, lt=1)
-    """Share of units that are dropped in training, before and behind the hidden layer."""
+    """Share of units that are dropped in training, before and after the hidden layer."""
     part_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of parts that are left out in training."""
     epochs: int = Field(40, ge=1, le=10_000)
     """Passes over the training samples."""
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """Per part Linear, GELU, LayerNorm; then Dropout, Linear, GELU, Dropout, Linear."""
+        """For each part Linear, GELU, LayerNorm; then, for all together, Dropout, Linear, GELU, Dropout, Linear."""
         from ml_assets.training.architectures.networks.fusion import FusionModule
 
         return FusionModule(
@@ -48,7 +48,7 @@ class Fusion(Architecture):
         )
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Width, dropouts and learning rate."""
+        """Sample width, both dropouts and learning rate."""
         return self.model_copy(
             update={
                 "width": trial.suggest_categorical("width", [32, 64, 128]),

@@ -1,4 +1,4 @@
-"""A small residual network for pictures (He et al. 2016, arXiv:1512.03385), learnt from nothing."""
+"""The architecture `image_cnn`: a small residual network (He et al. 2016, arXiv:1512.03385), trained from scratch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -33,28 +33,28 @@ class ImageCNN(Architecture):
     epochs: int = Field(20, ge=1, le=10_000)
     """Passes over the training samples."""
     size: int = Field(32, ge=8, le=512)
-    """Pixels of each side to which pictures are brought."""
+    """Width and height to which pictures are resized, pixels."""
     channels: Literal[1, 3] = 3
-    """3 for colours, 1 for grey."""
+    """3 reads pictures in colour, 1 in grey."""
     width: int = Field(16, ge=1, le=1024)
     """Filters of the first stage; the second has twice, the third four times as many."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share of features that are dropped before the last layer in training."""
     shift: float = Field(0.08, ge=0, le=1)
-    """How far pictures are moved in training, at most, as a share of their size."""
+    """Maximum random shift of pictures in training, as a share of their size."""
     rotation: float = Field(12.0, ge=0, le=180)
-    """How far they are turned, at most, degrees."""
+    """Maximum random rotation of pictures in training, degrees."""
     zoom: float = Field(0.12, ge=0, lt=1)
-    """How much they are made larger or smaller, at most, as a share."""
+    """Maximum random change of the size of pictures in training, as a share."""
     mirror: bool = False
-    """Whether half of them are mirrored; for things whose left and right mean nothing."""
+    """Whether half of the pictures are mirrored in training; for objects whose left and right mean nothing."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.uint8]:
-        """`(n, channels, size, size) uint8`."""
+        """`(n, channels, size, size) uint8` pictures."""
         return arrays(items, self.size, self.channels)
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """Three stages of two residual blocks, mean over the picture, Dropout, Linear. It normalises the pixels itself."""
+        """Three stages of two residual blocks, mean over the picture, Dropout, Linear; normalizes the pixels itself."""
         from ml_assets.training.architectures.networks.image_cnn import ImageCNNModule
 
         return ImageCNNModule(
@@ -69,7 +69,7 @@ class ImageCNN(Architecture):
         )
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Learning rate, dropout, weight decay, and how far pictures are turned."""
+        """Sample learning rate, dropout, weight decay and rotation."""
         return self.model_copy(
             update={
                 "learning_rate": trial.suggest_float("learning_rate", 1e-3, 6e-3, log=True),

@@ -1,4 +1,4 @@
-"""A head on frozen embeddings: layer norm, one hidden layer, dropout on both sides of it."""
+"""The architecture `mlp`: one hidden layer on frozen embeddings, with layer norm and dropout."""
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -29,7 +29,7 @@ class MLP(Architecture):
         return MLPModule(encoder.dimensions, outputs, self.hidden, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Hidden units, dropout, learning rate and weight decay around values that suit a few hundred labels."""
+        """Sample hidden units, dropout, learning rate and weight decay, in ranges that suit a few hundred labels."""
         return self.model_copy(
             update={
                 "hidden": trial.suggest_categorical("hidden", [128, 256, 512]),

@@ -1,4 +1,4 @@
-"""Convolutions over the word pieces of a text, the strongest answer of each filter kept (Kim 2014, arXiv:1408.5882)."""
+"""The architecture `text_cnn`: convolutions over word pieces with max pooling (Kim 2014, arXiv:1408.5882)."""
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -24,18 +24,18 @@ class TextCNN(TextArchitecture):
     filters: int = Field(128, ge=1, le=65_536)
     """Filters of each width."""
     widths: tuple[int, ...] = Field((2, 3, 4), min_length=1)
-    """How many neighbouring word pieces the filters see."""
+    """Numbers of neighbouring word pieces that the filters see."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of inputs and of filters' answers that are dropped in training."""
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """The encoder's word vectors (frozen), Dropout, one Conv1d and max per width, Dropout, Linear."""
+        """Frozen word vectors of the encoder, Dropout, one Conv1d and max per width, Dropout, Linear."""
         from ml_assets.training.architectures.networks.text_cnn import TextCNNModule
 
         return TextCNNModule(reader(encoder).word_vectors(), outputs, self.filters, self.widths, self.dropout)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Filters, dropout and learning rate."""
+        """Sample filters, dropout and learning rate."""
         return self.model_copy(
             update={
                 "filters": trial.suggest_categorical("filters", [64, 128, 256]),

@@ -1,7 +1,7 @@
-"""The encoder, trained on beside what each word is spelt of, says where a span begins and goes on.
+"""The architecture `token_classifier`: predicts spans by fine-tuning the encoder and reading the spelling of words.
 
 Word pieces as in Devlin et al. 2019, §5.3; characters as in Ma & Hovy 2016, "End-to-end Sequence Labeling via Bi-directional
-LSTM-CNNs-CRF", without the CRF. The encoder's pieces may have lost case, and tell nothing of a number but its first digits.
+LSTM-CNNs-CRF", without the CRF. The encoder's pieces may have lost case, and of a number they may hold only the first digits.
 """
 
 import json
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 IGNORED = -100
-"""The target of what is not learnt, as `cross_entropy` has it."""
+"""Target of positions that are not trained on, as in `cross_entropy`."""
 UNITS = 1024
-"""Units of a text that are read at most: a stretch without spaces can be one word piece, however long it is."""
+"""Maximum number of units of a text: a stretch without spaces can be one word piece, however long it is."""
 
 Depth = Annotated[int, Field(ge=0, le=1000)]
-"""How many layers of an encoder."""
+"""A number of encoder layers."""
 
 
 class TokenClassifier(TextArchitecture):
-    """Marks spans: fine-tunes the encoder, but for its word vectors, beside a network that reads how words are spelt.
+    """Predicts spans: fine-tunes the encoder, except its word vectors, together with a network that reads how words are spelt.
 
     It reads words as the encoder's tokenizer splits them before it cuts them into pieces: at white space and around each
     punctuation mark, so that a span may end before a comma. In scripts without spaces each piece counts as a word, and of a
@@ -56,21 +56,22 @@ class TokenClassifier(TextArchitecture):
     batch_size: int = Field(16, ge=1)
     """Samples per optimisation step."""
     layers: Depth | Annotated[tuple[Depth, ...], Field(min_length=1)] | None = None
-    """How many of the encoder's layers are used, from the first on; 0: its word vectors alone. None: all. Several numbers:
-    readers behind each of these, whose mistakes differ more than those of readers at one depth do."""
+    """Number of the encoder's layers that are used, from the first on; 0: only its word vectors. None: all. Several numbers:
+    readers after each of these layers, whose errors differ more than those of readers at one depth.
+    """
     spelling: int = Field(64, ge=0, le=4096)
-    """Filters over the characters of each word; 0: it does not read them."""
+    """Filters over the characters of each word; 0: spelling is not read."""
     recurrent: int = Field(0, ge=0, le=4096)
-    """Units of each direction of an LSTM over the text, for where few of the encoder's layers are used; 0: there is none."""
+    """Units of each direction of an LSTM over the text, for use with few of the encoder's layers; 0: no LSTM."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of each word's vectors that is dropped in training."""
     word_dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of words whose vector is hidden in training, so that it learns to go by spelling and neighbours."""
+    """Share of words whose vector is hidden in training, so that the network learns to use spelling and neighbours."""
     members: int = Field(1, ge=1, le=32)
-    """How many readers stand side by side at each depth, each beginning by chance; their probabilities are averaged."""
+    """Number of readers at each depth, each initialized at random; their probabilities are averaged."""
 
     def inputs(self, items: Sequence[Any], encoder: Encoder) -> NDArray[np.int32]:
-        """`(n, t, 18) int32` of each unit: its word piece (`PAD` behind the end), first character, last one + 1, begins a word.
+        """`(n, t, 18) int32` units: word piece (padded with `PAD`), first character, last character + 1, whether a word begins.
 
         Behind these stand, where a word begins, its characters as `code` gives them, 0 behind the last. The encoder's own
         marks begin no word. A unit that goes on inside a word piece has `CONTINUED` instead of the piece's id.
@@ -90,11 +91,11 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def lengths(self, inputs: NDArray[Any]) -> NDArray[np.int64] | None:
-        """`(n,)` how many units each text has."""
+        """`(n,)` number of units of each text."""
         return super().lengths(inputs[:, :, 0])
 
     def targets(self, values: Sequence[str], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> NDArray[np.int64]:
-        """`(n, t)` 0 outside, `1 + 2 c` at the beginning of a span of class `c`, `2 + 2 c` inside; `IGNORED` within words.
+        """`(n, t)` labels: 0 outside, `1 + 2 c` at the start of a span of class `c`, `2 + 2 c` inside; `IGNORED` within words.
 
         A word belongs to the span that covers its first character.
         """
@@ -111,7 +112,7 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def unreachable(self, values: Sequence[str], inputs: NDArray[Any]) -> list[Unreachable]:
-        """Spans that begin or end within a word, or lie behind the last word piece that the encoder reads."""
+        """The spans that begin or end within a word, or lie beyond the last word piece that the encoder reads."""
         found: list[Unreachable] = []
         for i, (value, row) in enumerate(zip(values, inputs, strict=True)):
             words = np.flatnonzero(row[:, 3])
@@ -120,11 +121,11 @@ class TokenClassifier(TextArchitecture):
         return found
 
     def network(self, encoder: Encoder, outputs: int) -> "nn.Module":
-        """A copy of the encoder's first layers, and on the mean over each word's pieces `members` readers at each depth.
+        """A copy of the encoder's first layers and, on the mean over each word's pieces, `members` readers at each depth.
 
-        Each reader: a CNN over the word's characters; beside it the word's vector; an LSTM over both; Linear. The result is
-        `(batch, t, 2 outputs + 1)` logits where words begin, 0 elsewhere: the logarithm of the readers' mean probabilities. In
-        training each reader is by itself: `(batch, t, readers, 2 outputs + 1)`.
+        Each reader: a CNN over the word's characters, joined with the word's vector; an LSTM over both; Linear. The result is
+        `(batch, t, 2 outputs + 1)` logits where words begin, 0 elsewhere: the logarithm of the sum of the readers'
+        probabilities. In training the logits of each reader are separate: `(batch, t, readers, 2 outputs + 1)`.
         """
         from ml_assets.training.architectures.networks.token_classifier import TokenClassifierModule
 
@@ -140,7 +141,7 @@ class TokenClassifier(TextArchitecture):
         )
 
     def loss(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """Cross-entropy of each word, with label smoothing; of several readers the mean."""
+        """Mean cross-entropy per word with label smoothing, averaged over the readers."""
         from torch.nn.functional import cross_entropy
 
         if logits.dim() == 4:
@@ -155,13 +156,13 @@ class TokenClassifier(TextArchitecture):
         return total / (targets != IGNORED).sum().clamp(min=1)
 
     def score(self, logits: "torch.Tensor", targets: "torch.Tensor", task: Task) -> "torch.Tensor":
-        """Share of words whose class is right, whether they begin a span or not."""
+        """`(batch,)` share of words with the right class, whether or not they start a span."""
         words = targets != IGNORED
         right = ((logits.argmax(2) + 1) // 2 == (targets + 1) // 2) & words
         return (right.sum(1) / words.sum(1).clamp(min=1)).masked_fill(~words.any(1), 1.0)
 
     def predicted(self, logits: NDArray[np.float32], inputs: NDArray[Any], classes: Sequence[str], task: Task) -> Predicted:
-        """Runs of words of a class, from the first character of the first one to the last character of the last.
+        """The spans from the most probable label of each word: runs of words of one class.
 
         A word that goes on with a class that the word before does not have begins a span. The confidence is the smallest
         probability of a word's label; the score of a class its largest probability, beginning or inside, among the words.
@@ -189,7 +190,7 @@ class TokenClassifier(TextArchitecture):
         return Predicted(values, confidence, scores)
 
     def suggest(self, trial: "optuna.Trial") -> Self:
-        """Learning rates and dropout."""
+        """Sample the learning rates of encoder and head, and dropout."""
         return self.model_copy(
             update={
                 "learning_rate": trial.suggest_float("learning_rate", 1e-4, 6e-4, log=True),
@@ -199,7 +200,7 @@ class TokenClassifier(TextArchitecture):
         )
 
     def parameters(self, network: "nn.Module") -> list[dict[str, Any]]:
-        """What begins from nothing learns faster than the encoder."""
+        """Two groups of parameters: the encoder, and the new layers with their own learning rate."""
         encoder = {id(each) for each in network.get_submodule("transformer").parameters()}
         learnt = [each for each in network.parameters() if each.requires_grad]
         own = {"params": [each for each in learnt if id(each) not in encoder], "lr": self.head_learning_rate}

@@ -1,1 +1,1 @@
-"""What the sources share: where files are, and the rows of tables in each format."""
+"""Helpers that sources share: finding files, and reading the rows of tables in each format."""

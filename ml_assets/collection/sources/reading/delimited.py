@@ -1,4 +1,4 @@
-"""CSV and TSV as people have them: quotes that never close, semicolons, columns of one name, bytes that are no text."""
+"""Reads CSV and TSV leniently: unclosed quotes, other separators, duplicate column names, invalid UTF-8."""
 
 import csv
 import io
@@ -13,30 +13,30 @@ from ml_assets.texts.cells import as_written
 Row = dict[str, Any] | BadRecord
 
 PREDICTED = ("predicted_label", "predicted_confidence", "predicted_scores", "predicted_by", "problem")
-"""The columns by which a table is known that bulk prediction wrote: text that looks like a formula is marked in it."""
+"""Columns by which a table written by bulk prediction is recognized; text in it that looks like a formula is escaped."""
 SNIFF = 4096
 EXCERPT = 200
 SEPARATORS = {"csv": ",;\t|", "tsv": "\t"}
-"""What may stand between cells: the first one with which the header has all columns that are needed."""
+"""Possible separators by format; the first one with which the header has all needed columns is used."""
 MAX_FIELD = 64 * 1024 * 1024
 MANY = 5
-"""Lines of a CSV record from which on it is suspected to be several: cells in quotes may hold lines with commas."""
+"""Number of lines from which on a CSV record may really be several records: quoted cells may hold lines with commas."""
 PATIENCE = 10
-"""Quotes that are not closed within `MAX_LINES`, after which those that are not closed in their line are not looked for."""
+"""Number of quotes without an end within `MAX_LINES` after which each record is only looked for within one line."""
 MAX_LINES = 10_000
-"""Lines that one record may have."""
+"""Maximum number of lines of one record."""
 csv.field_size_limit(MAX_FIELD)
 
 
 def rows(file: IO[bytes], uri: str, format: str, needed: Sequence[str]) -> Iterator[Row]:
-    """The rows as dictionaries. Raises `SourceError` if a needed column is not there, or twice.
+    """Yield the rows of a CSV or TSV file as dictionaries. Raises `SourceError` if a needed column is missing or occurs twice.
 
     Bytes that are not UTF-8 pass through as surrogates, so that one bad record is set aside and not the whole file.
     """
     start = file.read(SNIFF)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SourceError(f"{uri} is UTF-16 text: save it as UTF-8")
-    if b"\x00" in start.partition(b"\n")[0]:  # what stands below the header is set aside row by row
+    if b"\x00" in start.partition(b"\n")[0]:  # zero bytes after the header only reject their rows
         raise SourceError(f"{uri} is no text: it holds a zero byte at position {start.index(0)}, as pictures and archives do")
     file.seek(0)
     lines = _Lines(io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""))
@@ -54,7 +54,7 @@ def rows(file: IO[bytes], uri: str, format: str, needed: Sequence[str]) -> Itera
 
 
 def need(have: Iterable[str], needed: Sequence[str], uri: str) -> None:
-    """Raise `SourceError` unless each needed column is there once."""
+    """Raise `SourceError` unless each needed column occurs exactly once."""
     have = list(have)
     if missing := [name for name in needed if name not in have]:
         if any("\udc80" <= character <= "\udcff" for name in have for character in name):
@@ -66,29 +66,29 @@ def need(have: Iterable[str], needed: Sequence[str], uri: str) -> None:
 
 
 class _Lines(Iterator[str]):
-    """The lines of a text, some of which can be given back.
+    """An iterator over lines that can take lines back and limits how many one record may have.
 
     Args:
-        text: Yields lines with their ends.
+        text: Yields lines with their line ends.
     """
 
     def __init__(self, text: Iterable[str]):
         self._text = iter(text)
         self._back: deque[str] = deque()
         self.number = 0
-        """Of the line that was given out last, from 1."""
+        """Number of the line that was returned last, from 1."""
         self.record: list[str] = []
-        """The lines that were given out since `begin`."""
+        """The lines that were returned since `begin`."""
         self.ended = False
-        """Whether more lines than there are, or more than the limit, were asked for since `begin`."""
+        """Whether more lines than there are, or more than the limit, were requested since `begin`."""
         self._limit = 1
 
     def begin(self, limit: int = 1) -> None:
-        """Begin a record of at most so many lines."""
+        """Begin a record of at most `limit` lines."""
         self.record, self.ended, self._limit = [], False, limit
 
     def __next__(self) -> str:
-        """The next line."""
+        """The next line; raises `StopIteration` at the end of the text or of the record's limit."""
         if len(self.record) >= self._limit:
             self.ended = True
             raise StopIteration
@@ -102,13 +102,13 @@ class _Lines(Iterator[str]):
         return line
 
     def give_back(self, lines: Sequence[str]) -> None:
-        """Let these come again."""
+        """Put lines back, so that they are returned again."""
         self._back.extendleft(reversed(lines))
         self.number -= len(lines)
 
 
 def _header(lines: _Lines, separators: str, needed: Sequence[str]) -> tuple[list[str], str]:
-    """The names of the columns, and what stands between them."""
+    """The names of the columns, and the separator between cells."""
     found: dict[str, list[str]] = {}
     for separator in separators:
         lines.begin(MAX_LINES)
@@ -120,16 +120,16 @@ def _header(lines: _Lines, separators: str, needed: Sequence[str]) -> tuple[list
 
 
 def _records(lines: _Lines, separator: str, width: int, bare: bool) -> Iterator[list[str] | BadRecord]:
-    """The cells of each record that is not empty.
+    """Yield the cells of each record that is not empty.
 
-    A quote at the beginning of a cell that is never closed, or that swallows lines which are records by themselves, was meant
-    as a character. Then the lines are read one by one, and the one with the quote is kept if `bare`, else set aside.
+    A quote at the start of a cell that is never closed, or that encloses lines which are complete records, is taken as a plain
+    character. Then the lines are read one by one, and the one with the quote is kept if `bare`, else set aside.
 
     Args:
-        lines: What follows the header.
-        separator: Stands between cells.
-        width: Cells of a record.
-        bare: Whether quotes are characters by rights, as in TSV; files that have them nevertheless are read, too.
+        lines: The lines after the header.
+        separator: The separator between cells.
+        width: Number of cells of a record.
+        bare: Whether quotes are plain characters, as in TSV; TSV files that use them for quoting are read as well.
     """
     reader, unclosed = csv.reader(lines, delimiter=separator), 0
     while True:
@@ -154,12 +154,12 @@ def _records(lines: _Lines, separator: str, width: int, bare: bool) -> Iterator[
 
 
 def _swallowed(taken: Sequence[str], separator: str, width: int, many: int) -> bool:
-    """Whether lines that are one record by their quotes are, each by itself, as wide as the header."""
+    """Whether each of the lines that quotes join to one record has, by itself, as many cells as the header."""
     return width > 1 and len(taken) >= many and all(len(_alone(line, separator)) == width for line in taken)
 
 
 def _quoted(lines: Sequence[str], separator: str) -> bool:
-    """Whether the record is one of cells in quotes, each quote within them written twice."""
+    """Whether the lines are a correctly quoted record, with each quote inside a cell doubled."""
     try:
         list(csv.reader(lines, delimiter=separator, strict=True))
     except csv.Error:
@@ -168,5 +168,5 @@ def _quoted(lines: Sequence[str], separator: str) -> bool:
 
 
 def _alone(line: str, separator: str) -> list[str]:
-    """The cells of a line in which quotes are characters."""
+    """The cells of one line, with quotes as plain characters."""
     return next(csv.reader([line], delimiter=separator, quoting=csv.QUOTE_NONE), [])

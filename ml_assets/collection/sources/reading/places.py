@@ -1,4 +1,4 @@
-"""Where the files of a source are: a path, a folder or a glob, on this machine or on any file system that fsspec knows."""
+"""Lists and opens the files of a source: a path, folder or glob, local or on any file system that fsspec knows."""
 
 import glob
 import os
@@ -14,20 +14,20 @@ from ml_assets.state.home import expand, home
 
 HOME = "$ML_ASSETS_HOME"
 NESTED_LINKS = 8
-"""Links to folders that are followed within one path."""
+"""Maximum number of links to folders that are followed within one path."""
 ESCAPED = re.compile(r"\[([*?[])\]")
 
 
 class SourceError(MLAssetsError, ValueError):
-    """The source cannot be read; the message says why."""
+    """A source that cannot be read; the message says why."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source.
+    """One file of a source, with its fingerprint.
 
     Args:
-        uri: Where it is.
+        uri: Its URI.
         fingerprint: Changes when the file does (size and time of change, or the object store's ETag).
     """
 
@@ -36,10 +36,10 @@ class SourceFile:
 
 
 def listing(pattern: str, hint: str = "") -> list[SourceFile]:
-    """The files at a path, below a folder or that match a glob, sorted. Raises `SourceError` if there are none, or no access.
+    """The files at a path, below a folder or that match a glob, sorted. Raises `SourceError` if there are none or access fails.
 
-    What is there under exactly that name is meant, whatever characters it holds; else `*`, `?`, `[…]` and `**` are those of a
-    glob. Links are followed. What lies in hidden files and folders (`.name`) is left out, unless the pattern names them.
+    A path that exists under exactly that name comes first; else `*`, `?`, `[…]` and `**` are read as a glob. Links are
+    followed. Hidden files and folders (`.name`) are left out, unless the pattern names them.
     """
     literal, hint = expand(pattern), f": {hint}" if hint else ""
     files = _listed_here(pattern, hint) if path_here(literal) is not None else _listed_there(literal, hint)
@@ -47,7 +47,7 @@ def listing(pattern: str, hint: str = "") -> list[SourceFile]:
 
 
 def fingerprint(uri: str) -> str:
-    """The fingerprint of one file as it is now; of one that is gone, the empty text's."""
+    """The current fingerprint of one file; for a missing file a fixed value."""
     import fsspec
     from botocore.exceptions import BotoCoreError
 
@@ -62,11 +62,11 @@ def fingerprint(uri: str) -> str:
 
 
 def opened(uri: str, compression: str | None = None) -> AbstractContextManager[IO[bytes]]:
-    """The file, to be read. Raises `OSError`, or what the file system raises.
+    """Open a file for reading in binary mode. Raises `OSError`, or what the file system raises.
 
     Args:
         uri: A URI of fsspec or a path of this machine, whatever characters its name holds.
-        compression: Of fsspec, such as `gzip`: what is read is unpacked.
+        compression: Compression by fsspec's name, such as `gzip`; the content is decompressed.
     """
     import fsspec
     from fsspec.implementations.local import LocalFileSystem
@@ -76,13 +76,13 @@ def opened(uri: str, compression: str | None = None) -> AbstractContextManager[I
         found: AbstractContextManager[IO[bytes]] = fsspec.open(uri, "rb", compression=compression)
         return found
     if os.path.isdir(path):
-        os.scandir(path).close()  # which says why a folder could not be listed
+        os.scandir(path).close()  # raises the reason if the folder cannot be listed
     file: AbstractContextManager[IO[bytes]] = LocalFileSystem().open(path, "rb", compression=compression)
     return file
 
 
 def path_here(uri: str) -> str | None:
-    """The path on this machine that a URI or a path means; None if it is on another file system."""
+    """The local path that a URI or a path means; None if it is on another file system."""
     if uri.startswith(f"{HOME}/"):
         return str(home()) + uri.removeprefix(HOME)
     if uri.startswith("file://"):
@@ -91,13 +91,13 @@ def path_here(uri: str) -> str | None:
 
 
 def uri_of(path: str) -> str:
-    """The URI of a path of this machine. One below the home is told from there: a home that was moved has the same files."""
+    """The URI of a local path; below the home it is relative to `$ML_ASSETS_HOME`, so that it survives moving the home."""
     above = f"{home()}/"
     return f"{HOME}/{path.removeprefix(above)}" if path.startswith(above) else f"file://{path}"
 
 
 def spellings(uri: str) -> tuple[str, ...]:
-    """The URI, and how versions of this program before spelled it."""
+    """The URI, followed by the spelling that earlier versions of this program used, if it differs."""
     return (uri, f"file://{path_here(uri)}") if uri.startswith(f"{HOME}/") else (uri,)
 
 
@@ -113,7 +113,7 @@ def _listed_here(pattern: str, hint: str) -> Iterator[SourceFile]:
     elif os.path.lexists(path):
         found = [path]
     else:
-        # what variables and the home stand for is no glob, unless nothing is found otherwise
+        # expanded variables and the home are taken literally first, as a glob only if nothing matches
         globs = [each for each in (spelled(glob.escape), spelled(str)) if glob.has_magic(each)]
         found = next((names for each in globs if (names := _matching(each))), [])
         if not found:
@@ -122,7 +122,7 @@ def _listed_here(pattern: str, hint: str) -> Iterator[SourceFile]:
 
 
 def _matching(pattern: str) -> list[str]:
-    """The files on this machine that match an absolute glob."""
+    """The local files that match an absolute glob."""
     from fsspec.utils import glob_translate
 
     parts = pattern.split("/")
@@ -139,10 +139,10 @@ def _matching(pattern: str) -> list[str]:
 def _below(
     folder: str, depth: int | None, hidden: bool, above: tuple[tuple[int, int], ...] = (), links: int = 0
 ) -> Iterator[str]:
-    """Paths of the files below a folder, of its broken links, and of folders that cannot be listed."""
+    """Yield the paths of the files below a folder, and of broken links and folders that cannot be listed."""
     try:
         here = os.stat(folder)
-        if (here.st_dev, here.st_ino) in above:  # a link to a folder that holds it
+        if (here.st_dev, here.st_ino) in above:  # a link to one of its parent folders
             return
         with os.scandir(folder) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
@@ -156,7 +156,7 @@ def _below(
             continue
         try:
             kind = entry.stat().st_mode
-        except OSError:  # a link to what is not there: read, it says so
+        except OSError:  # a broken link: reading it gives the error
             kind = stat.S_IFREG
         if stat.S_ISDIR(kind):
             linked = links + entry.is_symlink()
@@ -177,11 +177,11 @@ def _fingerprint_here(path: str) -> str:
 
 def _listed_there(pattern: str, hint: str) -> Iterator[SourceFile]:
     import fsspec
-    from botocore.exceptions import BotoCoreError  # of S3: no connection, no credentials
+    from botocore.exceptions import BotoCoreError  # raised by S3 without connection or credentials
 
     try:
         fs, path = fsspec.url_to_fs(pattern)
-        fs.invalidate_cache()  # object stores' listings are kept for as long as the process lives
+        fs.invalidate_cache()  # fsspec caches listings of object stores for the life of the process
         root = path
         if fs.isdir(path):
             found = fs.find(path, detail=True)

@@ -1,4 +1,4 @@
-"""The rows of tables as dictionaries: CSV, TSV, Parquet, JSON lines, a JSON array."""
+"""Reads the rows of tables as dictionaries: CSV, TSV, Parquet, JSON lines, JSON arrays."""
 
 import csv
 import json
@@ -15,15 +15,15 @@ from ml_assets.collection.sources.reading.delimited import Row, need
 Format = Literal["csv", "tsv", "parquet", "jsonl", "json"]
 FORMATS: tuple[str, ...] = get_args(Format)
 SAME = {"ndjson": "jsonl", "jsonlines": "jsonl", "pq": "parquet", "tab": "tsv"}
-"""Other endings of the same formats."""
+"""Other file endings of the formats."""
 MAX_JSON = 512 * 1024 * 1024
-"""Bytes of a JSON array, which is read whole."""
+"""Maximum size of a JSON array, which is read as a whole, in bytes."""
 ARRAY = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*(\{|$)")
-"""How a JSON array of objects begins."""
+"""Matches the beginning of a JSON array of objects."""
 
 
 def format_of(uri: str, named: str | None = None) -> str:
-    """The format of a table: the one that is named, or what the ending says. Raises `SourceError`."""
+    """The format of a table: `named` if given, else by the file's ending. Raises `SourceError` if it is unknown."""
     path = uri.partition("?")[0] if uri.startswith(("http://", "https://")) else uri
     name = path.rpartition("/")[2].lower()
     ending = name.removesuffix(f".{name.rpartition('.')[2]}") if _compression(path) else name
@@ -41,7 +41,7 @@ def _compression(uri: str) -> str | None:
 
 
 def rows_of(uri: str, format: str, needed: Sequence[str]) -> Iterator[Row]:
-    """The rows of a table as dictionaries. Raises `SourceError` if it cannot be read or lacks a needed column."""
+    """Yield the rows of a table as dictionaries. Raises `SourceError` if it cannot be read or lacks a needed column."""
     import pyarrow as pa
     from botocore.exceptions import BotoCoreError
 
@@ -64,7 +64,7 @@ def _jsonl(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
             raise SourceError(f"{uri} holds a JSON array where each line is an object: call it .json, or say `format: json`")
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # broken JSON, or bytes that are no text
+        except (ValueError, RecursionError) as error:  # invalid JSON or invalid UTF-8
             yield BadRecord("", f"not a line of JSON: {error}", line[:200].decode("utf-8", "replace"))
             continue
         yield _object(row, line, needed)
@@ -106,7 +106,7 @@ def _parquet(file: IO[bytes], uri: str, needed: Sequence[str]) -> Iterator[Row]:
     for batch in table.iter_batches(batch_size=BATCH, columns=list(needed)):
         columns = {}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):  # nobody checked that it is UTF-8
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):  # Parquet strings may be invalid UTF-8
                 values = column.cast(pa.large_binary()).to_pylist()
                 columns[name] = [None if v is None else v.decode("utf-8", "surrogateescape") for v in values]
             else:

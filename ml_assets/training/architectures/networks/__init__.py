@@ -1,1 +1,1 @@
-"""The networks of the architectures as torch modules. These files import torch: they are imported inside functions only."""
+"""The architectures' networks as torch modules. These files import torch, so they are imported inside functions only."""

@@ -1,11 +1,11 @@
-"""A convolutional network over spectrograms, and how these are varied in training."""
+"""The torch module of `audio_cnn`, and its augmentation of spectrograms."""
 
 import torch
 from torch import nn
 
 
 class AudioCNNModule(nn.Module):  # type: ignore[misc]
-    """Four convolutions over time and bands, two over time, mean and maximum over time, Dropout, Linear.
+    """A network of four convolutions over time and bands, two over time, mean and maximum over time, Dropout, Linear.
 
     From `(batch, mels, frames)` logarithms of power to `(batch, outputs)` logits. It takes out the level itself.
     """
@@ -41,7 +41,7 @@ def _layer(before: int, after: int, stride: int) -> nn.Module:
 
 
 def disturbed(mel: torch.Tensor, shift: float, masked: float) -> torch.Tensor:
-    """`(batch, bands, frames)` spectrograms, each moved in time and with one stretch of bands and one of time set to 0."""
+    """Augment `(batch, bands, frames)` spectrograms: shift in time, and mask one range of bands and one of time."""
     n, bands, frames = mel.shape
     moves = ((2 * torch.rand(n, 1) - 1) * shift * frames).long()
     at = (torch.arange(frames) + moves) % frames

@@ -1,4 +1,4 @@
-"""A recurrent network over the word vectors of a text."""
+"""The torch module of `bilstm`: a recurrent network over the word vectors of a text."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from ml_assets.training.architectures.networks.word_pieces import FrozenWords
 
 
 class BiLSTMModule(nn.Module):  # type: ignore[misc]
-    """Word vectors (frozen), Dropout, LSTM in both directions, max over the text, Dropout, Linear.
+    """A network of frozen word vectors, Dropout, bidirectional LSTM, max over the text, Dropout, Linear.
 
     From `(batch, t)` word pieces to `(batch, outputs)` logits. `vectors` are `(vocabulary, d)`.
     """

@@ -1,4 +1,4 @@
-"""A convolutional network over characters and pairs of them, with what a random field adds for each step."""
+"""The torch module of `char_tagger`: a convolutional network over characters, with transitions for a random field."""
 
 import torch
 from torch import nn
@@ -8,22 +8,22 @@ from ml_assets.training.architectures.char_tagger import BUCKETS
 from ml_assets.training.architectures.networks.crf import forbidden_steps
 
 KNOWN = 1_048_573
-"""Characters and pairs of which it is kept whether training showed them: the vectors of others were never learnt."""
+"""Size of the table that records which characters and pairs occurred in training; the vectors of others were never learnt."""
 KIND = 8
-"""Size of the vectors of the categories of characters."""
+"""Size of the embeddings of character categories."""
 
 
 class CharTaggerModule(nn.Module):  # type: ignore[misc]
-    """Vectors of characters, of their categories and of pairs; dilated convolutions; Linear.
+    """A network of embeddings of characters, their categories and pairs; dilated convolutions; Linear.
 
-    From `(batch, t)` characters by category and bucket, 0 behind the end, to `(batch, t + 2 k + 2, 2 k + 1)` of `k` outputs:
-    the logits of each character's labels, and behind these what the random field adds for each step from label to label.
+    From `(batch, t)` character codes, padded with 0, to `(batch, t + 2 k + 2, 2 k + 1)` for `k` outputs: the logits of each
+    character's labels, followed by the transition scores of the random field.
 
     Args:
-        outputs: `k`.
-        size: Of the vectors of characters, and of pairs.
+        outputs: `k`, the number of classes.
+        size: Size of the embeddings of characters, and of pairs.
         width: Filters of each convolution.
-        layers: How many convolutions.
+        layers: Number of convolutions.
         dropout: Share of each character's vectors that is dropped in training.
         hidden: Share of characters, and of pairs, that are hidden in training.
     """
@@ -64,7 +64,7 @@ class CharTaggerModule(nn.Module):  # type: ignore[misc]
         return torch.cat([emissions, (self.steps + self.forbidden).expand(len(inputs), -1, -1)], 1)
 
     def seen(self, vectors: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """The vectors; hidden are some of them in training, and later those of what training never showed."""
+        """The vectors, with a random share set to 0 in training, and in prediction those of keys that training never had."""
         places = keys % KNOWN
         if self.training:
             self.known[places] = True
@@ -73,11 +73,11 @@ class CharTaggerModule(nn.Module):  # type: ignore[misc]
 
 
 def emissions_and_steps(logits: torch.Tensor, there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The emissions `(batch, u, l)`, the steps `(l + 1, l)` and the mask `(batch, u)` in what the network gives.
+    """Split the network's output into emissions `(batch, u, l)`, transitions `(l + 1, l)` and mask `(batch, u)`.
 
     Args:
-        logits: `(batch, t + l + 1, l)` of the network.
-        there: `(batch, t)` where the texts are; `u` is the length of the longest.
+        logits: `(batch, t + l + 1, l)` output of the network.
+        there: `(batch, t)` mask of the texts; `u` is the length of the longest.
     """
     labels = logits.shape[2]
     longest = max(1, int(there.sum(1).max()))

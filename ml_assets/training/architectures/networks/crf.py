@@ -1,18 +1,18 @@
-"""A linear-chain conditional random field over labels `0` outside, `1 + 2 c` beginning and `2 + 2 c` inside of class `c`.
+"""A linear-chain conditional random field over labels: `0` outside, `1 + 2 c` start and `2 + 2 c` inside of class `c`.
 
 Lafferty, McCallum & Pereira 2001, "Conditional Random Fields". Everything is batched: `emissions` are `(b, t, l)`; `steps` are
-`(l + 1, l)`, what it adds to go from one label to the next and, in the last row, to begin with one; `mask` is `(b, t)`, where
-the texts are, from their first place on.
+the transition scores `(l + 1, l)` from one label to the next, with those of the first label in the last row; `mask` is `(b,
+t)`, True for the characters of each text.
 """
 
 import torch
 
 FORBIDDEN = -1e4
-"""What a step costs that no marking of spans can take."""
+"""Score of transitions that cannot occur in a labelling of spans."""
 
 
 def forbidden_steps(labels: int) -> torch.Tensor:
-    """`(labels + 1, labels)`: `FORBIDDEN` into the inside of a class from all but its beginning and inside, 0 elsewhere."""
+    """`(labels + 1, labels)` scores: `FORBIDDEN` into the inside of a class except from its start or inside, else 0."""
     found = torch.zeros(labels + 1, labels)
     for inside in range(2, labels, 2):
         found[:, inside] = FORBIDDEN
@@ -21,7 +21,7 @@ def forbidden_steps(labels: int) -> torch.Tensor:
 
 
 def log_partition(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """`(b,)` the logarithm of the sum over all sequences of labels; its gradient by the emissions are the marginals."""
+    """`(b,)` log of the sum over all label sequences; its gradient with respect to the emissions are the marginals."""
     reached = emissions[:, 0] + steps[-1]
     for place in range(1, emissions.shape[1]):
         further = (reached.unsqueeze(2) + steps[:-1]).logsumexp(1) + emissions[:, place]
@@ -30,14 +30,14 @@ def log_partition(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tens
 
 
 def score_of(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """`(b,)` the score of these `(b, t)` labels; what they say behind the ends does not matter."""
+    """`(b,)` score of the `(b, t)` label sequences; labels beyond the mask are ignored."""
     labels = labels.clamp(min=0)
     found = (emissions.gather(2, labels.unsqueeze(2)).squeeze(2) * mask).sum(1)
     return found + steps[-1][labels[:, 0]] + (steps[labels[:, :-1], labels[:, 1:]] * mask[:, 1:]).sum(1)
 
 
 def marginals(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """`(b, t, l)` the probability of each label at each place."""
+    """`(b, t, l)` marginal probability of each label at each position."""
     with torch.enable_grad():
         emissions = emissions.detach().requires_grad_()
         [found] = torch.autograd.grad(log_partition(emissions, steps.detach(), mask).sum(), emissions)
@@ -45,7 +45,7 @@ def marginals(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) 
 
 
 def best_path(emissions: torch.Tensor, steps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """`(b, t)` the likeliest sequence of labels (Viterbi), 0 behind the ends."""
+    """`(b, t)` the most probable label sequence (Viterbi), padded with 0."""
     reached, came = emissions[:, 0] + steps[-1], []
     itself = torch.arange(emissions.shape[2]).expand_as(reached)
     for place in range(1, emissions.shape[1]):

@@ -1,19 +1,19 @@
-"""A compact detector of objects: its network, its loss, and how pictures are varied in training."""
+"""The torch module of `detector`, its loss, and its augmentation of pictures."""
 
 import torch
 from torch import nn
 from torch.nn.functional import grid_sample, interpolate, logsigmoid, one_hot
 
 SPREAD = 0.54 / 6
-"""Standard deviation of a target's hill, as a share of its box (TTFNet, §3.2)."""
+"""Standard deviation of a target's Gaussian peak, as a share of its box (TTFNet, §3.2)."""
 NARROWEST = 0.4
-"""The least standard deviation, in cells: of boxes that are hardly larger than a cell."""
+"""Minimum standard deviation of a target's peak in cells, for boxes hardly larger than a cell."""
 VISIBLE = 0.6
-"""Share of a box that must be left for its object to be learnt, where a picture was moved."""
+"""Minimum share of a box that must remain in an augmented picture for its object to be a target."""
 
 
 class DetectorModule(nn.Module):  # type: ignore[misc]
-    """Five convolutional stages down to a sixteenth of the size, joined with the one at an eighth, and a head there.
+    """A network of five convolutional stages down to 1/16 of the size, merged with the stage at 1/8, and a head there.
 
     From `(batch, channels, size, size)` pixels of 0 to 255 to `(batch, outputs + 4, size / 8, size / 8)` logits.
     """
@@ -39,7 +39,7 @@ class DetectorModule(nn.Module):  # type: ignore[misc]
 
 
 class Residual(nn.Module):  # type: ignore[misc]
-    """Two layers beside what goes past them, `(batch, size, h, w)` to the same shape."""
+    """A residual block of two convolutions, from `(batch, size, h, w)` to the same shape."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -56,11 +56,11 @@ def _layer(before: int, after: int, stride: int = 1) -> nn.Module:
 
 
 def detection_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Focal loss of the centres (Law & Deng 2018, eq. 1) and generalised IoU (Rezatofighi et al. 2019) around them.
+    """Focal loss of the centres (Law & Deng 2018, eq. 1) plus generalized IoU loss (Rezatofighi et al. 2019) around them.
 
     Args:
-        logits: `(b, k + 4, h, w)` of the network.
-        targets: `(b, m, 5)` boxes: class, centre (x, y), width, height as shares of the picture; -1 behind the last.
+        logits: `(b, k + 4, h, w)` output of the network.
+        targets: `(b, m, 5)` boxes: class, centre (x, y), width, height as shares of the picture; padded with -1.
     """
     heat, boxes = logits[:, :-4], corners(logits[:, -4:])
     hills, present = _hills(targets, *logits.shape[2:])  # (b, m, h, w), (b, m)
@@ -70,7 +70,7 @@ def detection_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     hit = (1 - chance) ** 2 * logsigmoid(heat) * (wanted == 1)
     miss = (1 - wanted) ** 4 * chance**2 * logsigmoid(-heat)
     centres = -(hit + miss).sum() / present.sum().clamp(min=1)
-    weight, owner = hills.max(1)  # each cell tells the box of the object on whose hill it stands highest
+    weight, owner = hills.max(1)  # each cell predicts the box of the object with the highest peak there
     weight = weight * (weight > 0.05)
     own = targets[:, :, 1:].gather(1, owner.flatten(1).unsqueeze(2).expand(-1, -1, 4))
     own = own.transpose(1, 2).unflatten(2, owner.shape[1:])
@@ -80,9 +80,9 @@ def detection_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def detection_recall(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """`(b,)` share of objects at whose centre their class has a chance above one half, and the box overlaps by one half.
+    """`(b,)` share of objects with a class probability above 0.5 at the centre and a box with an IoU of at least 0.5.
 
-    1 of a picture without objects in which no chance is above one half, else 0. Arguments as those of `detection_loss`.
+    For a picture without objects 1 if no probability exceeds 0.5, else 0. Arguments as those of `detection_loss`.
     """
     boxes, (height, width) = corners(logits[:, -4:]), logits.shape[2:]
     present = targets[:, :, 0] >= 0
@@ -100,10 +100,10 @@ def detection_recall(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tenso
 
 
 def moved(pictures: torch.Tensor, targets: torch.Tensor, far: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """`(b, c, h, w)` pictures moved by up to `far`, twice as much larger or smaller, and their `(b, m, 5)` boxes.
+    """Randomly move and zoom `(b, c, h, w)` pictures, and transform their `(b, m, 5)` boxes.
 
-    Width and height do not change quite alike. Boxes are cut at the edges; objects of which less than `VISIBLE` is left are
-    none. What lies beyond an edge looks like it.
+    Pictures move by up to `far` and are zoomed by up to about twice that; width and height change slightly differently. Boxes
+    are cut at the edges; objects of which less than `VISIBLE` remains are removed. Beyond the edges, edge pixels are repeated.
     """
     n, _, height, width = pictures.shape
     scale = (torch.empty(n, 1).uniform_(-1.5 * far, 1.5 * far) + torch.empty(n, 2).uniform_(-far / 2, far / 2)).exp()
@@ -121,9 +121,9 @@ def moved(pictures: torch.Tensor, targets: torch.Tensor, far: float) -> tuple[to
 
 
 def coloured(pictures: torch.Tensor) -> torch.Tensor:
-    """`(b, c, h, w)` pictures in other colours and light, half of them as negatives, with stains and noise on their grounds.
+    """Randomly change colours and brightness of `(b, c, h, w)` pictures, invert half of them, and add stains and noise.
 
-    Without it the network learns the grounds by heart.
+    Without this the network memorizes the backgrounds.
     """
     n, channels = pictures.shape[:2]
     mix = torch.eye(channels) * torch.empty(n, 1, 1).uniform_(0.6, 1.2) + 0.2 * torch.randn(n, channels, channels)
@@ -136,7 +136,7 @@ def coloured(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def corners(distances: torch.Tensor) -> torch.Tensor:
-    """`(b, 4, h, w)` left, top, right and bottom edges as shares, from logarithms of distances in cells."""
+    """`(b, 4, h, w)` left, top, right and bottom edges as shares of the picture, from log distances in cells."""
     height, width = distances.shape[2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=distances.device) + 0.5, torch.arange(width, device=distances.device) + 0.5, indexing="ij"
@@ -146,7 +146,7 @@ def corners(distances: torch.Tensor) -> torch.Tensor:
 
 
 def _hills(targets: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`(b, m, h, w)` a hill of height 1 in the cell of each box's centre, as wide as its box, and which boxes there are."""
+    """`(b, m, h, w)` a Gaussian peak in each box's centre cell, as wide as the box; `(b, m)` which boxes exist."""
     present = targets[:, :, 0] >= 0
 
     def slope(centre: torch.Tensor, size: torch.Tensor, cells: int) -> torch.Tensor:
@@ -159,14 +159,14 @@ def _hills(targets: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor
 
 
 def _iou(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`(b, …)` intersection over union of boxes given by their edges along axis 1, and the area of the union."""
+    """`(b, …)` intersection over union of boxes given by their edges along axis 1, and the area of their union."""
     shared = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
     union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - shared
     return shared / union.clamp(min=1e-9), union
 
 
 def _generalised_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """`(b, …)` intersection over union, less the share of the smallest box around both that neither covers."""
+    """`(b, …)` generalized IoU: IoU minus the share of the smallest enclosing box that neither box covers."""
     iou, union = _iou(a, b)
     around = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1).clamp(min=1e-9)
     return iou - (around - union) / around

@@ -1,4 +1,4 @@
-"""Encoders that are trained on, each with a linear head: of texts, and of pictures and sounds."""
+"""The torch modules of `fine_tune`: trainable encoders of texts, and of pictures and sounds, with a linear head."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ml_assets.training.architectures.networks.word_pieces import pieces_and_mas
 
 
 class FineTunedTransformer(nn.Module):  # type: ignore[misc]
-    """A text encoder's network, mean over the word pieces, Dropout, Linear.
+    """A text encoder's network with mean over the word pieces, Dropout, Linear.
 
     From `(batch, t)` word pieces to `(batch, outputs)` logits.
     """
@@ -27,7 +27,7 @@ class FineTunedTransformer(nn.Module):  # type: ignore[misc]
 
 
 class FineTunedBackbone(nn.Module):  # type: ignore[misc]
-    """The network of an encoder of pictures or sounds, Dropout, Linear.
+    """The network of an encoder of pictures or sounds with Dropout, Linear.
 
     From `(batch, …)` arrays, which the network brings to `(batch, dimensions)`, to `(batch, outputs)` logits.
     """

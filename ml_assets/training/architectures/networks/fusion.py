@@ -1,4 +1,4 @@
-"""A network that joins the vectors of several parts, some of which may be missing."""
+"""The torch module of `fusion`, which joins the vectors of several parts, some of which may be missing."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class FusionModule(nn.Module):  # type: ignore[misc]
-    """Per part Linear, GELU, LayerNorm; then Dropout, Linear, GELU, Dropout, Linear.
+    """A network of Linear, GELU, LayerNorm for each part; then Dropout, Linear, GELU, Dropout, Linear.
 
     From `(batch, d)` vectors, in which each part has its block and one that is missing is all 0, to `(batch, outputs)` logits.
     """
@@ -36,7 +36,7 @@ class FusionModule(nn.Module):  # type: ignore[misc]
             there = norm > 0
             if self.training and self.part_dropout:
                 there = there & (torch.rand_like(norm) >= self.part_dropout)
-            # of the same size whatever the part's dimensions and however many parts there are
+            # the scale must not depend on the part's dimensions or the number of parts
             scaled = vector / norm.clamp(min=1e-12) * vector.shape[1] ** 0.5
             found.append(torch.where(there, part(scaled), missing))
         return self.head(torch.cat(found, dim=1))

@@ -1,4 +1,4 @@
-"""A small residual network over pictures, and how these are varied in training."""
+"""The torch module of `image_cnn`, and its augmentation of pictures."""
 
 import math
 
@@ -8,10 +8,10 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 class ImageCNNModule(nn.Module):  # type: ignore[misc]
-    """Three stages of two residual blocks, mean over the picture, Dropout, Linear.
+    """A network of three stages of two residual blocks, mean over the picture, Dropout, Linear.
 
-    From `(batch, channels, size, size) uint8` to `(batch, outputs)` logits. It normalises the pixels itself. In training
-    pictures are `moved` by `shift`, `rotation`, `zoom` and `mirror`.
+    From `(batch, channels, size, size) uint8` to `(batch, outputs)` logits; normalizes the pixels itself. In training pictures
+    are augmented by `moved` with `shift`, `rotation`, `zoom` and `mirror`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ImageCNNModule(nn.Module):  # type: ignore[misc]
 
 
 class Block(nn.Module):  # type: ignore[misc]
-    """Two convolutions beside what goes past them: `(batch, before, h, w)` to `(batch, after, h / stride, w / stride)`."""
+    """A residual block of two convolutions: `(batch, before, h, w)` to `(batch, after, h / stride, w / stride)`."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Block(nn.Module):  # type: ignore[misc]
 
 
 def moved(pictures: torch.Tensor, shift: float, rotation: float, zoom: float, mirror: bool) -> torch.Tensor:
-    """`(batch, c, h, w)` pictures, each moved, turned and zoomed at random; their edges go on outside."""
+    """Randomly shift, rotate, zoom and mirror `(batch, c, h, w)` pictures; beyond the edges, edge pixels are repeated."""
     n = len(pictures)
     angle, scale, across, down = (2 * torch.rand(4, n) - 1) * torch.tensor(
         [[math.radians(rotation)], [zoom], [2 * shift], [2 * shift]]

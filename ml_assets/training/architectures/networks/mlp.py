@@ -1,4 +1,4 @@
-"""A head on frozen embeddings with one hidden layer."""
+"""The torch module of `mlp`: one hidden layer on frozen embeddings."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""A convolutional network over the word vectors of a text."""
+"""The torch module of `text_cnn`: a convolutional network over the word vectors of a text."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ml_assets.training.architectures.networks.word_pieces import FrozenWords
 
 
 class TextCNNModule(nn.Module):  # type: ignore[misc]
-    """Word vectors (frozen), Dropout, one Conv1d and max per width, Dropout, Linear.
+    """A network of frozen word vectors, Dropout, one Conv1d and max per width, Dropout, Linear.
 
     From `(batch, t)` word pieces to `(batch, outputs)` logits. `vectors` are `(vocabulary, d)`.
     """

@@ -1,4 +1,4 @@
-"""A network that marks words: an encoder's first layers, and readers of words on what these give."""
+"""The torch module of `token_classifier`: an encoder's first layers, and readers that classify words from their outputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,18 +17,18 @@ CHARACTER, KIND = 24, 8
 
 
 class TokenClassifierModule(nn.Module):  # type: ignore[misc]
-    """Some layers of an encoder, and on the mean over each word's pieces `members` readers at each depth.
+    """A network of some layers of an encoder and, on the mean over each word's pieces, `members` readers at each depth.
 
     From `(batch, t, 4 + c)` units with the characters of words to `(batch, t, 2 outputs + 1)` logits where words begin, 0
-    elsewhere: the logarithm of the readers' mean probabilities. In training each reader is by itself:
+    elsewhere: the logarithm of the sum of the readers' probabilities. In training the logits of each reader are separate:
     `(batch, t, readers, 2 outputs + 1)`.
 
     Args:
-        transformer: The encoder's network, of which the word vectors are not learnt.
-        outputs: Classes.
-        depths: Behind how many of its layers readers stand; those behind the last are cut off. None: behind all.
-        members: Readers at each depth.
-        spelling: As of `WordReader`, likewise the others.
+        transformer: The encoder's network; its word vectors are frozen.
+        outputs: Number of classes.
+        depths: Layers after which readers are placed; layers after the last of these are removed. None: after all layers.
+        members: Number of readers at each depth.
+        spelling: Passed on to `WordReader`, like the arguments that follow.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TokenClassifierModule(nn.Module):  # type: ignore[misc]
         word_dropout: float,
     ) -> None:
         super().__init__()
-        # half of all weights: moving them costs as much time as the layers do, and parts words that are learnt from the others
+        # half of all weights: training them doubles the time, and separates words in the training data from all others
         transformer.get_input_embeddings().requires_grad_(False)
         width = transformer.config.hidden_size
         self.depths = depths or (transformer.config.num_hidden_layers,)
@@ -59,20 +59,20 @@ class TokenClassifierModule(nn.Module):  # type: ignore[misc]
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         inside = inputs[:, : max(1, int((inputs[:, :, 0] != PAD).sum(1).max()))]
         ids = inside[:, :, 0]
-        piece = (ids >= 0).cumsum(1) - 1  # of each unit among the pieces of its text
+        piece = (ids >= 0).cumsum(1) - 1  # index of each unit's word piece in its text
         cut = torch.full_like(ids, PAD)
         cut[(ids >= 0).nonzero()[:, 0], piece[ids >= 0]] = ids[ids >= 0]
         pieces, mask = pieces_and_mask(cut)
         read = self.transformer(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
-        states = (*read.hidden_states[:-1], read.last_hidden_state)  # an encoder without layers gives the last alone
+        states = (*read.hidden_states[:-1], read.last_hidden_state)  # without layers there is only the last
         begins = inside[:, :, 3] > 0
-        place = begins.cumsum(1) - 1  # of each unit's word among the words of its text
-        own = (place >= 0) & (inside[:, :, 2] > 0)  # the encoder's own marks belong to none
+        place = begins.cumsum(1) - 1  # index of each unit's word in its text
+        own = (place >= 0) & (inside[:, :, 2] > 0)  # special tokens belong to no word
         row = torch.arange(len(pieces)).unsqueeze(1).expand_as(place)
         at = row[own], piece[own]
         counts = begins.sum(1)
         shape = (len(pieces), max(1, int(counts.max())))
-        # neither the mean nor an LSTM's states do with bfloat16's three digits
+        # bfloat16 with its three digits is too inaccurate for means and LSTM states
         with torch.autocast(inputs.device.type, enabled=False):
             sizes = torch.zeros(shape).index_put((row[own], place[own]), torch.ones(()), True).clamp(min=1).unsqueeze(2)
             width = states[0].shape[2]
@@ -92,16 +92,16 @@ class TokenClassifierModule(nn.Module):  # type: ignore[misc]
 
 
 class WordReader(nn.Module):  # type: ignore[misc]
-    """A CNN over each word's characters; beside it the word's vector; an LSTM over both; Linear.
+    """A network of a CNN over each word's characters, joined with the word's vector; an LSTM over both; Linear.
 
-    From `(batch, w, width)` vectors of words, their `(batch, w, c)` characters and their `(batch,)` counts to
-    `(batch, w, 2 outputs + 1)` logits.
+    From `(batch, w, width)` vectors of words, their `(batch, w, c)` characters and their `(batch,)` counts to `(batch, w, 2
+    outputs + 1)` logits.
 
     Args:
         width: Size of the vectors of words.
-        outputs: Classes.
-        spelling: Filters over the characters; 0: they are not read.
-        recurrent: Units of each direction of the LSTM; 0: there is none.
+        outputs: Number of classes.
+        spelling: Filters over the characters; 0: characters are not read.
+        recurrent: Units of each direction of the LSTM; 0: no LSTM.
         dropout: Share of each word's vectors that is dropped in training.
         word_dropout: Share of words whose vector is hidden in training.
     """
@@ -140,7 +140,7 @@ class WordReader(nn.Module):  # type: ignore[misc]
 
 
 def _cut(transformer: Any, layers: int) -> None:
-    """Leave the first layers. Raises `InvalidValue` if there are not so many, or if they are not found."""
+    """Keep only the first `layers` layers. Raises `InvalidValue` if there are fewer, or if they are not found."""
     most = transformer.config.num_hidden_layers
     stacks = [each for each in transformer.modules() if isinstance(each, nn.ModuleList) and len(each) == most]
     if layers > most or len(stacks) != 1:

@@ -1,4 +1,4 @@
-"""What networks make of the word pieces of texts first: where the texts are, and the vectors of the pieces."""
+"""Torch helpers for word pieces: masks, and frozen word vectors."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from ml_assets.training.architectures.base import PAD
 
 
 def pieces_and_mask(ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`(batch, t)` word pieces, cut at the longest text of the batch and 0 behind the ends, and where the texts are."""
+    """`(batch, t)` word pieces cut to the longest text of the batch and padded with 0, and their mask."""
     longest = max(1, int((ids != PAD).sum(1).max()))
     ids = ids[:, :longest].long()
     mask = ids != PAD
@@ -15,12 +15,12 @@ def pieces_and_mask(ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class FrozenWords(nn.Module):  # type: ignore[misc]
-    """From `(batch, t)` word pieces to their `(batch, t, d)` vectors, after dropout, and the `(batch, t)` mask of the texts.
+    """A module from `(batch, t)` word pieces to their `(batch, t, d)` vectors after dropout, and the `(batch, t)` mask.
 
-    The vectors are not learnt, and not saved: they come with the encoder.
+    The vectors are neither trained nor saved: they come with the encoder.
 
     Args:
-        vectors: `(vocabulary, d) float32`, those with which the encoder begins.
+        vectors: `(vocabulary, d) float32`, the encoder's input embeddings.
         dropout: Share of the vectors' values that is dropped in training.
     """
 
