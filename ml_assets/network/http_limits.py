@@ -6,8 +6,10 @@ headers took gigabytes, and slow ones held every place.
 
 import json
 import resource
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -33,6 +35,8 @@ CONNECTIONS = min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
 """Most open connections of one process; at most half of the files that it may open."""
 PER_ADDRESS = 256
 """Most connections of one client address that have not sent complete headers."""
+ARRIVALS = 20
+"""Most new connections that are read in one turn of the event loop, between which open connections are answered."""
 YOUNG_SECONDS = 1.0
 """A connection younger than this is not closed for another: its headers may have arrived without being read yet."""
 
@@ -41,6 +45,19 @@ def raise_file_limit() -> None:
     """Raise this process's limit of open files, as far as the system allows, to four times `CONNECTIONS`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4 * CONNECTIONS), hard), hard))
+
+
+@dataclass
+class Arrivals:
+    """New connections of a server.
+
+    Args:
+        count: How many came in this turn of the event loop, or wait to be read.
+        waiting: Those that wait, oldest first.
+    """
+
+    count: int = 0
+    waiting: "deque[LimitedProtocol]" = field(default_factory=deque)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -52,6 +69,9 @@ class LimitedProtocol(HttpToolsProtocol):
     """Connections whose last request was answered and that have sent nothing since, oldest first."""
     addresses: ClassVar[Counter[str]] = Counter()
     """How many of `heads` each address has."""
+
+    arrivals: ClassVar["WeakKeyDictionary[Any, Arrivals]"] = WeakKeyDictionary()
+    """The new connections of each server of this process."""
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
@@ -67,6 +87,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Accept the connection; if there are too many, close the one that has waited longest for its headers."""
         super().connection_made(transport)
         self._await_head()
+        self._queue()
         address = self._address()
         if self.addresses[address] > PER_ADDRESS:
             self._make_room(address)
@@ -165,6 +186,26 @@ class LimitedProtocol(HttpToolsProtocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(content)
         self.transport.write(STATUS_LINE[status] + head + content)
         self.transport.close()
+
+    def _queue(self) -> None:
+        """Read the connection now, or after those that came before it where many come at once."""
+        new = self.arrivals.setdefault(self.server_state, Arrivals())
+        if new.count == 0:
+            self.loop.call_soon(self._read_next, new)
+        new.count += 1
+        if new.count > ARRIVALS:
+            self.transport.pause_reading()
+            new.waiting.append(self)
+
+    def _read_next(self, new: "Arrivals") -> None:
+        """Let the next waiting connections be read, once in each turn of the event loop until none waits."""
+        for _ in range(min(ARRIVALS, len(new.waiting))):
+            connection = new.waiting.popleft()
+            if not connection.transport.is_closing():
+                connection.transport.resume_reading()
+        new.count = len(new.waiting)
+        if new.waiting:
+            self.loop.call_soon(self._read_next, new)
 
     def _await_head(self) -> None:
         self._forget()

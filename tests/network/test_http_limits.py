@@ -235,6 +235,28 @@ def test_a_burst_of_honest_connections_is_answered(address: tuple[str, int], mon
         assert all(b"200 OK" in connection.recv(65_536) for connection in burst)
 
 
+def test_connections_that_come_at_once_are_read_a_few_at_a_time(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an open connection waits until the last of thousands was read."""
+    turns: list[int] = []
+    read_next = http_limits.LimitedProtocol._read_next
+
+    def noted(protocol: http_limits.LimitedProtocol, new: http_limits.Arrivals) -> None:
+        turns.append(len(new.waiting))
+        read_next(protocol, new)
+
+    monkeypatch.setattr(http_limits, "ARRIVALS", 3)
+    monkeypatch.setattr(http_limits.LimitedProtocol, "_read_next", noted)
+    with ExitStack() as stack:
+        burst = [stack.enter_context(closing(connect(address))) for _ in range(100)]
+        for connection in burst:
+            connection.sendall(GET)
+        assert all(b"200 OK" in connection.recv(65_536) for connection in burst)
+    assert len(turns) >= 2
+    assert turns[-1] <= 3, "none waits any more"
+
+
 def test_where_all_places_are_taken_an_idle_one_goes_or_503_is_said(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
