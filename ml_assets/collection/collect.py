@@ -199,7 +199,7 @@ def _write(
             if reading.complete and reading.labels:
                 given.take_back(store, spellings(reading.file.uri), reading.labels)
             if older := reading.ids[1:]:
-                store.table("receipts").delete(f"id IN ({', '.join(map(quote, older))})")
+                store.table("receipts").remove(older)
     receipts = [
         {
             "id": r.ids[0],
@@ -242,9 +242,8 @@ def _keep_labels(
 def _forget_mended(store: ProjectStore, reading: _Reading) -> None:
     """Delete the rejects of earlier readings of the file that the newest reading does not have."""
     place = " OR ".join(f"origin = {quote(u)} OR starts_with(origin, {quote(u + '#')})" for u in spellings(reading.file.uri))
-    gone = sorted(store.table("rejects").ids(f"source = {quote(reading.source.name)} AND ({place})") - reading.rejects)
-    for start in range(0, len(gone), BATCH):
-        store.table("rejects").delete(f"id IN ({', '.join(map(quote, gone[start : start + BATCH]))})")
+    rejects = store.table("rejects")
+    rejects.remove(rejects.ids(f"source = {quote(reading.source.name)} AND ({place})") - reading.rejects)
 
 
 def _merge(store: ProjectStore, good: list[tuple[_Reading, Sample]]) -> None:

@@ -74,11 +74,9 @@ def take_back(store: ProjectStore, file: Collection[str], said: Collection[str])
     stored = table.read(["id", "sample_id", "labeler"], f"file IN ({', '.join(map(quote, file))})").to_pylist()
     now = {(row["sample_id"], row["labeler"]) for row in stored if row["id"] in said}
     gone = [row["id"] for row in stored if row["id"] not in said and (row["sample_id"], row["labeler"]) in now]
-    for some in _in_parts(gone):
-        table.delete(f"id IN ({some})")
+    table.remove(gone)
     # rows of earlier versions, which did not record the file of a label
-    for some in _in_parts([content_id(sample, labeler) for sample, labeler in sorted(now)]):
-        table.delete(f"file IS NULL AND arrival IS NULL AND id IN ({some})")
+    table.remove((content_id(sample, labeler) for sample, labeler in now), "file IS NULL AND arrival IS NULL")
 
 
 def contradictions(given: pa.Table, task: Task) -> list[Contradiction]:
@@ -100,7 +98,3 @@ def contradictions(given: pa.Table, task: Task) -> list[Contradiction]:
 
 def _order(row: GivenLabel | dict[str, Any]) -> tuple[int, Any]:
     return row["arrival"] or 0, row["at"]
-
-
-def _in_parts(ids: list[str]) -> Iterable[str]:
-    return (", ".join(map(quote, ids[start : start + BATCH])) for start in range(0, len(ids), BATCH))

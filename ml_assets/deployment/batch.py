@@ -23,7 +23,7 @@ from ml_assets.deployment.table_file import TableFile
 from ml_assets.errors import Missing
 from ml_assets.modalities import Undecodable
 from ml_assets.state.home import expand
-from ml_assets.store import ProjectStore, Table, quote
+from ml_assets.store import ProjectStore, Table
 from ml_assets.store.ledger import serving
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import Predicted
@@ -99,9 +99,7 @@ def predict_unlabelled(store: ProjectStore, model: TrainedModel, at: datetime, p
         predicted = model.predict_inputs(inputs_of(store, model.architecture, model.modality, model.encoder, ids))
         changed += _keep(table, ids, predicted, model, at, counts)
         progress(start + len(ids))
-    gone = sorted(table.ids() & labelled)
-    for start in range(0, len(gone), SIZE):
-        table.delete(f"id IN ({', '.join(map(quote, gone[start : start + SIZE]))})")
+    table.remove(table.ids() & labelled)
     return Batched(len(samples), changed, 0, counts)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml_assets.labeling.annotations import GIVEN, PUSHED
-from ml_assets.store import Table, quote
+from ml_assets.store import Table
 from ml_assets.store.records import Annotation, Label
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import InvalidLabel, Task
@@ -58,9 +58,7 @@ def overruled(annotations: pa.Table, test: Collection[str]) -> pa.Table:
 
 def keep(table: Table, found: pa.Table) -> None:
     """Make the table `labels` hold exactly these rows."""
-    gone = sorted(table.ids() - set(found["id"].to_pylist()))
-    for start in range(0, len(gone), AT_ONCE):
-        table.delete(f"id IN ({', '.join(map(quote, gone[start : start + AT_ONCE]))})")
+    table.remove(table.ids() - set(found["id"].to_pylist()))
     table.upsert(found)
 
 

@@ -18,7 +18,7 @@ from ml_assets.labeling.settings import LabelingSettings
 from ml_assets.labeling.watch import ensure_project
 from ml_assets.modalities import Modality
 from ml_assets.spool.speakers import PRODUCTION
-from ml_assets.store import ProjectStore, quote
+from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import SCHEMAS
 from ml_assets.tasks import Task
 
@@ -266,9 +266,7 @@ def _push_open(store: ProjectStore, client: LabelStudio, task: Task, modality: M
         ids = [row["id"] for row in rows[start : start + AT_ONCE]]
         content = store.table("samples").take(ids, ["id", modality.column]).to_pydict()
         shown |= media.shown(store.project, dict(zip(content["id"], content[modality.column], strict=True)), modality)
-    for row in rows:
-        if row["id"] not in shown:  # the sample was removed in between
-            table.delete(f"id = {quote(row['id'])}")
+    table.remove(row["id"] for row in rows if row["id"] not in shown)  # whose samples were removed in between
     pushed = client.push(project, [_ls_task(row, shown[row["id"]], task) for row in rows if row["id"] in shown])
     done = [row | {"task_id": pushed[row["id"]]} for row in rows if row["id"] in pushed]
     table.upsert(pa.Table.from_pylist(done, SCHEMAS["label_tasks"]))

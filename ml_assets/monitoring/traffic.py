@@ -105,8 +105,7 @@ def profile_day(store: ProjectStore, day: str, modality: Modality, at: datetime)
     """Update the day's profiles, one per model that answered on it; return how many were written or removed."""
     now, stored = _logged(store, day), _stored(store, day)
     gone = [f"{d}/{model}" for d, model in stored.keys() - now.keys()]
-    if gone:
-        store.table("profiles").delete(f"id IN ({', '.join(map(quote, gone))})")
+    store.table("profiles").remove(gone)
     made = []
     for (_, model), (count, digest) in sorted(now.items()):
         if stored.get((day, model)) != (count, digest):

@@ -6,7 +6,7 @@ the same. Writers compact the table when it has many fragments.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,8 @@ from ml_assets.errors import MLAssetsError
 from ml_assets.store.reach import damaged, reached
 
 MAX_FRAGMENTS = 50
+IDS = 2000
+"""Most keys in one filter."""
 os.environ.setdefault("LANCE_LOG", "error")  # otherwise it warns about every new table
 if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):  # an http address is given on purpose
     os.environ.setdefault("AWS_ALLOW_HTTP", "true")
@@ -89,8 +91,8 @@ class Table:
         wanted = names if self.key in names else [self.key, *names]
         with reached(self.uri):
             parts = [
-                dataset.to_table(columns=wanted, filter=f"{self.key} IN ({', '.join(map(quote, ids[i : i + 2000]))})")
-                for i in range(0, len(ids), 2000)
+                dataset.to_table(columns=wanted, filter=f"{self.key} IN ({', '.join(map(quote, ids[i : i + IDS]))})")
+                for i in range(0, len(ids), IDS)
             ]
         found = pa.concat_tables(parts)
         order = pc.index_in(pa.array(ids, pa.string()), value_set=found[self.key].combine_chunks())
@@ -202,6 +204,12 @@ class Table:
             with reached(self.uri):
                 self._open().delete(where)
         return count
+
+    def remove(self, ids: Iterable[str], where: str | None = None) -> int:
+        """Delete the rows with these keys, of which the SQL filter may keep some; return how many."""
+        listed, also = sorted(ids), f" AND {where}" if where else ""
+        parts = (", ".join(map(quote, listed[start : start + IDS])) for start in range(0, len(listed), IDS))
+        return sum(self.delete(f"{self.key} IN ({part}){also}") for part in parts)
 
     def digest(self, columns: Sequence[str] | None = None, where: str | None = None, tag: str | None = None) -> str:
         """A hash of the rows' content in the given columns, independent of how it was written, as 16 hexadecimal digits."""

@@ -9,7 +9,7 @@ from typing import Any
 from ml_assets.errors import Missing
 from ml_assets.features import feature_set as sets
 from ml_assets.features.feature_set import FeatureSet
-from ml_assets.store import ProjectStore, quote
+from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.training.architectures import Architecture
 from ml_assets.training.settings import TrainingSettings
@@ -97,8 +97,7 @@ def save(
     # one write, so that there is exactly one chosen candidate at any time
     listed += [row | {"chosen": False} for row in table.take(sorted(gone)).to_pylist()]
     table.upsert(rows("candidates", listed), ignore=["at"])
-    if gone:
-        table.delete(f"id IN ({', '.join(map(quote, sorted(gone)))})")
+    table.remove(gone)
     return winner
 
 

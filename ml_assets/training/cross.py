@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ml_assets.features.feature_set import FeatureSet
 from ml_assets.modalities import Modality
-from ml_assets.store import ProjectStore, quote
+from ml_assets.store import ProjectStore
 from ml_assets.store.schemas import rows
 from ml_assets.tasks import ClassificationTask, Predicted
 from ml_assets.training.architectures import MLP
@@ -142,10 +142,7 @@ def save(store: ProjectStore, done: Crossed, at: datetime) -> int:
         )
     ]
     moved = table.upsert(rows("cross_predictions", made), ignore=["at"])
-    gone = sorted(table.ids() - set(done.ids))
-    for start in range(0, len(gone), 1000):
-        moved += table.delete(f"id IN ({', '.join(map(quote, gone[start : start + 1000]))})")
-    return moved
+    return moved + table.remove(table.ids() - set(done.ids))
 
 
 def suspects(store: ProjectStore) -> list[str]:

@@ -162,9 +162,7 @@ def follow(store: ProjectStore, dataset: str, task: Task) -> int:
         targets = _targets(store, model, dataset, task)
         if targets is not None:
             stored = table.read(["id", "sample_id", "target"], f"model = {quote(model)}").to_pylist()
-            gone = [row["id"] for row in stored if row["sample_id"] not in targets]
-            if gone:
-                moved += table.delete(f"id IN ({', '.join(map(quote, gone))})")
+            moved += table.remove(row["id"] for row in stored if row["sample_id"] not in targets)
             old = [row["id"] for row in stored if row["target"] != targets.get(row["sample_id"], row["target"])]
             right = [row | {"target": targets[row["sample_id"]]} for row in table.take(old).to_pylist()]
             moved += table.upsert(rows("test_predictions", right))

@@ -183,6 +183,16 @@ def test_two_encoders_never_share_a_table(store: ProjectStore) -> None:
     assert len({store.embeddings(name, 3).uri for name in names}) == len(names)
 
 
+def test_rows_are_removed_by_their_keys_however_many(store: ProjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "IDS", 3)
+    table = store.table("dataset")
+    table.insert(rows("dataset", [{"id": f"o'{n}", "split": "test" if n % 2 else "train"} for n in range(10)]))
+    assert table.remove(f"o'{n}" for n in range(8)) == 8
+    assert table.remove([]) == table.remove(["o'1", "none"]) == 0
+    assert table.remove(["o'8", "o'9"], "split = 'test'") == 1
+    assert table.ids() == {"o'8"}
+
+
 def test_every_table_of_the_reference_can_be_opened_by_its_name(store: ProjectStore) -> None:
     with pytest.raises(UnknownTable, match="has no table 'embeddings/minilm': it has no embeddings yet"):
         store.table("embeddings/minilm")
