@@ -78,7 +78,7 @@ def test_the_check_warns_when_people_are_clearly_less_content_than_promised(
     )
     few = "too few: 0 of 20 answers to predictions of one day, by which to compare"
     assert (check(workspace=Workspace()).passed, check(workspace=Workspace()).description) == (False, few)
-    live = {"id": "d1", "model": "reviews-1", "bento": "b", "state": "live", "requested_at": AT, "live_at": AT}
+    live = {"id": "reviews-d1", "model": "reviews-1", "bento": "b", "state": "live", "requested_at": AT, "live_at": AT}
     store.table("deployments").insert(rows("deployments", [live]))
     on_test_samples(store, "good", ["good"] * 90 + ["bad"] * 10)
     log(store, [prediction(f"p{i}") for i in range(20)])

@@ -58,7 +58,7 @@ def judged(
 
 def serve(store: ProjectStore, model: str, state: str = "live", number: int = 1) -> None:
     at = AT + timedelta(hours=number)
-    row = {"id": f"x-d{number}", "model": model, "state": state, "live_at": at, "requested_at": at}
+    row = {"id": f"{store.project}-d{number}", "model": model, "bento": "b", "state": state, "live_at": at, "requested_at": at}
     store.table("deployments").upsert(rows("deployments", [row]))
 
 

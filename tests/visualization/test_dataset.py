@@ -81,7 +81,7 @@ def test_a_labelled_sample_is_predicted_by_models_that_did_not_learn_from_it(tmp
         "learnt": ("bad", "cross-validation", True),
         "new": ("good", "loop-1", False),
     }
-    write(store, "deployments", [{"id": "loop-d1", "model": "loop-1", "state": "live", "live_at": AT}])
+    write(store, "deployments", [{"id": "loop-d1", "model": "loop-1", "bento": "b", "state": "live", "live_at": AT}])
     assert found()["tested"] == ("bad", "loop-1", True)
 
 
