@@ -42,4 +42,6 @@ Inference = bentoml.service(  # type: ignore[misc]
     # BentoML's metrics are labelled with paths, which strangers choose; the application has its own
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
+    # a span for each request and for each piece of a body would be made, and read by nobody
+    tracing={"excluded_urls": [".*"]},
 )(bentoml.asgi_app(app, path="/")(Inference))

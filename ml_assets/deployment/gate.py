@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -25,6 +25,8 @@ MAX_VALUES = 500_000
 
 SMALL_BODY = 65_536
 """Bytes of a body that is parsed at once, in well under a millisecond."""
+KEY = "ml_assets.key"
+"""Where the verified key of a request is in its scope, so that it is verified once."""
 GONE = 499
 """Status of a request whose client disconnected, as in nginx; not an error of the endpoint."""
 
@@ -47,6 +49,8 @@ class Refused(Exception):
 
 def caller(request: Request, keys: KeyRing) -> Key:
     """The valid key of the request. Raises `Refused`: 401, the same for all requests, or 503 if keys cannot be read."""
+    if (known := request.scope.get(KEY)) is not None:
+        return cast(Key, known)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     try:
         key = keys.verify(secret.strip()) if scheme.lower() == "bearer" else None
@@ -56,6 +60,7 @@ def caller(request: Request, keys: KeyRing) -> Key:
         raise Refused(
             401, "a valid API key is needed: send `Authorization: Bearer <key>`", headers={"WWW-Authenticate": "Bearer"}
         )
+    request.scope[KEY] = key
     return key
 
 
