@@ -19,7 +19,7 @@ TAIL = 0.01
 """Share of the numbers at either end that a histogram leaves out: one huge value would put all others into one bin."""
 SHOWN = 10
 """Maximum number of categories that are shown."""
-HALF = 8.5
+HALF = 8
 """Font size of the titles of two charts side by side."""
 
 
@@ -34,7 +34,7 @@ def drift_chart(measured: pa.Table, reference: Profile, traffic: Profile) -> byt
     findings = sorted(measured.to_pylist(), key=lambda f: f["score"] / f["threshold"])
     names = [f["column"] for f in findings]
     with plot_style():
-        figure = new_figure(0.9 + 0.3 * max(len(findings), 6), width=8.4)
+        figure = new_figure(0.9 + 0.3 * max(len(findings), 6), width=8.8)
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
         colours = [WARNING if f["drifted"] else CALM for f in findings]
         left.barh(names, [f["score"] for f in findings], height=0.6, color=colours)
