@@ -106,7 +106,7 @@ class WordReader(nn.Module):  # type: ignore[misc]
         word_dropout: Share of words whose vector is hidden in training.
     """
 
-    def __init__(self, width: int, outputs: int, *, spelling: int, recurrent: int, dropout: float, word_dropout: float) -> None:
+    def __init__(self, width: int, outputs: int, spelling: int, recurrent: int, dropout: float, word_dropout: float) -> None:
         super().__init__()
         self.spelling, self.recurrent, self.word_dropout = spelling, recurrent, word_dropout
         size = width
