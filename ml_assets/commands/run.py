@@ -49,7 +49,7 @@ def follow(
             raise UnknownStage(unknown("stage", stage, STAGES))
     with interrupts.heard():
         outcome = _followed(project, console, stages, only, wait_seconds, log)
-        tell(outcome, console)
+        show_outcome(outcome, console)
     return outcome
 
 
@@ -84,7 +84,7 @@ def line(console: Console, stage: str, what: str, seconds: float) -> None:
     console.print(f"  [green]✓[/green] {stage:<14}{seconds:6.1f} s  {escape(what)}", highlight=False, soft_wrap=True)
 
 
-def tell(outcome: Outcome, console: Console) -> None:
+def show_outcome(outcome: Outcome, console: Console) -> None:
     """Print the outcome of a run: failures, failed checks, blocked assets, and counts."""
     for name, why in outcome.failed.items():
         console.print(f"  [red]✗[/red] {name}: {escape(why)}", highlight=False, soft_wrap=True)

@@ -24,13 +24,13 @@ def start(console: Console) -> dict[str, Status]:
     began: dict[str, float] = {}
     with console.status("starting the servers") as line:
 
-        def say(service: str, state: str, seconds: float) -> None:
+        def on_state(service: str, state: str, seconds: float) -> None:
             began[service] = seconds
             line.update(f"starting the servers: {service} is {state} ({seconds:.0f} s)")
             if state == "ready":
                 console.print(f"  [green]✓[/green] {service:<13} ready after {seconds:4.1f} s", highlight=False)
 
-        found = supervisor.up(say)
+        found = supervisor.up(on_state)
     console.print(pages(found), highlight=False, soft_wrap=True)
     return found
 

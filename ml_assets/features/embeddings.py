@@ -40,20 +40,20 @@ def table_of(store: ProjectStore, encoder: Encoder) -> Table:
     return store.embeddings(encoder.name, encoder.dimensions)
 
 
-def embed_with_each(store: ProjectStore, modality: Modality, encoders: Sequence[str], tell: Callable[[str], None]) -> Embedded:
-    """Store a vector of every named encoder for each sample; `tell` is called with a line for each batch."""
+def embed_with_each(store: ProjectStore, modality: Modality, encoders: Sequence[str], log: Callable[[str], None]) -> Embedded:
+    """Store a vector of every named encoder for each sample; `log` is called with a line for each batch."""
     digests, vectors, new = [], 0, 0
     for name in encoders:
         encoder = modality.encoder(name)
-        new += embed_new(store, modality, encoder, partial(_say, tell, name))
+        new += embed_new(store, modality, encoder, partial(_log_progress, log, name))
         table = table_of(store, encoder)
         digests.append(table.digest(["id"]))
         vectors += table.count()
     return Embedded("-".join(digests), vectors, new)
 
 
-def _say(tell: Callable[[str], None], encoder: str, done: int, total: int) -> None:
-    tell(f"embedded {done} of {total} samples with {encoder}")
+def _log_progress(log: Callable[[str], None], encoder: str, done: int, total: int) -> None:
+    log(f"embedded {done} of {total} samples with {encoder}")
     report("samples embedded", done, total)
 
 

@@ -14,7 +14,7 @@ from ml_assets.state.digests import content_id
 from ml_assets.state.home import home
 from ml_assets.state.lock import project_lock
 from ml_assets.state.names import named
-from ml_assets.state.progress import note
+from ml_assets.state.progress import log_line
 from ml_assets.store import ProjectStore
 
 LOCK_NOTICE_SECONDS = 30.0
@@ -119,7 +119,7 @@ def log_to(context: dg.AssetExecutionContext) -> Callable[[str], None]:
 
     def log(line: str) -> None:
         context.log.info(line)
-        note(line)
+        log_line(line)
 
     return log
 

@@ -18,7 +18,7 @@ def report(what: str, done: int, total: int) -> None:
         listener(what, done, total)
 
 
-def note(line: str) -> None:
+def log_line(line: str) -> None:
     """Pass a line of the log to all registered readers."""
     for reader in _readers:
         reader(line)

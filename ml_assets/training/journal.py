@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_assets.state.digests import content_id
 from ml_assets.state.files import write_whole
-from ml_assets.state.progress import note
+from ml_assets.state.progress import log_line
 from ml_assets.training.provenance import code_version
 
 logger = logging.getLogger("ml_assets.training")
@@ -142,7 +142,7 @@ def put_aside(file: Path, why: str) -> None:
     os.replace(file, damaged)
     line = f"{file} was put aside as {damaged.name}: {why}"
     logger.warning(line)
-    note(line)
+    log_line(line)
 
 
 def _is_entry(line: bytes) -> bool:

@@ -81,7 +81,7 @@ class InOpenVINO(SentenceModel):
             with self.lock:
                 requests = self.requests
         except (OSError, RuntimeError) as error:
-            self._tell(error)
+            self._warn(error)
             return InTorch(self.weights, self.max_tokens).vectors(texts)
         ids = [encoding.ids for encoding in self.cut(texts)]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
@@ -99,7 +99,7 @@ class InOpenVINO(SentenceModel):
             requests.wait_all()
         return found
 
-    def _tell(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         """Log that torch is used instead, and remove the folder if its files are not the written ones."""
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         logger.warning("the translated encoder %s cannot be used (%s), so that torch embeds", self.folder, why)
