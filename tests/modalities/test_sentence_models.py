@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,8 +32,28 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sentence_model.cache_clear()
 
 
-def test_both_cut_texts_alike_and_give_the_same_vectors(weights: str) -> None:
-    ours, theirs = sentence_model(weights, 128), InTorch(weights, 128)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with that model translated, by a process of its own as always."""
+    folder = tmp_path_factory.mktemp("model")
+    small_bert(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ML_ASSETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        found = translation.translated(str(folder))
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def translated(weights: str, made: Path, tmp_path: Path) -> str:
+    """The same folder of a model, whose translation is in the cache."""
+    shutil.copytree(made.parent, tmp_path / "cache" / "encoders")
+    (tmp_path / "cache" / "encoders").chmod(0o700)
+    return weights
+
+
+def test_both_cut_texts_alike_and_give_the_same_vectors(translated: str) -> None:
+    ours, theirs = sentence_model(translated, 128), InTorch(translated, 128)
     assert isinstance(ours, InOpenVINO)
     assert ours.about == theirs.about
     a, b = ours.vectors(TEXTS), theirs.vectors(TEXTS)
@@ -93,8 +114,12 @@ def test_a_translation_that_gives_other_vectors_is_not_used(
 
 
 def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
-    weights: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    weights: str, made: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def whole(_: Path, target: Path) -> str:
+        shutil.copytree(made, target)
+        return ""
+
     def torn(_: Path, target: Path) -> str:
         target.mkdir(exist_ok=True)
         (target / CONTENTS).write_text(json.dumps({"about": [32, 1, 0], "files": {}}))
@@ -105,6 +130,7 @@ def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
         patch.setattr(translation, "_translate_apart", torn)
         assert isinstance(sentence_model(weights, 128), InTorch)
     assert "so that torch embeds" in caplog.text
+    monkeypatch.setattr(translation, "_translate_apart", whole)
     sentence_model.cache_clear()
     with caplog.at_level(logging.WARNING, "ml_assets.encoders"):
         good = sentence_model(weights, 128)
@@ -113,27 +139,39 @@ def test_what_a_crash_left_and_what_was_damaged_is_made_anew(
         assert np.allclose(good.vectors(TEXTS), InTorch(weights, 128).vectors(TEXTS))
     assert caplog.text.count("so that torch embeds") == 2
     assert not good.folder.exists()
-    [lock] = Path(weights).with_name("cache").rglob("*.lock")
-    lock.with_suffix(".part").mkdir()
-    (lock.with_suffix(".part") / "model.xml").write_text("half")
     sentence_model.cache_clear()
     assert isinstance(sentence_model(weights, 128), InOpenVINO)
 
 
+def test_half_a_translation_is_removed_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert list(Path(command[-1]).iterdir()) == []
+        (Path(command[-1]) / CONTENTS).write_text("{}")
+        return subprocess.CompletedProcess(command, 0, stderr="")
+
+    for left in ("a.part", "a"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / "model.xml").write_text("half")
+    monkeypatch.setattr(translation.subprocess, "run", fill)
+    assert translation._translate_apart(tmp_path, tmp_path / "a") == ""
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [CONTENTS]
+    assert not (tmp_path / "a.part").exists()
+
+
 def test_a_translation_that_cannot_be_compiled_just_now_is_kept(
-    weights: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    translated: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(_: InOpenVINO) -> None:
         raise RuntimeError("out of memory")
 
-    model = sentence_model(weights, 128)
+    model = sentence_model(translated, 128)
     assert isinstance(model, InOpenVINO)
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "ml_assets.encoders"):
         patch.setattr(InOpenVINO, "requests", property(no_memory))
-        assert np.allclose(model.vectors(TEXTS), InTorch(weights, 128).vectors(TEXTS))
+        assert np.allclose(model.vectors(TEXTS), InTorch(translated, 128).vectors(TEXTS))
     assert "cannot be used (out of memory), so that torch embeds" in caplog.text
     assert (model.folder / CONTENTS).exists()
-    assert InOpenVINO(model.folder, weights, 128).vectors(TEXTS).shape == (len(TEXTS), 32)
+    assert InOpenVINO(model.folder, translated, 128).vectors(TEXTS).shape == (len(TEXTS), 32)
 
 
 def test_a_model_whose_tokenizer_tells_no_places_is_refused_with_the_reason(
