@@ -19,7 +19,7 @@ from ml_assets.state.private import keep_private
 from ml_assets.state.surroundings import spare_loopback
 
 app = typer.Typer(
-    help="From raw text to a model in production that stays right: every step a Dagster asset.",
+    help="From raw text, images and sounds to a model in production that stays right: every step a Dagster asset.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
