@@ -25,6 +25,8 @@ from ml_assets.errors import MLAssetsError, unknown
 from ml_assets.state import interrupts
 from ml_assets.state.progress import Listener, listening
 
+BLOCKED = 5
+"""Most assets that are listed by name of those that another one held up."""
 STAGES = ("collection", "labeling", "visualization", "features", "training", "deployment", "monitoring")
 
 
@@ -93,7 +95,9 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
     for name, why in outcome.warnings.items():
         console.print(f"  [yellow]![/yellow] check {name}: {escape(why)}", highlight=False, soft_wrap=True)
     if outcome.blocked:
-        console.print(f"  not run because of that: {', '.join(outcome.blocked)}", highlight=False, soft_wrap=True)
+        more = f" and {len(outcome.blocked) - BLOCKED} more" if len(outcome.blocked) > BLOCKED else ""
+        listed = ", ".join(outcome.blocked[:BLOCKED]) + more
+        console.print(f"  not run because of that: {listed}", highlight=False, soft_wrap=True)
     count = len(outcome.materialized)
     idle = not (count or outcome.failed or outcome.blocked)
     why = " (nothing is new, or a sensor was there first)" if idle else ""
