@@ -59,6 +59,14 @@ def test_the_architecture_names_all_rooms_and_no_file_that_is_not_there() -> Non
     assert gone == []
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ("extending.md", "CHANGELOG.md")], ids=name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """Pages that describe what is to be written are left out, and the history."""
+    path = re.compile(r"(?<![\w/.-])(?:ml_assets|tests|docs|benchmarks|bento)/[\w/.-]+\.(?:py|md|toml)\b")
+    named = sorted(set(path.findall(page.read_text("utf-8"))))
+    assert [file for file in named if not (ROOT / file).exists()] == []
+
+
 @pytest.mark.parametrize("way", ["sample", "prediction"])
 def test_no_file_stands_twice_in_a_way_through_the_package(way: str) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8").split(f"## The way of a {way}\n")[1].split("\n## ")[0]
