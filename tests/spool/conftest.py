@@ -1,25 +1,5 @@
-"""A project's home and tables in a temporary folder."""
+"""The home, tables and folder of segments that the tests of monitoring use too."""
 
-from pathlib import Path
+from monitoring.conftest import folder, home, store
 
-import pytest
-
-from ml_assets.store import ProjectStore
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def store(home: Path) -> ProjectStore:
-    return ProjectStore("reviews", home / "store")
-
-
-@pytest.fixture
-def folder(home: Path) -> Path:
-    made = home / "inference" / "reviews"
-    made.mkdir(parents=True)
-    return made
+__all__ = ["folder", "home", "store"]

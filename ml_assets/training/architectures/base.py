@@ -53,7 +53,7 @@ class Architecture(Plugin):
     embedded: ClassVar[bool] = True
     """Whether its inputs are the stored embeddings."""
     marks_spans: ClassVar[bool] = False
-    """Whether it predicts spans; then `unreachable` lists the labelled spans that it can never predict."""
+    """Whether the architecture predicts spans, of which `unreachable` lists those that it can never predict."""
     mixed_precision: ClassVar[bool] = False
     """Whether the network is trained in bfloat16 where the hardware is faster with it; worthwhile for large networks only."""
     predict_batch: ClassVar[int] = 4096
